@@ -1,0 +1,72 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ClaimName is the file in <dataDir>/<network> that ties the folder to its journal.
+// Deleting it, or its folder, means that no lease is held any more: the next mutating
+// call records a reset.
+const ClaimName = "leaselog"
+
+// claimLimit bounds what is read of the file.
+const claimLimit = 16 << 10
+
+// WriteClaim ties dataDir's network folder to a journal: the file's first line is the
+// journal's ID, the second says where its history is. It is durable when this returns, names
+// of folders included. The returned function takes back what was made.
+func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error) {
+	path := filepath.Join(folder, ClaimName)
+	made := missingDirs(folder)
+	undo = func() {
+		_ = os.Remove(path)
+		removeEmpty(made)
+	}
+	if err := makeDirs(filepath.Dir(folder), parentMode); err != nil {
+		removeEmpty(made)
+		return nil, err
+	}
+	if err := makeDirs(folder, dirMode); err != nil {
+		removeEmpty(made)
+		return nil, err
+	}
+	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		removeEmpty(made)
+		return nil, err
+	}
+	err = writeNew(tmp, []byte(id.String()+"\n"+historyDir+"\n"))
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = SyncDir(folder)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+		removeEmpty(made)
+		return nil, err
+	}
+	return undo, nil
+}
+
+// ReadClaim returns the journal that the network folder is tied to and where its history
+// is. A missing file or folder is fs.ErrNotExist; a file that says something else
+// is a *CorruptionError.
+func ReadClaim(folder string) (id ID, historyDir string, err error) {
+	path := filepath.Join(folder, ClaimName)
+	b, err := readLimited(path, claimLimit)
+	if err != nil {
+		return ID{}, "", err
+	}
+	first, rest, _ := strings.Cut(string(b), "\n")
+	if id, err = ParseID(strings.TrimSpace(first)); err != nil {
+		return ID{}, "", &CorruptionError{File: path, Offset: 0, Cause: err}
+	}
+	return id, strings.TrimSuffix(rest, "\n"), nil
+}

@@ -1,0 +1,585 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"net/netip"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// Sizes in bytes. They are part of the format: a reader refuses what is larger.
+const (
+	MaxRecord = 4 << 10  // any record but a config
+	MaxConfig = 24 << 10 // a config record
+	MaxBatch  = 32 << 10 // records that are written and synced at once, framing included
+)
+
+// The record, docs/FORMAT.md has the table:
+//
+//	93                         array of 3
+//	  9b                       the event, an array of 11 (12 with padding)
+//	    01                     version
+//	    cf seq                 offset 3: fixed width, so that a scanner can judge a torn record
+//	    cf synced              offset 12
+//	    c4 20 prev             offset 21
+//	    d3 wall                offset 55
+//	    d3 boottime            offset 64
+//	    c4 10 boot ID          offset 73
+//	    c2|c3 synchronised, maxerror in microseconds, kind
+//	    body                   map of field number to value, ascending
+//	    c0                     only if the record's length were a multiple of 128
+//	  ce crc32c                over journal ID, seq and all bytes before
+//	  5a                       sentinel, never zero
+const (
+	recordVersion = 1
+	recordFields  = 11
+	sentinel      = 0x5a
+	trailerBytes  = 6  // crc32c and sentinel
+	headerBytes   = 91 // up to and with the boot ID
+	minRecord     = headerBytes + 4 + trailerBytes
+	lengthModulus = 128
+)
+
+// Fields of an event's body. The numbers are on disk. Fields up to 63 must be
+// understood to write, fields from 64 to 127 may be skipped, as with kinds.
+const (
+	fieldContainerID = 1
+	fieldIfName      = 2
+	fieldNetNS       = 3
+	fieldPod         = 4
+	fieldTraceParent = 5
+	fieldAddresses   = 6
+	fieldCursors     = 7
+	fieldReason      = 8
+	fieldVersion     = 9
+	fieldAttributes  = 10
+	fieldCode        = 11
+	fieldText        = 12
+	fieldRequested   = 13
+	fieldConfig      = 14
+	fieldDigest      = 15
+	fieldRanges      = 16
+	fieldClaimed     = 17
+	fieldBlocked     = 18
+	fieldCut         = 19
+	fieldOrigin      = 20
+	fieldDropped     = 21
+
+	lastKnownField = fieldDropped
+	maxField       = 127
+)
+
+type rawField struct {
+	key   int
+	value []byte
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum is the CRC-32C of a record: bound to its journal and its place, so that a
+// whole record in the wrong place is as wrong as a flipped bit.
+func checksum(id ID, seq Seq, before []byte) uint32 {
+	var seed [24]byte
+	copy(seed[:], id[:])
+	binary.BigEndian.PutUint64(seed[16:], uint64(seq))
+	return crc32.Update(crc32.Update(0, castagnoli, seed[:]), castagnoli, before)
+}
+
+// RecordHash returns the SHA-256 of a record: what the next event's Prev holds.
+func RecordHash(record []byte) Hash { return sha256.Sum256(record) }
+
+// AppendRecord appends the event's record to dst. It returns ErrTooLarge for an
+// event over MaxRecord, or over MaxConfig if it is a config.
+func AppendRecord(dst []byte, id ID, ev *Event) ([]byte, error) {
+	start := len(dst)
+	dst = appendEvent(dst, ev, false)
+	if (len(dst)-start+trailerBytes)%lengthModulus == 0 {
+		dst = appendEvent(dst[:start], ev, true)
+	}
+	crc := checksum(id, ev.Seq, dst[start:])
+	dst = binary.BigEndian.AppendUint32(append(dst, msgpcode.Uint32), crc)
+	dst = append(dst, sentinel)
+	if n := len(dst) - start; n > maxRecord(ev.Kind) {
+		return dst[:start], fmt.Errorf("%w: record of %d bytes, at most %d", ErrTooLarge, n, maxRecord(ev.Kind))
+	}
+	return dst, nil
+}
+
+func maxRecord(k Kind) int {
+	if k == KindConfig {
+		return MaxConfig
+	}
+	return MaxRecord
+}
+
+func appendEvent(dst []byte, ev *Event, pad bool) []byte {
+	n := recordFields + ev.moreN
+	if pad {
+		n++
+	}
+	dst = append(dst, msgpcode.FixedArrayLow|3, msgpcode.FixedArrayLow|byte(n), recordVersion)
+	dst = appendFixed64(dst, msgpcode.Uint64, uint64(ev.Seq))
+	dst = appendFixed64(dst, msgpcode.Uint64, uint64(ev.Synced))
+	dst = appendBin(dst, ev.Prev[:])
+	dst = appendFixed64(dst, msgpcode.Int64, uint64(ev.Wall))
+	dst = appendFixed64(dst, msgpcode.Int64, uint64(ev.BootTime))
+	dst = appendBin(dst, ev.Boot[:])
+	if ev.Synchronised {
+		dst = append(dst, msgpcode.True)
+	} else {
+		dst = append(dst, msgpcode.False)
+	}
+	dst = appendUint(dst, uint64(max(ev.MaxError, 0)/time.Microsecond))
+	dst = append(dst, byte(ev.Kind))
+	dst = appendBody(dst, ev)
+	dst = append(dst, ev.more...)
+	if pad {
+		dst = append(dst, msgpcode.Nil)
+	}
+	return dst
+}
+
+// body collects fields by ascending number, with those that this version doesn't
+// know in their places.
+type body struct {
+	b     []byte
+	n     int
+	extra []rawField
+}
+
+func (w *body) key(k int) {
+	for len(w.extra) > 0 && w.extra[0].key < k {
+		w.b = append(append(w.b, byte(w.extra[0].key)), w.extra[0].value...)
+		w.extra = w.extra[1:]
+		w.n++
+	}
+	if k <= maxField {
+		w.b = append(w.b, byte(k))
+		w.n++
+	}
+}
+
+func (w *body) string(k int, s string) {
+	if s != "" {
+		w.key(k)
+		w.b = appendString(w.b, s)
+	}
+}
+
+func (w *body) uint(k int, v uint64) {
+	if v != 0 {
+		w.key(k)
+		w.b = appendUint(w.b, v)
+	}
+}
+
+func appendBody(dst []byte, ev *Event) []byte {
+	var room [512]byte
+	w := body{b: room[:0], extra: ev.extra}
+	w.string(fieldContainerID, ev.ContainerID)
+	w.string(fieldIfName, ev.IfName)
+	w.string(fieldNetNS, ev.NetNS)
+	if ev.Pod != (Pod{}) {
+		w.key(fieldPod)
+		w.b = appendArray(w.b, 3)
+		w.b = appendString(appendString(appendString(w.b, ev.Pod.Namespace), ev.Pod.Name), ev.Pod.UID)
+	}
+	w.string(fieldTraceParent, ev.TraceParent)
+	w.addresses(ev.Addresses)
+	w.cursors(ev.Cursors)
+	w.uint(fieldReason, uint64(ev.Reason))
+	w.string(fieldVersion, ev.Version)
+	w.attributes(ev.Attributes)
+	w.uint(fieldCode, uint64(ev.Code))
+	w.string(fieldText, ev.Text)
+	w.addrs(fieldRequested, ev.Requested)
+	w.uint(fieldConfig, uint64(ev.Config))
+	if ev.Digest != (Hash{}) {
+		w.key(fieldDigest)
+		w.b = appendBin(w.b, ev.Digest[:])
+	}
+	w.ranges(ev.Ranges)
+	if ev.Claimed != 0 {
+		w.key(fieldClaimed)
+		w.b = appendFixed64(w.b, msgpcode.Int64, uint64(ev.Claimed))
+	}
+	if ev.Blocked {
+		w.key(fieldBlocked)
+		w.b = append(w.b, msgpcode.True)
+	}
+	w.cut(ev.Cut)
+	w.origin(ev.Origin)
+	if len(ev.Dropped) > 0 {
+		w.key(fieldDropped)
+		w.b = appendArray(w.b, len(ev.Dropped))
+		for _, name := range ev.Dropped {
+			w.b = appendString(w.b, name)
+		}
+	}
+	w.key(maxField + 1)
+	return append(appendMap(dst, w.n), w.b...)
+}
+
+func (w *body) addresses(as []Address) {
+	if len(as) == 0 {
+		return
+	}
+	w.key(fieldAddresses)
+	w.b = appendArray(w.b, len(as))
+	for _, a := range as {
+		w.b = appendUint(appendArray(w.b, 4), uint64(a.Set))
+		w.b = appendUint(appendAddr(w.b, a.IP), uint64(a.Bits))
+		w.b = appendAddr(w.b, a.Gateway)
+	}
+}
+
+func (w *body) cursors(cs []Cursor) {
+	if len(cs) == 0 {
+		return
+	}
+	w.key(fieldCursors)
+	w.b = appendArray(w.b, len(cs))
+	for _, c := range cs {
+		w.b = appendAddr(appendUint(appendArray(w.b, 2), uint64(c.Set)), c.IP)
+	}
+}
+
+func (w *body) attributes(as []Attribute) {
+	if len(as) == 0 {
+		return
+	}
+	w.key(fieldAttributes)
+	w.b = appendMap(w.b, len(as))
+	for _, a := range as {
+		w.b = appendString(appendString(w.b, a.Key), a.Value)
+	}
+}
+
+func (w *body) addrs(k int, as []netip.Addr) {
+	if len(as) == 0 {
+		return
+	}
+	w.key(k)
+	w.b = appendArray(w.b, len(as))
+	for _, a := range as {
+		w.b = appendAddr(w.b, a)
+	}
+}
+
+func (w *body) ranges(sets [][]Range) {
+	if len(sets) == 0 {
+		return
+	}
+	w.key(fieldRanges)
+	w.b = AppendRanges(w.b, sets)
+}
+
+// AppendRanges appends range sets as they stand in an event's body. A
+// configuration's digest is the SHA-256 of these bytes.
+func AppendRanges(b []byte, sets [][]Range) []byte {
+	b = appendArray(b, len(sets))
+	for _, set := range sets {
+		b = appendArray(b, len(set))
+		for _, r := range set {
+			b = appendAddr(appendArray(b, 5), r.Subnet.Addr())
+			b = appendUint(b, uint64(max(r.Subnet.Bits(), 0)))
+			b = appendAddr(appendAddr(appendAddr(b, r.Start), r.End), r.Gateway)
+		}
+	}
+	return b
+}
+
+func (w *body) cut(c Cut) {
+	if c.File == "" {
+		return
+	}
+	w.key(fieldCut)
+	w.b = appendString(appendArray(w.b, 5), c.File)
+	w.b = appendUint(appendUint(w.b, uint64(c.Offset)), uint64(c.Bytes))
+	w.b = appendBin(appendString(w.b, c.Quarantine), inverted(c.Data))
+}
+
+// inverted flips every bit: what was cut is often zeros, and a whole sector of zeros
+// within a record would make damage to it look like a torn append.
+func inverted(b []byte) []byte {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		out[i] = ^c
+	}
+	return out
+}
+
+func (w *body) origin(o Origin) {
+	if o == (Origin{}) {
+		return
+	}
+	w.key(fieldOrigin)
+	w.b = appendString(appendString(appendArray(w.b, 6), o.Network), o.Node)
+	w.b = appendBin(appendBin(w.b, o.Journal[:]), o.Parent[:])
+	w.b = appendBin(appendUint(w.b, uint64(o.ParentSeq)), o.ParentHash[:])
+}
+
+// DecodeRecord reads the record of event seq of the journal id. Any byte that
+// AppendRecord would not have written there is an error; ErrNewer marks a
+// record that is whole but of a later version of the format.
+func DecodeRecord(id ID, seq Seq, record []byte) (Event, error) {
+	return decodeRecord(id, seq, record, string(record))
+}
+
+// decodeRecord is DecodeRecord with the record's bytes as a string too, so that a
+// segment is converted once and not record by record.
+func decodeRecord(id ID, seq Seq, record []byte, text string) (Event, error) {
+	n := len(record)
+	if n < minRecord || n > MaxConfig || n%lengthModulus == 0 {
+		return Event{}, errRecordLen
+	}
+	if record[n-1] != sentinel {
+		return Event{}, errSentinel
+	}
+	body := record[:n-trailerBytes]
+	if record[n-trailerBytes] != msgpcode.Uint32 ||
+		binary.BigEndian.Uint32(record[n-trailerBytes+1:]) != checksum(id, seq, body) {
+		return Event{}, errChecksum
+	}
+	d := decoder{b: body, s: text[:len(body)]}
+	ev := d.event(n)
+	if d.err == nil && d.i != len(body) {
+		d.fail(errTrailing)
+	}
+	if d.err != nil {
+		return Event{}, d.err
+	}
+	if ev.Seq != seq {
+		return Event{}, errSeq
+	}
+	if n > maxRecord(ev.Kind) {
+		return Event{}, errRecordLen
+	}
+	return ev, nil
+}
+
+func (d *decoder) event(recordLen int) (ev Event) {
+	if d.code() != msgpcode.FixedArrayLow|3 {
+		d.fail(errShape)
+	}
+	n := d.array()
+	if version := d.code(); d.err == nil && version != recordVersion {
+		d.err = fmt.Errorf("record version %d: %w", version, ErrNewer)
+		return ev
+	}
+	if n < recordFields || n > 15 {
+		d.fail(errShape)
+	}
+	ev.Seq = Seq(d.fixed64(msgpcode.Uint64))
+	ev.Synced = Seq(d.fixed64(msgpcode.Uint64))
+	d.bytes(ev.Prev[:])
+	ev.Wall = int64(d.fixed64(msgpcode.Int64))
+	ev.BootTime = int64(d.fixed64(msgpcode.Int64))
+	d.bytes(ev.Boot[:])
+	ev.Synchronised = d.bool()
+	ev.MaxError = time.Duration(d.small(1<<40)) * time.Microsecond
+	ev.Kind = Kind(d.small(maxField))
+	d.body(&ev)
+	if d.err != nil || n == recordFields {
+		return ev
+	}
+	if n == recordFields+1 && d.i == len(d.b)-1 && d.b[d.i] == msgpcode.Nil {
+		d.i++
+		if recordLen%lengthModulus != 1 {
+			d.fail(errPadding)
+		}
+		return ev
+	}
+	start := d.i
+	for range n - recordFields {
+		d.skip(0)
+	}
+	ev.more, ev.moreN = d.b[start:d.i], n-recordFields
+	return ev
+}
+
+func (d *decoder) body(ev *Event) {
+	last := 0
+	for range d.mapLen() {
+		k := d.small(maxField)
+		if d.err == nil && k <= last {
+			d.fail(errOrder)
+		}
+		if d.err != nil {
+			return
+		}
+		last = k
+		if k > lastKnownField {
+			start := d.i
+			d.skip(0)
+			ev.extra = append(ev.extra, rawField{k, d.b[start:d.i]})
+			continue
+		}
+		d.field(ev, k)
+	}
+}
+
+func (d *decoder) field(ev *Event, k int) {
+	switch k {
+	case fieldContainerID:
+		ev.ContainerID = d.nonEmpty()
+	case fieldIfName:
+		ev.IfName = d.nonEmpty()
+	case fieldNetNS:
+		ev.NetNS = d.nonEmpty()
+	case fieldPod:
+		d.tuple(3)
+		ev.Pod = Pod{Namespace: d.string(), Name: d.string(), UID: d.string()}
+		if ev.Pod == (Pod{}) {
+			d.fail(errEmpty)
+		}
+	case fieldTraceParent:
+		ev.TraceParent = d.nonEmpty()
+	case fieldAddresses:
+		ev.Addresses = d.addresses()
+	case fieldCursors:
+		ev.Cursors = d.cursors()
+	case fieldReason:
+		ev.Reason = Reason(d.nonZero(255))
+	case fieldVersion:
+		ev.Version = d.nonEmpty()
+	case fieldAttributes:
+		ev.Attributes = d.attributes()
+	case fieldCode:
+		ev.Code = d.nonZero(1 << 20)
+	case fieldText:
+		ev.Text = d.nonEmpty()
+	case fieldRequested:
+		ev.Requested = make([]netip.Addr, d.filled())
+		for i := range ev.Requested {
+			ev.Requested[i] = d.addr()
+		}
+	default:
+		d.rareField(ev, k)
+	}
+}
+
+// rareField reads the fields that an ordinary add or del doesn't have.
+func (d *decoder) rareField(ev *Event, k int) {
+	switch k {
+	case fieldConfig:
+		if ev.Config = Seq(d.uint()); ev.Config == 0 {
+			d.fail(errEmpty)
+		}
+	case fieldDigest:
+		if d.bytes(ev.Digest[:]); ev.Digest == (Hash{}) {
+			d.fail(errEmpty)
+		}
+	case fieldRanges:
+		ev.Ranges = d.ranges()
+	case fieldClaimed:
+		if ev.Claimed = int64(d.fixed64(msgpcode.Int64)); ev.Claimed == 0 {
+			d.fail(errEmpty)
+		}
+	case fieldBlocked:
+		if ev.Blocked = d.bool(); !ev.Blocked {
+			d.fail(errEmpty)
+		}
+	case fieldCut:
+		d.tuple(5)
+		ev.Cut = Cut{File: d.nonEmpty(), Offset: int64(d.small(1 << 40)), Bytes: int64(d.small(1 << 40)),
+			Quarantine: d.string()}
+		if data := d.bin(); len(data) > 0 {
+			ev.Cut.Data = inverted(data)
+		}
+	case fieldOrigin:
+		d.tuple(6)
+		ev.Origin = Origin{Network: d.string(), Node: d.string()}
+		d.bytes(ev.Origin.Journal[:])
+		d.bytes(ev.Origin.Parent[:])
+		ev.Origin.ParentSeq = Seq(d.uint())
+		d.bytes(ev.Origin.ParentHash[:])
+		if ev.Origin == (Origin{}) {
+			d.fail(errEmpty)
+		}
+	case fieldDropped:
+		ev.Dropped = make([]string, d.filled())
+		for i := range ev.Dropped {
+			ev.Dropped[i] = d.string()
+		}
+	default:
+		d.fail(errRange)
+	}
+}
+
+func (d *decoder) nonZero(limit uint64) int {
+	v := d.small(limit)
+	if v == 0 {
+		d.fail(errEmpty)
+	}
+	return v
+}
+
+const maxSet = 1 << 16 // a range set's index is below; more would not fit a record
+
+func (d *decoder) addresses() []Address {
+	as := make([]Address, d.filled())
+	for i := range as {
+		d.tuple(4)
+		as[i] = Address{Set: d.small(maxSet), IP: d.addr(), Bits: d.small(128), Gateway: d.addrOrNil()}
+		if d.err == nil && as[i].Bits > as[i].IP.BitLen() {
+			d.fail(errRange)
+		}
+	}
+	return as
+}
+
+func (d *decoder) cursors() []Cursor {
+	cs := make([]Cursor, d.filled())
+	for i := range cs {
+		d.tuple(2)
+		cs[i] = Cursor{Set: d.small(maxSet), IP: d.addr()}
+	}
+	return cs
+}
+
+func (d *decoder) attributes() []Attribute {
+	as := make([]Attribute, d.mapLen())
+	for i := range as {
+		as[i] = Attribute{Key: d.string(), Value: d.string()}
+		if i > 0 && as[i].Key <= as[i-1].Key {
+			d.fail(errOrder)
+		}
+	}
+	if len(as) == 0 {
+		d.fail(errEmpty)
+	}
+	return as
+}
+
+func (d *decoder) ranges() [][]Range {
+	sets := make([][]Range, d.filled())
+	for i := range sets {
+		sets[i] = make([]Range, d.array())
+		for j := range sets[i] {
+			d.tuple(5)
+			ip := d.addrOrNil()
+			sets[i][j] = Range{Subnet: netip.PrefixFrom(ip, d.small(uint64(ip.BitLen()))),
+				Start: d.addrOrNil(), End: d.addrOrNil(), Gateway: d.addrOrNil()}
+		}
+	}
+	return sets
+}
+
+// Understood reports whether this version knows everything in the event that a
+// writer has to know. If not, its lease map would be wrong.
+func (ev *Event) Understood() bool {
+	if !ev.Kind.Known() && ev.Kind.MustUnderstand() {
+		return false
+	}
+	for _, f := range ev.extra {
+		if f.key < 64 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,254 @@
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// NewStore says what store Create makes.
+type NewStore struct {
+	Network        string
+	DataDir        string
+	Version        string // of the program, for the first event
+	AllowNetworkFS bool   // accept a folder on a network file system
+
+	// Claim is called with the new journal's ID under the creation lock, before the store can be
+	// seen, to do what has to be durable by then. Create calls the function that it
+	// returns if it fails afterwards.
+	Claim func(ID) (undo func(), err error)
+}
+
+const (
+	createLock = ".lock" // in historyDir; a network's name can't begin with a dot
+	newPrefix  = ".new-"
+)
+
+// Create makes the store <historyDir>/<network> with its first event, durable when it
+// returns, or finds that another process was quicker, which is no error. It waits for the creation
+// lock until deadline and then returns ErrLocked. On an error nothing is left behind.
+func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
+	if !n.AllowNetworkFS {
+		if err := refuseNetworkFS(historyDir); err != nil {
+			return err
+		}
+	}
+	made := missingDirs(historyDir)
+	if err := makeDirs(historyDir, dirMode); err != nil {
+		removeEmpty(made)
+		return err
+	}
+	lock, err := createLockFile(filepath.Join(historyDir, createLock), deadline)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	dir := filepath.Join(historyDir, n.Network)
+	if _, err := ReadMeta(dir); !errors.Is(err, ErrNoStore) {
+		return err
+	}
+	defer func() {
+		if err != nil && len(made) > 0 {
+			_ = os.Remove(lock.Name())
+			removeEmpty(made)
+		}
+	}()
+	var id ID
+	if _, err := rand.Read(id[:]); err != nil {
+		return err
+	}
+	undo, err := n.Claim(id)
+	if err != nil {
+		return err
+	}
+	if err := build(historyDir, dir, id, n); err != nil {
+		undo()
+		return err
+	}
+	removeStale(historyDir)
+	return nil
+}
+
+// createLockFile makes the creation lock if need be and takes it.
+func createLockFile(path string, deadline time.Time) (*os.File, error) {
+	for {
+		f, err := createFile(path)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		lock, err := lockFile(path, deadline)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return lock, err
+		}
+	}
+}
+
+// build makes the store under a name that readers pass over and renames it into place.
+func build(historyDir, dir string, id ID, n NewStore) error {
+	var random [4]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return err
+	}
+	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
+	err := fill(tmp, id, n)
+	if err == nil {
+		err = os.Rename(tmp, dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	return SyncDir(historyDir)
+}
+
+// fill makes everything that a store consists of, synced.
+func fill(tmp string, id ID, n NewStore) error {
+	if err := makeDir(tmp); err != nil {
+		return err
+	}
+	for _, name := range []string{journalName, snapName, archiveName, quarantineName} {
+		if err := makeDir(filepath.Join(tmp, name)); err != nil {
+			return err
+		}
+	}
+	node, err := os.Hostname()
+	if err != nil {
+		node = "" // a name is a help to readers, not a need
+	}
+	genesis := Event{Seq: 1, Clock: ReadClock(), Kind: KindGenesis, Version: n.Version,
+		Origin: Origin{Network: n.Network, Node: node, Journal: id}}
+	record, err := AppendRecord(nil, id, &genesis)
+	if err != nil {
+		return err
+	}
+	meta := Meta{Format: formatVersion, MinReader: formatVersion, MinWriter: formatVersion, ID: id,
+		Network: n.Network, Created: genesis.Time(), Node: node, DataDir: n.DataDir}
+	if err := writeFirstSegment(filepath.Join(tmp, journalName, segmentName(1)), record); err != nil {
+		return err
+	}
+	if err := writeLock(filepath.Join(tmp, lockName), marker{state: stateIdle, id: id, durable: 1,
+		hash: RecordHash(record), boot: genesis.Boot, pid: uint32(os.Getpid())}); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(tmp, reserveName), make([]byte, reserveBytes)); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(tmp, metaName), meta.encode()); err != nil {
+		return err
+	}
+	for _, name := range []string{journalName, snapName, archiveName, quarantineName, ""} {
+		if err := SyncDir(filepath.Join(tmp, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFirstSegment(path string, record []byte) error {
+	f, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	if err = preallocate(f, preallocBytes); err == nil {
+		_, err = f.Write(append(binary.AppendUvarint(nil, uint64(len(record))), record...))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// writeLock makes the lock file with a marker that names the file itself.
+func writeLock(path string, m marker) error {
+	f, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	if m.dev, m.inode, err = identity(f); err == nil {
+		_, err = f.Write(m.encode())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// removeStale removes what processes left that died while creating. The caller holds the creation
+// lock, so none of them is alive.
+func removeStale(historyDir string) {
+	entries, err := os.ReadDir(historyDir)
+	if err != nil {
+		return // the store stands; the next creation tries again
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), newPrefix) {
+			_ = os.RemoveAll(filepath.Join(historyDir, e.Name()))
+		}
+	}
+}
+
+// missingDirs lists path and those of its parents that don't exist, outermost first.
+func missingDirs(path string) []string {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return append(missingDirs(filepath.Dir(path)), path)
+}
+
+// removeEmpty removes the folders again that a failed call made, as far as they are empty.
+func removeEmpty(made []string) {
+	for i := len(made) - 1; i >= 0; i-- {
+		_ = os.Remove(made[i])
+	}
+}
+
+// networkFS returns the name of a file system whose locks or syncs reach beyond this
+// node, by its magic number in statfs(2), or "".
+func networkFS(magic int64) string {
+	switch uint32(magic) {
+	case 0x6969:
+		return "NFS"
+	case 0x517b, 0xff534d42, 0xfe534d42:
+		return "SMB"
+	case 0x5346414f, 0x6b414653:
+		return "AFS"
+	case 0x00c36400:
+		return "Ceph"
+	case 0x01021997:
+		return "9p"
+	case 0x0bd00bd0:
+		return "Lustre"
+	case 0x47504653:
+		return "GPFS"
+	}
+	return ""
+}
+
+// refuseNetworkFS returns ErrNetworkFS if path, or the nearest parent that exists, is on one.
+func refuseNetworkFS(path string) error {
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(path, &st)
+		if errors.Is(err, unix.ENOENT) && path != filepath.Dir(path) {
+			path = filepath.Dir(path)
+			continue
+		}
+		if err != nil {
+			return &fs.PathError{Op: "statfs", Path: path, Err: err}
+		}
+		if name := networkFS(int64(st.Type)); name != "" {
+			return fmt.Errorf("%s is on %s: %w", path, name, ErrNetworkFS)
+		}
+		return nil
+	}
+}

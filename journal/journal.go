@@ -1,0 +1,505 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tidwall/wal"
+)
+
+// Journal is a store's journal, locked for writing by this process. Its methods are
+// not safe for concurrent use.
+type Journal struct {
+	dir      string
+	meta     Meta
+	lock     *os.File // holds the flock until Close
+	lockPath string
+	marker   marker // as read by Open, then as last written
+	stale    bool   // the marker in the file is another boot's, another file's or unfinished
+	adopt    bool   // what is readable may not be durable: sync it before anything is built on it
+
+	loaded  bool
+	closed  bool
+	last    Seq
+	head    Hash     // of the record of last
+	segment Seq      // first event of the newest segment
+	active  *os.File // the newest segment, open for reading, cutting and fstat; tidwall/wal appends by its own
+	size    int64    // its good length
+	log     *wal.Log // appends to the newest segment; nil until the first append and after an error
+	pending []*Event // repairs that no batch has recorded yet
+}
+
+// Open takes the lock of the store in dir and reads its marker. It waits for the
+// lock until deadline and then returns ErrLocked. It returns ErrNoStore if there is no
+// store, ErrFenced if the disk refused an earlier write and still does, ErrNewer if a
+// later version wrote it and a *CorruptionError if what says so is damaged.
+// Load has to follow before Append.
+func Open(dir string, deadline time.Time) (*Journal, error) {
+	lockPath := filepath.Join(dir, lockName)
+	lock, err := lockFile(lockPath, deadline)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := ReadMeta(dir); err != nil {
+			return nil, err
+		}
+		return nil, &CorruptionError{File: lockPath, Offset: -1, Cause: errors.New("missing")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{dir: dir, lock: lock, lockPath: lockPath}
+	if err := j.open(); err != nil {
+		j.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Journal) open() (err error) {
+	if j.meta, err = ReadMeta(j.dir); err != nil {
+		return err
+	}
+	if err := CanWrite(j.meta); err != nil {
+		return fmt.Errorf("%s: %w", j.dir, err)
+	}
+	dev, inode, err := identity(j.lock)
+	if err != nil {
+		return err
+	}
+	boot := CurrentBoot()
+	m, err := readMarker(j.lock)
+	j.stale = true
+	switch {
+	case errors.Is(err, ErrNewer):
+		return fmt.Errorf("%s: %w", j.lockPath, err)
+	case err != nil || m.id != j.meta.ID:
+		m, j.adopt = marker{}, true
+	case m.dev != dev || m.inode != inode:
+		j.adopt = true // a copy: nobody synced it
+		m.state = stateIdle
+	case m.boot != boot:
+		m.state = stateIdle // the disk has spoken since
+	case m.state == stateWriting:
+		j.adopt = true
+	default:
+		j.stale = false
+	}
+	j.marker = m
+	j.marker.id, j.marker.dev, j.marker.inode, j.marker.boot, j.marker.pid = j.meta.ID, dev, inode, boot, uint32(os.Getpid())
+	if m.state == stateFailed || fenced(j.meta.ID) {
+		return j.unfence()
+	}
+	return nil
+}
+
+// unfence tries once more what failed when the store was fenced: to cut the segment
+// back to its good length and have the disk confirm it.
+func (j *Journal) unfence() error {
+	if j.marker.state != stateFailed {
+		note, err := os.ReadFile(fencePath(j.meta.ID))
+		if err != nil {
+			return fmt.Errorf("%w: %v", ErrFenced, err)
+		}
+		m, err := decodeMarker(note)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %v", ErrFenced, fencePath(j.meta.ID), err)
+		}
+		j.marker.segment, j.marker.size, j.marker.seq = m.segment, m.size, m.seq
+		j.marker.state = stateFailed
+	}
+	path := filepath.Join(j.dir, journalName, segmentName(j.marker.segment))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrFenced, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err == nil && st.Size() < j.marker.size {
+		err = fmt.Errorf("%s is shorter than its %d good bytes", path, j.marker.size)
+	}
+	if err == nil {
+		err = cutBack(f, j.marker.size)
+	}
+	if err == nil {
+		err = j.setMarker(stateIdle)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrFenced, err)
+	}
+	if err := os.Remove(fencePath(j.meta.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %v", ErrFenced, err)
+	}
+	return nil
+}
+
+// cutBack makes a segment end at size, in the page cache and on the disk.
+func cutBack(f *os.File, size int64) error {
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// setMarker writes the marker in place. It is not synced, see marker.
+func (j *Journal) setMarker(state markerState) error {
+	j.marker.state = state
+	if state == stateIdle {
+		j.marker.segment, j.marker.size, j.marker.seq = 0, 0, 0
+	}
+	_, err := j.lock.WriteAt(j.marker.encode(), 0)
+	return err
+}
+
+// Meta says what store this is.
+func (j *Journal) Meta() Meta { return j.meta }
+
+// Dir returns the store's folder.
+func (j *Journal) Dir() string { return j.dir }
+
+// Last returns the newest event; all up to it are durable. Load has to have succeeded.
+func (j *Journal) Last() Seq { return j.last }
+
+// Head returns the hash of the newest event's record.
+func (j *Journal) Head() Hash { return j.head }
+
+// Close gives up the lock. It doesn't sync: what Append returned nil for is durable already.
+func (j *Journal) Close() error {
+	j.closed = true
+	var err error
+	if j.active != nil {
+		err = j.active.Close()
+		j.active = nil
+	}
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Close())
+		j.lock = nil
+	}
+	return err
+}
+
+// Load reads the events after base, whose record has the hash head, and hands them to
+// apply in order. A torn tail is cut, kept in quarantine and told by a repair event
+// in the next batch. Damage is a *CorruptionError, and so is a journal that ends before what
+// its marker or base witness. Load may be repeated with an older base.
+func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
+	if j.closed {
+		return ErrClosed
+	}
+	segments, err := listSegments(filepath.Join(j.dir, journalName))
+	if err != nil {
+		return err
+	}
+	if len(segments) == 0 {
+		return &CorruptionError{File: filepath.Join(j.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
+	}
+	j.segment = segments[len(segments)-1]
+	if err := j.openActive(); err != nil {
+		return err
+	}
+	if j.adopt {
+		if err := j.syncUnacknowledged(); err != nil {
+			return err
+		}
+	}
+	paths, err := j.segmentPaths(segments, base)
+	if err != nil {
+		return err
+	}
+	r := run{id: j.meta.ID, base: base, last: base, head: head, apply: apply,
+		durable: j.marker.durable, durableHash: j.marker.hash}
+	for i, p := range paths {
+		if err := j.loadSegment(&r, p, i == len(paths)-1); err != nil {
+			return err
+		}
+	}
+	if err := r.finish(paths[len(paths)-1].path); err != nil {
+		return err
+	}
+	j.last, j.head, j.loaded = r.last, r.head, true
+	if j.stale || j.marker.durable != j.last {
+		j.marker.durable, j.marker.hash = j.last, j.head
+		if err := j.setMarker(stateIdle); err != nil {
+			return err
+		}
+		j.stale = false
+	}
+	return j.recordRepairs(apply)
+}
+
+// recordRepairs appends what this Load and SetAside repaired, as a batch of its own.
+func (j *Journal) recordRepairs(apply func(*Event) error) error {
+	if len(j.pending) == 0 {
+		return nil
+	}
+	if err := j.Append(j.pending...); err != nil {
+		return err
+	}
+	for _, ev := range j.pending {
+		if err := apply(ev); err != nil {
+			return err
+		}
+	}
+	j.pending = nil
+	return nil
+}
+
+func (j *Journal) openActive() error {
+	if j.active != nil {
+		j.active.Close()
+		j.active = nil
+	}
+	f, err := os.OpenFile(filepath.Join(j.dir, journalName, segmentName(j.segment)), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	j.active = f
+	return nil
+}
+
+// syncUnacknowledged makes durable what a process left that died between its write and its
+// sync. If the disk refuses, that append is undone.
+func (j *Journal) syncUnacknowledged() error {
+	err := j.active.Sync()
+	if err == nil {
+		j.adopt = false
+		return nil
+	}
+	if j.marker.state != stateWriting || j.marker.segment != j.segment {
+		return err // where the good part ends is not known: nothing is cut
+	}
+	j.size = j.marker.size
+	return j.undo(err)
+}
+
+// segmentPath is a segment's first event and its file.
+type segmentPath struct {
+	first Seq
+	path  string
+}
+
+// segmentPaths returns where the events after base are: in journal/, and where that begins too late
+// (both snapshots damaged), in the loose segments of archive/ before it.
+func (j *Journal) segmentPaths(segments []Seq, base Seq) ([]segmentPath, error) {
+	need := covering(segments, base)
+	var paths []segmentPath
+	if need[0] > base+1 {
+		archived, err := looseArchive(j.dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, first := range covering(archived, base) {
+			if first < need[0] {
+				paths = append(paths, segmentPath{first, filepath.Join(j.dir, archiveName, segmentName(first))})
+			}
+		}
+	}
+	for _, first := range need {
+		paths = append(paths, segmentPath{first, filepath.Join(j.dir, journalName, segmentName(first))})
+	}
+	if first := paths[0].first; first > base+1 {
+		return nil, &CorruptionError{File: filepath.Join(j.dir, journalName), Seq: base + 1, Offset: -1,
+			Cause: fmt.Errorf("events %d to %d are missing", base+1, first-1)}
+	}
+	return paths, nil
+}
+
+// looseArchive lists the archived segments that are not packed.
+func looseArchive(dir string) ([]Seq, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, archiveName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var segments []Seq
+	for _, e := range entries { // sorted by name, so by number
+		if first, ok := parseSegmentName(e.Name()); ok {
+			segments = append(segments, first)
+		}
+	}
+	return segments, nil
+}
+
+// run is a walk through consecutive segments.
+type run struct {
+	id          ID
+	base        Seq  // events up to here are passed over
+	last        Seq  // newest valid event so far
+	head        Hash // of its record
+	durable     Seq  // the marker's newest event and its hash, zero if there is no marker
+	durableHash Hash
+	apply       func(*Event) error
+}
+
+// segment reads one segment's events. It returns the scanner where it stopped: at the end, or before
+// the first entry that is not valid, with the reason in bad. err is what apply said, or a
+// chain that doesn't fit.
+func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
+	s = newScanner(r.id, p.first, data)
+	var newest []byte
+	for !s.done() && bad == nil {
+		if s.next <= r.base {
+			bad = s.skip()
+			continue
+		}
+		at := s.off
+		ev, record, err := s.read()
+		if err != nil {
+			bad = err
+			break
+		}
+		if err := r.check(&ev, record); err != nil {
+			return s, nil, &CorruptionError{File: p.path, Seq: ev.Seq, Offset: int64(at), Cause: err}
+		}
+		if err := r.apply(&ev); err != nil {
+			return s, nil, located(err, p.path, at)
+		}
+		r.last, newest = ev.Seq, record
+	}
+	if newest != nil {
+		r.head = RecordHash(newest)
+	}
+	return s, bad, nil
+}
+
+// check holds an event against what is known from elsewhere: the hash chain at the seam of
+// snapshot and journal, and the marker's newest event. The rest of the chain is verify's: the
+// checksums are bound to journal and place already.
+func (r *run) check(ev *Event, record []byte) error {
+	if ev.Seq == r.base+1 && ev.Prev != r.head {
+		return errors.New("does not continue the event before it")
+	}
+	if ev.Seq == r.durable && RecordHash(record) != r.durableHash {
+		return errNotAcknowledged
+	}
+	if !ev.Understood() {
+		return fmt.Errorf("kind %s: %w", ev.Kind, ErrNewer)
+	}
+	return nil
+}
+
+// finish checks that nothing is missing at the end.
+func (r *run) finish(path string) error {
+	if r.last < r.durable {
+		return &CorruptionError{File: path, Seq: r.last + 1, Offset: -1,
+			Cause: fmt.Errorf("the journal ends at event %d, but event %d was acknowledged", r.last, r.durable)}
+	}
+	if r.last == r.base && r.base == r.durable && r.base > 0 && r.head != r.durableHash {
+		return &CorruptionError{File: path, Seq: r.last, Offset: -1,
+			Cause: errNotAcknowledged}
+	}
+	return nil
+}
+
+// located fills in where an impossible event stands.
+func located(err error, path string, at int) error {
+	var c *CorruptionError
+	if errors.As(err, &c) && c.File == "" {
+		c.File, c.Offset = path, int64(at)
+	}
+	return err
+}
+
+func (j *Journal) loadSegment(r *run, p segmentPath, newest bool) error {
+	var data []byte
+	var err error
+	if newest {
+		data, err = readAll(j.active)
+	} else {
+		data, err = readSegment(p.path)
+	}
+	if err != nil {
+		return err
+	}
+	if p.first != r.last+1 && p.first > r.base+1 {
+		return &CorruptionError{File: p.path, Seq: r.last + 1, Offset: -1,
+			Cause: fmt.Errorf("begins with event %d, but the segment before ends with %d", p.first, r.last)}
+	}
+	s, bad, err := r.segment(p, data)
+	if err != nil {
+		return err
+	}
+	if newest {
+		j.size = int64(s.off)
+		if s.next <= r.base { // the journal ends before its own snapshot
+			return &CorruptionError{File: p.path, Seq: s.next, Offset: int64(s.off),
+				Cause: fmt.Errorf("the journal ends here, but a snapshot covers event %d", r.base)}
+		}
+	}
+	if bad == nil {
+		return nil
+	}
+	if errors.Is(bad, ErrNewer) {
+		return fmt.Errorf("%s: event %d: %w", p.path, s.next, bad)
+	}
+	if !newest {
+		return &CorruptionError{File: p.path, Seq: s.next, Offset: int64(s.off), Cause: bad}
+	}
+	return j.cutTail(s, bad)
+}
+
+// cutTail ends the newest segment before the entry that is not valid, if an append
+// cut short explains it.
+func (j *Journal) cutTail(s *scanner, bad error) error {
+	t := tail{data: s.data, from: s.off, expected: s.next, id: s.id, durable: j.marker.durable, good: -1, cause: bad}
+	if j.marker.state == stateWriting && j.marker.segment == j.segment {
+		t.good = j.marker.size
+	}
+	if cause := t.classify(); cause != nil {
+		return &CorruptionError{File: j.active.Name(), Seq: s.next, Offset: int64(s.off), Cause: cause}
+	}
+	cut := Cut{File: filepath.Base(j.active.Name()), Offset: int64(s.off), Bytes: int64(len(s.data) - s.off)}
+	rest := s.data[s.off:]
+	name, err := j.quarantine(fmt.Sprintf("%s-%d", cut.File, cut.Offset), rest)
+	if err != nil && noSpace(err) && len(rest) > maxInline {
+		if err = j.giveUpReserve(); err == nil {
+			name, err = j.quarantine(fmt.Sprintf("%s-%d", cut.File, cut.Offset), rest)
+		}
+	}
+	switch {
+	case err == nil:
+		cut.Quarantine = name
+	case noSpace(err) && len(rest) <= maxInline:
+		cut.Data = bytes.Clone(rest)
+	default:
+		return fmt.Errorf("keep the torn tail of %s: %w", j.active.Name(), err)
+	}
+	if err := cutBack(j.active, int64(s.off)); err != nil {
+		return fmt.Errorf("cut the torn tail of %s: %w", j.active.Name(), err)
+	}
+	j.pending = append(j.pending, &Event{Kind: KindRepair, Cut: cut, Text: ErrTorn.Error()})
+	return nil
+}
+
+// maxInline is how much of a torn tail a repair event takes when there is no room for a file.
+const maxInline = 2 << 10
+
+// quarantine keeps bytes in a new file of quarantine/ and returns its name, durable.
+func (j *Journal) quarantine(what string, content []byte) (string, error) {
+	dir := filepath.Join(j.dir, quarantineName)
+	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), what)
+	if err := writeNew(filepath.Join(dir, name), content); err != nil {
+		return "", err
+	}
+	return name, SyncDir(dir)
+}
+
+// SetAside moves a damaged snapshot to quarantine/ and has the next batch tell it.
+func (j *Journal) SetAside(path string, cause error) error {
+	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), filepath.Base(path))
+	if err := os.Rename(path, filepath.Join(j.dir, quarantineName, name)); err != nil {
+		return err
+	}
+	if err := errors.Join(SyncDir(filepath.Join(j.dir, quarantineName)), SyncDir(filepath.Dir(path))); err != nil {
+		return err
+	}
+	text := cause.Error()
+	j.pending = append(j.pending, &Event{Kind: KindRepair, Text: text[:min(len(text), 512)],
+		Cut: Cut{File: filepath.Base(path), Quarantine: name}})
+	return nil
+}

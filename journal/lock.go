@@ -1,0 +1,122 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFile opens path and holds its exclusive flock when it returns; closing the file
+// gives it up. The file at path and the locked one are the same: a lock file that
+// was deleted and made anew in between is opened again. It returns ErrLocked,
+// naming the holder, when the deadline passes first.
+func lockFile(path string, deadline time.Time) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return nil, err
+		}
+		if err := flockUntil(f, deadline); err != nil {
+			return nil, err
+		}
+		same, err := stillAt(f, path)
+		if err == nil && same {
+			return f, nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// flockUntil takes the flock of f or closes f. Only a contended lock costs a thread:
+// flock has no time limit, so it blocks there while this waits for the deadline.
+func flockUntil(f *os.File, deadline time.Time) error {
+	fd := int(f.Fd())
+	err := flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return errors.Join(&fs.PathError{Op: "flock", Path: f.Name(), Err: err}, f.Close())
+	}
+	done := make(chan error, 1)
+	taken := make(chan bool, 1)
+	go func() {
+		done <- flock(fd, unix.LOCK_EX)
+		if !<-taken {
+			f.Close() // too late: nobody waits for it any more
+		}
+	}()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		taken <- err == nil
+		if err != nil {
+			return &fs.PathError{Op: "flock", Path: f.Name(), Err: err}
+		}
+		return nil
+	case <-timer.C:
+		taken <- false
+		return fmt.Errorf("%w: %s is held by %s", ErrLocked, f.Name(), holder(f))
+	}
+}
+
+func flock(fd, how int) error {
+	for {
+		if err := unix.Flock(fd, how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// stillAt reports whether path still names the open file.
+func stillAt(f *os.File, path string) (bool, error) {
+	var open, named unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &open); err != nil {
+		return false, &fs.PathError{Op: "fstat", Path: path, Err: err}
+	}
+	switch err := unix.Stat(path, &named); {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return false, nil
+	case err != nil:
+		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return open.Dev == named.Dev && open.Ino == named.Ino, nil
+}
+
+// holder says which process holds the flock of f, by the kernel's list of locks.
+func holder(f *os.File) string {
+	const unknown = "another process"
+	_, inode, err := identity(f)
+	if err != nil {
+		return unknown
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return unknown
+	}
+	for line := range bytes.Lines(locks) {
+		// 3: FLOCK  ADVISORY  WRITE 2167 fe:00:140513 0 EOF; waiters have "->" after the number
+		words := bytes.Fields(line)
+		if len(words) < 6 || string(words[1]) != "FLOCK" {
+			continue
+		}
+		i := bytes.LastIndexByte(words[5], ':')
+		if n, err := strconv.ParseUint(string(words[5][i+1:]), 10, 64); err != nil || n != inode {
+			continue
+		}
+		if pid, err := strconv.Atoi(string(words[4])); err == nil && pid > 0 {
+			return "process " + strconv.Itoa(pid)
+		}
+	}
+	return unknown
+}

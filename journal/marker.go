@@ -1,0 +1,133 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// markerState says how the last call that wrote left the store.
+type markerState byte
+
+const (
+	stateIdle    markerState = 1 // all that is readable is durable
+	stateWriting markerState = 2 // an append is under way, or its process died in it
+	stateFailed  markerState = 3 // the disk refused an append and then its undoing
+)
+
+// marker is what the lock file holds. It is written in place and never synced: it
+// speaks to the processes of this boot, whose page cache it shares. After a reboot
+// only its durable event counts, which was synced before the marker named it.
+type marker struct {
+	state   markerState
+	id      ID
+	durable Seq  // newest event that was acknowledged or may be
+	hash    Hash // of its record
+	dev     uint64
+	inode   uint64 // of the lock file itself: another one means that this is a copy
+	boot    BootID
+	pid     uint32
+	segment Seq   // writing, failed: first event of the segment that is appended to
+	size    int64 // writing, failed: the segment's good length in bytes
+	seq     Seq   // writing, failed: first event of the batch
+}
+
+const (
+	markerVersion = 1
+	markerBytes   = 137
+)
+
+// encode returns exactly markerBytes bytes: an array of fixed-width values and its CRC-32C.
+func (m marker) encode() []byte {
+	b := append(make([]byte, 0, markerBytes), msgpcode.FixedArrayLow|13, markerVersion, byte(m.state))
+	b = appendBin(b, m.id[:])
+	b = appendFixed64(b, msgpcode.Uint64, uint64(m.durable))
+	b = appendBin(b, m.hash[:])
+	b = appendFixed64(b, msgpcode.Uint64, m.dev)
+	b = appendFixed64(b, msgpcode.Uint64, m.inode)
+	b = appendBin(b, m.boot[:])
+	b = binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), m.pid)
+	b = appendFixed64(b, msgpcode.Uint64, uint64(m.segment))
+	b = appendFixed64(b, msgpcode.Uint64, uint64(m.size))
+	b = appendFixed64(b, msgpcode.Uint64, uint64(m.seq))
+	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b, castagnoli))
+}
+
+func decodeMarker(b []byte) (marker, error) {
+	var m marker
+	if len(b) != markerBytes {
+		return m, errShort
+	}
+	if binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32.Checksum(b[:markerBytes-5], castagnoli) {
+		return m, errChecksum
+	}
+	d := decoder{b: b}
+	d.tuple(13)
+	if version := d.code(); version != markerVersion {
+		return m, ErrNewer
+	}
+	m.state = markerState(d.code())
+	d.bytes(m.id[:])
+	m.durable = Seq(d.fixed64(msgpcode.Uint64))
+	d.bytes(m.hash[:])
+	m.dev = d.fixed64(msgpcode.Uint64)
+	m.inode = d.fixed64(msgpcode.Uint64)
+	d.bytes(m.boot[:])
+	if d.code() != msgpcode.Uint32 {
+		d.fail(errShape)
+	}
+	m.pid = uint32(d.number(4, 0))
+	m.segment = Seq(d.fixed64(msgpcode.Uint64))
+	m.size = int64(d.fixed64(msgpcode.Uint64))
+	m.seq = Seq(d.fixed64(msgpcode.Uint64))
+	if d.err == nil && (m.state < stateIdle || m.state > stateFailed || m.size < 0) {
+		d.fail(errRange)
+	}
+	return m, d.err
+}
+
+// readMarker reads the marker of an open lock file.
+func readMarker(f *os.File) (marker, error) {
+	var room [markerBytes + 1]byte
+	n, err := f.ReadAt(room[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return marker{}, err
+	}
+	return decodeMarker(room[:n])
+}
+
+// identity returns a file's device and inode.
+func identity(f *os.File) (dev, inode uint64, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return 0, 0, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	return st.Dev, st.Ino, nil
+}
+
+// runDir holds a note per fenced journal: it lives exactly as long as the page cache
+// that may hold what the disk refused.
+const runDir = "/run/leaselog"
+
+func fencePath(id ID) string { return filepath.Join(runDir, id.String()) }
+
+// fenced reports whether the note is there.
+func fenced(id ID) bool {
+	_, err := os.Lstat(fencePath(id))
+	return err == nil
+}
+
+// raiseFence leaves the note; where /run can't be written the marker alone has to do.
+func raiseFence(id ID, m marker) error {
+	if err := os.MkdirAll(runDir, dirMode); err != nil {
+		return err
+	}
+	return os.WriteFile(fencePath(id), m.encode(), fileMode)
+}

@@ -1,0 +1,150 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// Names in a store's folder.
+const (
+	metaName       = "META"
+	lockName       = "lock"
+	journalName    = "journal"
+	snapName       = "snap"
+	archiveName    = "archive"
+	quarantineName = "quarantine"
+	reserveName    = "reserve"
+)
+
+// formatVersion is what this version writes and all that it can read.
+const formatVersion = 1
+
+// Meta says what a store is. It is written once, when the store is created.
+type Meta struct {
+	Format    int // of the store as it was created
+	MinReader int // versions of the format below this can't read it
+	MinWriter int // versions of the format below this can't write to it
+	ID        ID
+	Network   string
+	Created   time.Time
+	Node      string // host name
+	DataDir   string // folder whose network it was created for
+}
+
+// metaLimit bounds what is read as META.
+const metaLimit = 64 << 10
+
+// encode returns META's bytes: an array of a map and the CRC-32C of the map's bytes.
+func (m Meta) encode() []byte {
+	b := appendMap(appendArray(nil, 2), 8)
+	b = appendUint(appendString(b, "format"), uint64(m.Format))
+	b = appendUint(appendString(b, "min_reader"), uint64(m.MinReader))
+	b = appendUint(appendString(b, "min_writer"), uint64(m.MinWriter))
+	b = appendBin(appendString(b, "journal"), m.ID[:])
+	b = appendString(appendString(b, "network"), m.Network)
+	b = appendFixed64(appendString(b, "created"), msgpcode.Int64, uint64(m.Created.UnixNano()))
+	b = appendString(appendString(b, "node"), m.Node)
+	b = appendString(appendString(b, "data_dir"), m.DataDir)
+	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b[1:], castagnoli))
+}
+
+func decodeMeta(b []byte) (Meta, error) {
+	const trailer = 5
+	if len(b) < 1+trailer || b[len(b)-trailer] != msgpcode.Uint32 {
+		return Meta{}, errShape
+	}
+	d := decoder{b: b[:len(b)-trailer], s: string(b[:len(b)-trailer])}
+	if binary.BigEndian.Uint32(b[len(b)-trailer+1:]) != crc32.Checksum(d.b[1:], castagnoli) {
+		return Meta{}, errChecksum
+	}
+	var m Meta
+	d.tuple(2)
+	for range d.mapLen() {
+		switch key := d.string(); key {
+		case "format":
+			m.Format = d.small(1 << 20)
+		case "min_reader":
+			m.MinReader = d.small(1 << 20)
+		case "min_writer":
+			m.MinWriter = d.small(1 << 20)
+		case "journal":
+			d.bytes(m.ID[:])
+		case "network":
+			m.Network = d.string()
+		case "created":
+			m.Created = time.Unix(0, int64(d.fixed64(msgpcode.Int64))).UTC()
+		case "node":
+			m.Node = d.string()
+		case "data_dir":
+			m.DataDir = d.string()
+		default:
+			d.skip(0)
+		}
+	}
+	if d.err == nil && d.i != len(d.b) {
+		d.fail(errTrailing)
+	}
+	if d.err == nil && m.ID == (ID{}) {
+		d.fail(errEmpty)
+	}
+	return m, d.err
+}
+
+// ReadMeta reads what the store in dir is. It returns ErrNoStore if there is none,
+// ErrNewer if this version can't read it, and a *CorruptionError if META is
+// damaged, or missing beside a journal.
+func ReadMeta(dir string) (Meta, error) {
+	path := filepath.Join(dir, metaName)
+	b, err := readLimited(path, metaLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Meta{}, missingMeta(dir)
+	}
+	if err != nil {
+		return Meta{}, err
+	}
+	m, err := decodeMeta(b)
+	if err != nil {
+		return Meta{}, &CorruptionError{File: path, Offset: -1, Cause: err}
+	}
+	if m.MinReader > formatVersion {
+		return Meta{}, fmt.Errorf("%s: format %d: %w", path, m.Format, ErrNewer)
+	}
+	return m, nil
+}
+
+// missingMeta tells a folder that holds no store from a store that lost its META.
+func missingMeta(dir string) error {
+	for _, name := range []string{journalName, snapName, archiveName} {
+		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err == nil && len(entries) > 0 {
+			return &CorruptionError{File: filepath.Join(dir, metaName), Offset: -1,
+				Cause: fmt.Errorf("missing, but there is %s/%s", name, entries[0].Name())}
+		}
+	}
+	return ErrNoStore
+}
+
+// readLimited reads a small file whole, and refuses a larger one or something else.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > limit {
+		return nil, &CorruptionError{File: path, Offset: -1, Cause: fmt.Errorf("not a file of at most %d bytes", limit)}
+	}
+	return readAll(f)
+}

@@ -1,0 +1,301 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Reader reads a store without its lock and without writing anything: beside live
+// processes, on a copy, on a read-only file system. It reports only events that were durable
+// when it was opened. Safe for concurrent use.
+type Reader struct {
+	dir    string
+	meta   Meta
+	marker marker
+	cov    Coverage
+}
+
+// Coverage says how far a Reader's answers reach.
+type Coverage struct {
+	Live    bool     // the store is in use on this node: its marker is this boot's and this file's
+	Copy    bool     // the marker names another file: this is a copy of a store
+	Fenced  bool     // the disk refused a write that could not be undone
+	Durable Seq      // the newest event that is reported
+	Torn    int64    // bytes after it that an append cut short left; they are not reported
+	Doubts  []string // what else may make answers less than certain
+}
+
+// Record is an event with its evidence: where it stands and its bytes.
+type Record struct {
+	Event  Event
+	File   string // below the store's folder, such as "journal/00000000000000000001"
+	Offset int64  // of the record in File, after its length
+	Raw    []byte
+}
+
+// maxRestarts bounds how often a Reader lists the store anew because files moved under it.
+const maxRestarts = 10
+
+// OpenReader opens the store in dir for reading. It returns ErrNoStore if there is
+// none, ErrNewer if a later version wrote it and a *CorruptionError for damage that
+// hides what the store is or where it ends.
+func OpenReader(dir string) (*Reader, error) {
+	meta, err := ReadMeta(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{dir: dir, meta: meta}
+	if err := r.readMarker(); err != nil {
+		return nil, err
+	}
+	if r.cov.Live {
+		r.cov.Durable = r.marker.durable
+		return r, nil
+	}
+	return r, r.findEnd()
+}
+
+// readMarker reads the lock file's marker. It is overwritten in place by those who
+// append, so one that doesn't check is read again before it counts as damaged.
+func (r *Reader) readMarker() error {
+	f, err := os.Open(filepath.Join(r.dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		r.cov.Doubts = append(r.cov.Doubts, "the lock file is missing, so nothing witnesses the last event")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var m marker
+	for range maxRestarts {
+		if m, err = readMarker(f); err == nil || errors.Is(err, ErrNewer) {
+			break
+		}
+		time.Sleep(time.Millisecond) // a writer is between two bytes of one pwrite
+	}
+	if errors.Is(err, ErrNewer) {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if err != nil || m.id != r.meta.ID {
+		r.cov.Doubts = append(r.cov.Doubts, "the marker in the lock file is unreadable, so nothing witnesses the last event")
+		return nil
+	}
+	dev, inode, err := identity(f)
+	if err != nil {
+		return err
+	}
+	r.marker = m
+	r.cov.Copy = m.dev != dev || m.inode != inode
+	r.cov.Live = !r.cov.Copy && m.boot == CurrentBoot()
+	r.cov.Fenced = r.cov.Live && (m.state == stateFailed || fenced(m.id))
+	return nil
+}
+
+// findEnd looks for the last valid event where no live marker tells it.
+func (r *Reader) findEnd() error {
+	segments, err := listSegments(filepath.Join(r.dir, journalName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(segments) == 0 {
+		if segments, err = looseArchive(r.dir); err == nil && len(segments) == 0 {
+			err = &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	newest := segments[len(segments)-1]
+	path, data, err := r.readSegment(newest)
+	if err != nil {
+		return err
+	}
+	s := newScanner(r.meta.ID, newest, data)
+	for !s.done() {
+		_, _, bad := s.read()
+		if bad == nil {
+			continue
+		}
+		t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
+		if cause := t.classify(); cause != nil {
+			return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off), Cause: cause}
+		}
+		r.cov.Torn = int64(len(data) - s.off)
+		r.cov.Doubts = append(r.cov.Doubts,
+			fmt.Sprintf("%d bytes of an unfinished append follow event %d and are not reported", r.cov.Torn, s.next-1))
+		break
+	}
+	r.cov.Durable = s.next - 1
+	if r.cov.Durable < r.marker.durable {
+		return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off),
+			Cause: fmt.Errorf("the journal ends at event %d, but event %d was acknowledged", s.next-1, r.marker.durable)}
+	}
+	return nil
+}
+
+// Close ends the reader.
+func (r *Reader) Close() error { return nil }
+
+// Meta says what store this is.
+func (r *Reader) Meta() Meta { return r.meta }
+
+// Dir returns the store's folder.
+func (r *Reader) Dir() string { return r.dir }
+
+// Coverage says how far the answers reach.
+func (r *Reader) Coverage() Coverage { return r.cov }
+
+// readSegment reads a segment from where it is, journal/ or archive/.
+func (r *Reader) readSegment(first Seq) (path string, data []byte, err error) {
+	for _, folder := range []string{journalName, archiveName} {
+		path = filepath.Join(r.dir, folder, segmentName(first))
+		if data, err = readSegment(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, data, err
+		}
+	}
+	return path, nil, err
+}
+
+// listing returns the first events of all segments, whether in use or archived. What moves goes from
+// journal/ to archive/, so it is seen at least once in this order.
+func (r *Reader) listing() ([]Seq, error) {
+	live, err := listSegments(filepath.Join(r.dir, journalName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	archived, err := looseArchive(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	all := append(archived, live...)
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// Records returns the events after a given one in order, up to Coverage().Durable. It
+// ends with an error at damage, a *CorruptionError; missing events are damage too, once a second
+// listing has missed them.
+func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		p := pass{r: r, last: after, yield: yield}
+		misses := 0
+		for p.last < r.cov.Durable {
+			before := p.last
+			err := p.run()
+			if p.stopped || err == nil {
+				return
+			}
+			if p.last > before {
+				misses = 0
+			}
+			misses++
+			moved := errors.Is(err, fs.ErrNotExist) && misses < maxRestarts
+			if misses > 1 && !moved {
+				yield(Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// pass is a walk over the segments as one listing has them.
+type pass struct {
+	r       *Reader
+	last    Seq // newest event that was yielded
+	yield   func(Record, error) bool
+	stopped bool // by the consumer, or at damage that was yielded
+}
+
+// run yields what follows last. An error is something that another pass may not meet:
+// a segment that is not where the listing had it.
+func (p *pass) run() error {
+	r := p.r
+	segments, err := r.listing()
+	if err != nil {
+		return err
+	}
+	missing := func(until Seq) error {
+		return &CorruptionError{File: filepath.Join(r.dir, journalName), Seq: p.last + 1, Offset: -1,
+			Cause: fmt.Errorf("events %d to %d are missing", p.last+1, until)}
+	}
+	for _, first := range covering(segments, p.last) {
+		if p.last >= r.cov.Durable {
+			return nil
+		}
+		if first > p.last+1 {
+			return missing(first - 1)
+		}
+		path, data, err := r.readSegment(first)
+		if err != nil {
+			return err
+		}
+		if p.segment(path, first, data); p.stopped {
+			return nil
+		}
+	}
+	if p.last < r.cov.Durable {
+		return missing(r.cov.Durable)
+	}
+	return nil
+}
+
+// segment yields the events of one segment. Durable bytes never change, so what is wrong with
+// them is damage at once.
+func (p *pass) segment(path string, first Seq, data []byte) {
+	r := p.r
+	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
+	s := newScanner(r.meta.ID, first, data)
+	for !s.done() && s.next <= r.cov.Durable {
+		at := s.off
+		ev, record, err := s.read()
+		if err == nil && ev.Seq == r.marker.durable && RecordHash(record) != r.marker.hash {
+			err = errNotAcknowledged
+		}
+		if err != nil {
+			p.stopped = true
+			p.yield(Record{}, &CorruptionError{File: path, Seq: s.next, Offset: int64(at), Cause: err})
+			return
+		}
+		if ev.Seq <= p.last {
+			continue
+		}
+		p.last = ev.Seq
+		if !p.yield(Record{Event: ev, File: name, Offset: int64(s.off - len(record)), Raw: record}, nil) {
+			p.stopped = true
+			return
+		}
+	}
+}
+
+// ScanFile reads one segment file by itself, for dumping it. Entries that are not valid
+// end it with a *CorruptionError.
+func ScanFile(path string, id ID) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		first, ok := parseSegmentName(filepath.Base(path))
+		if !ok {
+			yield(Record{}, fmt.Errorf("%s: not a segment's name: want %d decimal digits", path, nameDigits))
+			return
+		}
+		data, err := readSegment(path)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		s := newScanner(id, first, data)
+		for !s.done() {
+			at := s.off
+			ev, record, err := s.read()
+			if err != nil {
+				yield(Record{}, &CorruptionError{File: path, Seq: s.next, Offset: int64(at), Cause: err})
+				return
+			}
+			if !yield(Record{Event: ev, File: filepath.Base(path), Offset: int64(s.off - len(record)), Raw: record}, nil) {
+				return
+			}
+		}
+	}
+}

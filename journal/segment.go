@@ -1,0 +1,146 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A segment is a file of entries as tidwall/wal writes them: a record's length as a
+// uvarint, then the record. Its name is the sequence number of its first event in
+// 20 decimal digits. It has no header.
+const (
+	// segmentBytes is the target: an append that would go beyond it starts a new segment.
+	segmentBytes = 64 << 10
+	// preallocBytes is reserved for each segment. What lies beyond the target is for
+	// releases when the disk is full: 128 KiB, 250 DELs of 520 bytes.
+	preallocBytes = 192 << 10
+	// reserveBytes is the size of the file that is given up when even that is not there.
+	reserveBytes = 64 << 10
+
+	nameDigits   = 20
+	maxVarint    = 3 // bytes of the length prefix of the longest record
+	sectorBytes  = 512
+	segmentLimit = 64 << 20 // more is not a segment of ours; bounds what is read into memory
+)
+
+func segmentName(first Seq) string { return fmt.Sprintf("%0*d", nameDigits, uint64(first)) }
+
+// parseSegmentName returns the first event of the segment called name, or false.
+func parseSegmentName(name string) (Seq, bool) {
+	if len(name) != nameDigits {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(name, 10, 64)
+	return Seq(n), err == nil && n > 0
+}
+
+// listSegments returns the first events of the segments in dir, ascending. A name that is not a
+// segment's is damage: tidwall/wal deletes and renames by some of them. A missing dir is an error.
+func listSegments(dir string) ([]Seq, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	segments := make([]Seq, 0, len(entries))
+	for _, e := range entries {
+		first, ok := parseSegmentName(e.Name())
+		if !ok {
+			return nil, &CorruptionError{File: filepath.Join(dir, e.Name()), Offset: -1,
+				Cause: errors.New("not a segment; nothing else belongs in this folder")}
+		}
+		segments = append(segments, first)
+	}
+	slices.Sort(segments)
+	return segments, nil
+}
+
+// covering returns the segments that hold events after base, the first of which may
+// hold base too.
+func covering(segments []Seq, base Seq) []Seq {
+	i, found := slices.BinarySearch(segments, base+1)
+	if !found && i > 0 {
+		i--
+	}
+	return segments[i:]
+}
+
+// readSegment reads a whole segment.
+func readSegment(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, &fs.PathError{Op: "fstat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > segmentLimit {
+		return nil, &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a segment: no regular file, or too large")}
+	}
+	return readAll(f)
+}
+
+// scanner walks through the entries of one segment. Its bytes must not change.
+type scanner struct {
+	id   ID
+	data []byte
+	text string // data as a string, from which decoded strings are cut
+	next Seq    // of the entry at off
+	off  int
+}
+
+func newScanner(id ID, first Seq, data []byte) *scanner {
+	return &scanner{id: id, data: data, text: string(data), next: first}
+}
+
+// frame returns where the record at off begins and ends.
+func (s *scanner) frame(off int) (start, end int, err error) {
+	n, w := binary.Uvarint(s.data[off:min(off+maxVarint, len(s.data))])
+	switch {
+	case w == 0 && len(s.data)-off < maxVarint:
+		return 0, 0, errShort
+	case w <= 0, n < minRecord, n > MaxConfig, w > 2 && n < 1<<14:
+		return 0, 0, errRecordLen
+	case int(n) > len(s.data)-off-w:
+		return 0, 0, errShort
+	}
+	return off + w, off + w + int(n), nil
+}
+
+// done reports whether the segment's end was reached.
+func (s *scanner) done() bool { return s.off == len(s.data) }
+
+// skip passes over an entry by its length alone.
+func (s *scanner) skip() error {
+	_, end, err := s.frame(s.off)
+	if err != nil {
+		return err
+	}
+	s.off, s.next = end, s.next+1
+	return nil
+}
+
+// read decodes the next entry and returns its record too, which shares memory with
+// the segment. On an error the scanner stays before the entry.
+func (s *scanner) read() (Event, []byte, error) {
+	start, end, err := s.frame(s.off)
+	if err != nil {
+		return Event{}, nil, err
+	}
+	record := s.data[start:end]
+	ev, err := decodeRecord(s.id, s.next, record, s.text[start:end])
+	if err != nil {
+		return Event{}, nil, err
+	}
+	s.off, s.next = end, s.next+1
+	return ev, record, nil
+}

@@ -1,0 +1,303 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// Apply makes the next event part of the state. An event that can't have happened, such
+// as an add of an address that is held, is a *journal.CorruptionError and changes
+// nothing; a kind that changes leases and that this version doesn't know wraps
+// journal.ErrNewer too. Other errors come from reading the snapshot. Nothing of
+// the event is kept alive.
+func (st *State) Apply(ev *journal.Event) error {
+	if ev.Seq != st.seq+1 {
+		return impossible(ev, "follows event %d", st.seq)
+	}
+	if err := st.fold(ev); err != nil {
+		return err
+	}
+	st.seq = ev.Seq
+	st.clock = cutClock(ev.Clock)
+	st.tail++
+	if st.over.bloated() {
+		st.over.compact(st.seq, st.base != nil)
+	}
+	return nil
+}
+
+func (st *State) fold(ev *journal.Event) error {
+	switch ev.Kind {
+	case journal.KindAdd, journal.KindImport:
+		return st.take(ev)
+	case journal.KindDel, journal.KindRelease:
+		return st.give(ev)
+	case journal.KindRefuse:
+		st.refusals.add(ev)
+		st.note(ev)
+	case journal.KindConfig:
+		st.configure(ev)
+	case journal.KindGenesis:
+		if ev.Seq != 1 {
+			return impossible(ev, "genesis after the first event")
+		}
+	case journal.KindReset:
+		st.base, st.over, st.held = nil, overlay{}, 0
+		st.cursors, st.ownCursors = nil, true
+		st.resetAt = ev.Seq
+	case journal.KindRepair:
+	default:
+		if ev.Kind.MustUnderstand() {
+			return impossible(ev, "%w", journal.ErrNewer)
+		}
+	}
+	return nil
+}
+
+// impossible names an event that no correct writer can have recorded here.
+func impossible(ev *journal.Event, format string, args ...any) error {
+	cause := fmt.Errorf("apply %s: "+format, append([]any{ev.Kind}, args...)...)
+	return &journal.CorruptionError{Seq: ev.Seq, Offset: -1, Cause: cause}
+}
+
+func attachmentOf(ev *journal.Event) Attachment {
+	return Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
+}
+
+// note remembers the event as the newest one about its attachment, and returns the
+// attachment's place among the owners, or none if the event is about nobody.
+func (st *State) note(ev *journal.Event) int32 {
+	a := attachmentOf(ev)
+	if a.ContainerID == "" {
+		return none
+	}
+	o := &st.over
+	o.init()
+	st.scratch = appendOwner(st.scratch[:0], a)
+	i := o.addOwner(st.scratch)
+	o.owners[i].last, o.owners[i].seq = ev.Kind, ev.Seq
+	return i
+}
+
+// take applies an add or import: first everything that can be wrong with it, at the
+// end of the overlay where it can be taken back, then what can't fail.
+func (st *State) take(ev *journal.Event) error {
+	o := &st.over
+	o.init()
+	arena, entries := len(o.arena), len(o.entries)
+	if err := st.prepare(ev); err != nil {
+		o.arena, o.entries = o.arena[:arena], o.entries[:entries]
+		return err
+	}
+	if len(ev.Cursors) > 0 {
+		st.setCursors(ev.Cursors)
+	}
+	w := st.note(ev)
+	for i := entries; i < len(o.entries); i++ {
+		o.entries[i].owner = w
+		o.link(int32(i))
+		o.page(o.entries[i].key).set(o.entries[i].key)
+	}
+	st.held += len(o.entries) - entries
+	return nil
+}
+
+// prepare checks an add or import and appends its leases to the overlay, not linked yet.
+func (st *State) prepare(ev *journal.Event) error {
+	owned := ev.ContainerID != ""
+	if ev.Blocked && (owned || ev.IfName != "" || ev.Kind != journal.KindImport) {
+		return impossible(ev, "blocked address with an owner")
+	}
+	if !ev.Blocked && !owned && len(ev.Addresses) > 0 {
+		return impossible(ev, "names no container")
+	}
+	for _, c := range ev.Cursors {
+		if c.Set < 0 || !representable(c.IP) {
+			return impossible(ev, "cursor of range set %d at %s", c.Set, c.IP)
+		}
+	}
+	for i, a := range ev.Addresses {
+		if err := st.prepareLease(ev, a); err != nil {
+			return err
+		}
+		if listedBefore(ev.Addresses, i) {
+			return impossible(ev, "%s: listed twice", a.IP)
+		}
+	}
+	return nil
+}
+
+func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
+	if !representable(a.IP) || a.Set < 0 || a.Bits < 0 || a.Bits > a.IP.BitLen() ||
+		a.Gateway.IsValid() && !representable(a.Gateway) {
+		return impossible(ev, "range set %d: %s/%d, gateway %s: not an address of a lease", a.Set, a.IP, a.Bits, a.Gateway)
+	}
+	k := keyOf(a.IP)
+	p, err := st.fillPage(k)
+	if err != nil {
+		return err
+	}
+	if p.has(k) {
+		held, _, err := st.Lease(a.IP)
+		if err != nil {
+			return err
+		}
+		return impossible(ev, "range set %d: %s: held by %s/%s", a.Set, a.IP, held.ContainerID, held.IfName)
+	}
+	l := Lease{
+		Address:    a,
+		Attachment: attachmentOf(ev),
+		NetNS:      ev.NetNS,
+		Pod:        ev.Pod,
+		Start:      ev.Seq,
+		Clock:      ev.Clock,
+		Import:     ev.Kind == journal.KindImport,
+		Blocked:    ev.Blocked,
+	}
+	if l.Import {
+		l.Claimed = ev.Claimed
+	}
+	o := &st.over
+	off := len(o.arena)
+	o.arena = appendRecord(roomy(o.arena, maxRecord), &l)
+	n := len(o.arena) - off
+	if n > maxRecord {
+		return impossible(ev, "lease of %d bytes, at most %d", n, maxRecord)
+	}
+	o.entries = append(roomy(o.entries, 1), entry{key: k, off: off, n: int32(n), owner: none, next: none})
+	return nil
+}
+
+// listedBefore reports whether address i stands earlier in the list too. Lists are
+// short: a record holds at most a few hundred addresses, an ADD one per range set.
+func listedBefore(list []journal.Address, i int) bool {
+	return slices.ContainsFunc(list[:i], func(a journal.Address) bool { return a.IP == list[i].IP })
+}
+
+// give applies a del or release: every address listed must be the attachment's. None
+// listed is a DEL of something unknown.
+func (st *State) give(ev *journal.Event) error {
+	owner := attachmentOf(ev)
+	for i, a := range ev.Addresses {
+		if !representable(a.IP) {
+			return impossible(ev, "%s is not an address of a lease", a.IP)
+		}
+		if _, err := st.fillPage(keyOf(a.IP)); err != nil {
+			return err
+		}
+		ok, err := st.holds(owner, keyOf(a.IP))
+		if err != nil {
+			return err
+		}
+		if !ok || listedBefore(ev.Addresses, i) {
+			return impossible(ev, "range set %d: %s: not held by %s/%s", a.Set, a.IP, owner.ContainerID, owner.IfName)
+		}
+	}
+	for _, a := range ev.Addresses {
+		st.end(a.IP)
+	}
+	st.held -= len(ev.Addresses)
+	st.note(ev)
+	return nil
+}
+
+// end frees an address that holds has found.
+func (st *State) end(ip netip.Addr) {
+	k := keyOf(ip)
+	st.over.page(k).clear(k)
+	if i, ok := st.over.lease(k); ok {
+		st.over.unlink(i)
+	}
+}
+
+// holds reports whether the attachment holds the address, whose page is filled. A
+// lease taken over without an interface name answers to every one; a blocked address
+// answers to the zero Attachment.
+func (st *State) holds(a Attachment, k key) (bool, error) {
+	if !st.over.page(k).has(k) {
+		return false, nil
+	}
+	st.scratch = appendOwner(st.scratch[:0], a)
+	if i, ok := st.over.lease(k); ok {
+		r, err := parseRecord(st.over.record(i))
+		return err == nil && st.answers(&r, a), err
+	}
+	if a.ContainerID != "" {
+		// By owner takes two reads where by address takes a search.
+		found := false
+		err := st.base.held(st.scratch, fingerprint(a), func(r *record) { found = found || r.key == k })
+		if found || err != nil {
+			return found, err
+		}
+	}
+	r, ok, err := st.base.lease(k)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		return false, st.disagree(fmt.Errorf("%s is in a held run and has no lease", k.addr()))
+	}
+	return st.answers(&r, a), nil
+}
+
+// answers reports whether the record is a lease of the attachment, whose bytes are in scratch.
+func (st *State) answers(r *record, a Attachment) bool {
+	if bytes.Equal(r.owner, st.scratch) {
+		return true
+	}
+	if !r.legacy() {
+		return false
+	}
+	st.scratch = appendOwner(st.scratch[:0], Attachment{ContainerID: a.ContainerID})
+	return bytes.Equal(r.owner, st.scratch)
+}
+
+// fillPage returns the overlay's page of an address, made from the base if need be.
+func (st *State) fillPage(k key) (*page, error) {
+	o := &st.over
+	o.init()
+	if p := o.page(k); p != nil {
+		return p, nil
+	}
+	p := page{first: k.page()}
+	if err := st.base.fill(&p); err != nil {
+		return nil, err
+	}
+	o.byPage[p.first] = int32(len(o.pages))
+	o.pages = append(roomy(o.pages, 1), p)
+	return &o.pages[len(o.pages)-1], nil
+}
+
+func (st *State) setCursors(moved []journal.Cursor) {
+	if !st.ownCursors {
+		st.cursors, st.ownCursors = slices.Clone(st.cursors), true
+	}
+	for _, c := range moved {
+		i, ok := slices.BinarySearchFunc(st.cursors, c.Set, bySet)
+		if ok {
+			st.cursors[i] = c
+		} else {
+			st.cursors = slices.Insert(st.cursors, i, c)
+		}
+	}
+}
+
+// configure remembers a configuration, forgets its earlier record if there is one, and
+// otherwise the oldest where there are too many.
+func (st *State) configure(ev *journal.Event) {
+	i := slices.IndexFunc(st.configs, func(c config) bool { return c.digest == ev.Digest })
+	if i < 0 && len(st.configs) == maxConfigs {
+		i = 0
+	}
+	kept := make([]config, 0, maxConfigs)
+	for j, c := range st.configs {
+		if j != i {
+			kept = append(kept, c)
+		}
+	}
+	st.configs = append(kept, config{digest: ev.Digest, seq: ev.Seq})
+}

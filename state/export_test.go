@@ -1,0 +1,36 @@
+package state
+
+import (
+	"encoding/binary"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// BlockBytes is the size of a snapshot's blocks.
+const BlockBytes = blockBytes
+
+// MaxRecord is the longest lease record.
+const MaxRecord = maxRecord
+
+// Reseal gives every block of a snapshot's bytes the frame and checksum that belong to
+// what is in it, so that tests reach what comes after the checksums.
+func Reseal(b []byte) {
+	if len(b) < blockBytes {
+		return
+	}
+	head := b[payloadOffset:]
+	seed := seedOf(journal.ID(head[idOffset:]), journal.Seq(binary.BigEndian.Uint64(head[seqOffset:])))
+	for number := uint32(0); len(b) >= blockBytes; number++ {
+		seal(b[:blockBytes], number, seed)
+		b = b[blockBytes:]
+	}
+}
+
+// AppendLease encodes a lease as its record.
+func AppendLease(b []byte, l *Lease) []byte { return appendRecord(b, l) }
+
+// DecodeLease reads what AppendLease wrote.
+func DecodeLease(raw []byte) (Lease, error) { return decodeLease(raw) }
+
+// ArenaBytes tells how much memory the overlay's records take.
+func (st *State) ArenaBytes() int { return len(st.over.arena) }

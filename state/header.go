@@ -1,0 +1,264 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// Versions of the snapshot format. A file says which version wrote it and which is the
+// first that can read it; both are a single byte, so at most 127.
+const (
+	formatName    = "leaselog snapshot"
+	formatVersion = 1
+	formatReader  = 1
+)
+
+// The header is one msgpack map over the payloads of the header blocks, zeros after it.
+// Its keys are in this order. What must be known before anything else can be
+// read is at constant offsets: those are for all versions.
+const (
+	headerKeys    = 14
+	versionOffset = 34 // positive fixint
+	readerOffset  = 46 // positive fixint
+	idOffset      = 57 // 16 bytes
+	seqOffset     = 78 // 8 bytes
+	blocksOffset  = 95 // 4 bytes: how many header blocks there are
+	fixedPart     = 99
+)
+
+// The sections, in the order of the file. The numbers are on disk.
+const (
+	sectionLeases = iota
+	sectionOwners
+	sectionRuns4
+	sectionRuns6
+	sections
+)
+
+// header is what the header blocks say.
+type header struct {
+	version  byte
+	id       journal.ID
+	seq      journal.Seq
+	hash     journal.Hash
+	network  string
+	clock    journal.Clock
+	leases   uint64
+	sections [sections]section
+	cursors  []journal.Cursor
+	configs  []config
+}
+
+// section is where a part of the file is.
+type section struct {
+	first, blocks uint32
+	entries       uint64
+}
+
+func appendKey(b []byte, s string) []byte { return appendStr(b, s) }
+
+// append appends the header's map. Counts have fixed widths, so that its length and
+// with it the first block of leases are known before the leases are counted.
+func (h *header) append(b []byte) []byte {
+	start := len(b)
+	b = append(b, msgpcode.FixedMapLow|headerKeys)
+	b = appendStr(appendKey(b, "format"), formatName)
+	b = append(appendKey(b, "version"), formatVersion)
+	b = append(appendKey(b, "min_reader"), formatReader)
+	b = appendBin(appendKey(b, "journal"), h.id[:])
+	b = appendFixed64(appendKey(b, "seq"), msgpcode.Uint64, uint64(h.seq))
+	b = appendFixed32(appendKey(b, "headers"), 0)
+	b = appendBin(appendKey(b, "head"), h.hash[:])
+	b = appendStr(appendKey(b, "network"), h.network)
+	b = appendClock(appendKey(b, "clock"), &h.clock)
+	b = appendFixed64(appendKey(b, "leases"), msgpcode.Uint64, h.leases)
+	b = appendArray(appendKey(b, "sections"), sections)
+	for i, s := range h.sections {
+		b = appendArray(b, 4)
+		b = append(b, byte(i+1))
+		b = appendFixed32(appendFixed32(b, s.first), s.blocks)
+		b = appendFixed64(b, msgpcode.Uint64, s.entries)
+	}
+	b = appendFixed32(appendKey(b, "blocks"), h.blocks())
+	b = appendArray(appendKey(b, "cursors"), len(h.cursors))
+	for _, c := range h.cursors {
+		b = appendAddr(appendUint(appendArray(b, 2), uint64(c.Set)), c.IP)
+	}
+	b = appendArray(appendKey(b, "configs"), len(h.configs))
+	for _, c := range h.configs {
+		b = appendUint(appendBin(appendArray(b, 2), c.digest[:]), uint64(c.seq))
+	}
+	binary.BigEndian.PutUint32(b[start+blocksOffset:], blocksFor(uint64(len(b)-start), payloadBytes))
+	return b
+}
+
+// blocks returns the file's size in blocks.
+func (h *header) blocks() uint32 {
+	last := h.sections[sections-1]
+	return last.first + last.blocks
+}
+
+func blocksFor(entries uint64, perBlock int) uint32 {
+	return uint32((entries + uint64(perBlock) - 1) / uint64(perBlock))
+}
+
+var (
+	errNotSnapshot = errors.New("not a snapshot")
+	errHeader      = errors.New("header contradicts itself")
+	errPadding     = errors.New("padding is not zero")
+)
+
+// checkFixedPart checks the first block's payload as far as every version has it.
+func checkFixedPart(b []byte) error {
+	p := parser{b: b}
+	if c := p.code(); c < msgpcode.FixedMapLow || c > msgpcode.FixedMapHigh {
+		return errNotSnapshot
+	}
+	if p.skipKey("format"); string(p.str()) != formatName || p.err != nil {
+		return errNotSnapshot
+	}
+	p.skipKey("version")
+	p.code()
+	p.skipKey("min_reader")
+	p.code()
+	p.skipKey("journal")
+	p.bin(len(journal.ID{}))
+	p.skipKey("seq")
+	p.fixed64(msgpcode.Uint64)
+	p.skipKey("headers")
+	p.fixed32()
+	return p.err
+}
+
+// skipKey reads a key of the header and checks that it is the one that belongs there.
+func (p *parser) skipKey(name string) {
+	if !bytes.Equal(p.str(), []byte(name)) {
+		p.fail(fmt.Errorf("header has no %q where it belongs", name))
+	}
+}
+
+// parseHeader reads the payloads of all header blocks. Of a later version it reads what
+// it knows and leaves what follows.
+func parseHeader(b []byte) (header, error) {
+	h := header{version: b[versionOffset], id: journal.ID(b[idOffset:]), seq: journal.Seq(binary.BigEndian.Uint64(b[seqOffset:]))}
+	p := parser{b: b[fixedPart:]}
+	p.skipKey("head")
+	copy(h.hash[:], p.bin(len(h.hash)))
+	p.skipKey("network")
+	h.network = string(p.str())
+	p.skipKey("clock")
+	h.clock = p.clock()
+	p.skipKey("leases")
+	h.leases = p.fixed64(msgpcode.Uint64)
+	p.skipKey("sections")
+	p.tuple(sections)
+	for i := range h.sections {
+		h.sections[i] = p.section(byte(i + 1))
+	}
+	p.skipKey("blocks")
+	blocks := p.fixed32()
+	p.headerCursors(&h)
+	p.headerConfigs(&h)
+	if p.err != nil {
+		return h, p.err
+	}
+	if blocks != h.blocks() {
+		return h, errHeader
+	}
+	if h.version == formatVersion && (b[0] != msgpcode.FixedMapLow|headerKeys || b[readerOffset] != formatReader) {
+		return h, errHeader
+	}
+	if h.version == formatVersion && len(bytes.TrimLeft(p.b, "\x00")) > 0 {
+		return h, errPadding
+	}
+	return h, h.check(binary.BigEndian.Uint32(b[blocksOffset:]))
+}
+
+func (p *parser) section(number byte) section {
+	p.tuple(4)
+	p.expect(number)
+	return section{first: p.fixed32(), blocks: p.fixed32(), entries: p.fixed64(msgpcode.Uint64)}
+}
+
+func (p *parser) headerCursors(h *header) {
+	p.skipKey("cursors")
+	n := p.array()
+	if n > 0 {
+		h.cursors = make([]journal.Cursor, 0, n)
+	}
+	for range n {
+		p.tuple(2)
+		c := journal.Cursor{Set: int(p.atMost(math.MaxInt))}
+		if k := p.key(); p.err == nil {
+			c.IP = k.addr()
+		}
+		if n := len(h.cursors); n > 0 && h.cursors[n-1].Set >= c.Set {
+			p.fail(errHeader)
+		}
+		if p.err != nil {
+			return
+		}
+		h.cursors = append(h.cursors, c)
+	}
+}
+
+func (p *parser) headerConfigs(h *header) {
+	p.skipKey("configs")
+	n := p.array()
+	if n > maxConfigs {
+		p.fail(errRange)
+		return
+	}
+	if n > 0 {
+		h.configs = make([]config, 0, n)
+	}
+	for range n {
+		p.tuple(2)
+		var c config
+		copy(c.digest[:], p.bin(len(c.digest)))
+		c.seq = journal.Seq(p.uint())
+		for _, before := range h.configs {
+			if before.seq >= c.seq || before.digest == c.digest {
+				p.fail(errHeader)
+			}
+		}
+		if c.seq > h.seq || p.err != nil {
+			p.fail(errHeader)
+			return
+		}
+		h.configs = append(h.configs, c)
+	}
+}
+
+// check tells whether the sections follow one another and have the sizes that their
+// entries need. What the entries are, only Verify looks at.
+func (h *header) check(headers uint32) error {
+	per := [sections]int{sectionOwners: ownersPerBlock, sectionRuns4: runs4PerBlock, sectionRuns6: runs6PerBlock}
+	next := uint64(headers)
+	for i, s := range h.sections {
+		if uint64(s.first) != next || s.entries > h.leases {
+			return errHeader
+		}
+		if i != sectionLeases && s.entries > math.MaxUint32 || i != sectionLeases && s.blocks != blocksFor(s.entries, per[i]) {
+			return errHeader
+		}
+		next += uint64(s.blocks)
+	}
+	leases, runs := h.sections[sectionLeases], h.sections[sectionRuns4].entries+h.sections[sectionRuns6].entries
+	switch {
+	case next > math.MaxUint32, leases.entries != h.leases:
+		return errHeader
+	case h.leases < uint64(leases.blocks), h.leases > uint64(leases.blocks)*(payloadBytes/minRecord):
+		return errHeader
+	case (h.leases == 0) != (runs == 0), runs > h.leases:
+		return errHeader
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// A lease is kept in one form everywhere, in the overlay and in snapshots, so that
+// merging them copies bytes. docs/FORMAT-snapshot.md has the table:
+//
+//	9c                  array of 12
+//	  c4 ip             4 or 16 bytes; first, because leases are searched by it
+//	  id, ifname        right after it: these bytes are compared to find an owner's leases
+//	  set, bits, gateway|nil, netns, [pod namespace, name, uid]|nil
+//	  start, clock, flags, claimed|nil
+const (
+	recordFields = 12
+	clockFields  = 5
+	podFields    = 3
+)
+
+// Flags of a lease record. They are on disk.
+const (
+	flagImport  = 1
+	flagBlocked = 2
+	knownFlags  = flagImport | flagBlocked
+)
+
+// maxMicros is the largest number of microseconds that a Duration holds.
+const maxMicros = math.MaxInt64 / uint64(time.Microsecond)
+
+// cutClock gives the clock as snapshots hold it, so that it makes no difference
+// whether a state came from events or from a snapshot.
+func cutClock(c journal.Clock) journal.Clock {
+	c.MaxError = max(c.MaxError, 0).Truncate(time.Microsecond)
+	return c
+}
+
+func appendClock(b []byte, c *journal.Clock) []byte {
+	b = appendArray(b, clockFields)
+	b = appendFixed64(b, msgpcode.Int64, uint64(c.Wall))
+	b = appendFixed64(b, msgpcode.Int64, uint64(c.BootTime))
+	if c.Boot == (journal.BootID{}) {
+		b = append(b, msgpcode.Nil)
+	} else {
+		b = appendBin(b, c.Boot[:])
+	}
+	b = appendBool(b, c.Synchronised)
+	return appendUint(b, uint64(max(c.MaxError, 0)/time.Microsecond))
+}
+
+func (p *parser) clock() (c journal.Clock) {
+	p.tuple(clockFields)
+	c.Wall = int64(p.fixed64(msgpcode.Int64))
+	c.BootTime = int64(p.fixed64(msgpcode.Int64))
+	if !p.null() {
+		copy(c.Boot[:], p.bin(len(c.Boot)))
+		if c.Boot == (journal.BootID{}) {
+			p.fail(errNotMin) // nil says the same
+		}
+	}
+	c.Synchronised = p.bool()
+	c.MaxError = time.Duration(p.atMost(maxMicros)) * time.Microsecond
+	return c
+}
+
+// appendOwner appends the part of a record that says who holds the lease.
+func appendOwner(b []byte, a Attachment) []byte {
+	return appendStr(appendText(b, a.ContainerID), a.IfName)
+}
+
+func appendRecord(b []byte, l *Lease) []byte {
+	b = appendArray(b, recordFields)
+	b = appendAddr(b, l.IP)
+	b = appendOwner(b, l.Attachment)
+	b = appendUint(b, uint64(l.Set))
+	b = appendUint(b, uint64(l.Bits))
+	b = appendAddr(b, l.Gateway)
+	b = appendText(b, l.NetNS)
+	if l.Pod == (journal.Pod{}) {
+		b = append(b, msgpcode.Nil)
+	} else {
+		b = appendArray(b, podFields)
+		b = appendText(appendStr(appendStr(b, l.Pod.Namespace), l.Pod.Name), l.Pod.UID)
+	}
+	b = appendUint(b, uint64(l.Start))
+	b = appendClock(b, &l.Clock)
+	flags := uint64(0)
+	if l.Import {
+		flags |= flagImport
+	}
+	if l.Blocked {
+		flags |= flagBlocked
+	}
+	b = appendUint(b, flags)
+	if l.Claimed == 0 {
+		return append(b, msgpcode.Nil)
+	}
+	return appendFixed64(b, msgpcode.Int64, uint64(l.Claimed))
+}
+
+// record is a lease record taken apart but not copied: its slices belong to the
+// overlay or to the block that it was read from, and are good until that changes.
+type record struct {
+	raw   []byte
+	key   key
+	owner []byte // what appendOwner wrote: equal for equal attachments
+	id    text
+	ifn   []byte
+
+	set, bits   int
+	gateway     netip.Addr
+	netns       text
+	podNS, podN []byte
+	podUID      text
+	start       journal.Seq
+	clock       journal.Clock
+	flags       uint64
+	claimed     int64
+}
+
+// parseHead reads what lookups compare, the address and the owner, and leaves the rest.
+func parseHead(raw []byte) (record, parser) {
+	r := record{raw: raw}
+	p := parser{b: raw}
+	p.tuple(recordFields)
+	r.key = p.key()
+	before := p.b
+	r.id = p.text()
+	r.ifn = p.str()
+	r.owner = before[:len(before)-len(p.b)]
+	return r, p
+}
+
+// parseRecord reads and checks a whole record.
+func parseRecord(raw []byte) (record, error) {
+	r, p := parseHead(raw)
+	r.set = int(p.atMost(math.MaxInt))
+	limit := uint64(128)
+	if r.key.fam == fam4 {
+		limit = 32
+	}
+	r.bits = int(p.atMost(limit))
+	r.gateway = p.addr()
+	r.netns = p.text()
+	if !p.null() {
+		p.tuple(podFields)
+		r.podNS, r.podN, r.podUID = p.str(), p.str(), p.text()
+		if len(r.podNS)+len(r.podN)+len(r.podUID.b) == 0 {
+			p.fail(errNotMin) // nil says the same
+		}
+	}
+	r.start = journal.Seq(p.uint())
+	r.clock = p.clock()
+	r.flags = p.atMost(knownFlags)
+	if !p.null() {
+		r.claimed = int64(p.fixed64(msgpcode.Int64))
+		if r.claimed == 0 {
+			p.fail(errNotMin)
+		}
+	}
+	if p.err == nil && len(p.b) > 0 {
+		p.fail(errTrailing)
+	}
+	if p.err == nil && !r.consistent() {
+		p.fail(errOwnerless)
+	}
+	return r, p.err
+}
+
+// consistent reports whether the record is one that some event leads to: only imports
+// are blocked, and exactly the blocked leases have no owner.
+func (r *record) consistent() bool {
+	if r.flags&flagBlocked == 0 {
+		return len(r.id.b) > 0
+	}
+	return r.flags&flagImport != 0 && len(r.id.b)+len(r.ifn) == 0
+}
+
+func (r *record) blocked() bool { return r.flags&flagBlocked != 0 }
+
+// legacy reports whether the lease was taken over without an interface name.
+func (r *record) legacy() bool { return r.flags&flagImport != 0 && len(r.ifn) == 0 && !r.blocked() }
+
+// lease copies the record into a Lease. One string holds all of its texts.
+func (r *record) lease() Lease {
+	var room [512]byte
+	b := r.id.appendTo(room[:0])
+	id := len(b)
+	b = append(b, r.ifn...)
+	ifn := len(b)
+	b = r.netns.appendTo(b)
+	netns := len(b)
+	b = append(b, r.podNS...)
+	podNS := len(b)
+	b = append(b, r.podN...)
+	podN := len(b)
+	b = r.podUID.appendTo(b)
+	s := string(b)
+	return Lease{
+		Address:    journal.Address{Set: r.set, IP: r.key.addr(), Bits: r.bits, Gateway: r.gateway},
+		Attachment: Attachment{ContainerID: s[:id], IfName: s[id:ifn]},
+		NetNS:      s[ifn:netns],
+		Pod:        journal.Pod{Namespace: s[netns:podNS], Name: s[podNS:podN], UID: s[podN:]},
+		Start:      r.start,
+		Clock:      r.clock,
+		Claimed:    r.claimed,
+		Import:     r.flags&flagImport != 0,
+		Blocked:    r.blocked(),
+	}
+}
+
+// decodeLease reads a record that becomes a Lease at once.
+func decodeLease(raw []byte) (Lease, error) {
+	r, err := parseRecord(raw)
+	if err != nil {
+		return Lease{}, err
+	}
+	return r.lease(), nil
+}
+
+// fingerprint gives the number under which an attachment stands in the owner index:
+// the first 8 bytes of SHA-256 over container ID, a zero byte and interface name.
+func fingerprint(a Attachment) uint64 {
+	var room [256]byte
+	b := append(room[:0], a.ContainerID...)
+	return fingerprintOf(append(append(b, 0), a.IfName...))
+}
+
+func (r *record) fingerprint() uint64 {
+	var room [256]byte
+	b := append(r.id.appendTo(room[:0]), 0)
+	return fingerprintOf(append(b, r.ifn...))
+}
+
+func fingerprintOf(b []byte) uint64 {
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:])
+}

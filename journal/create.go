@@ -42,12 +42,9 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		}
 	}
 	made := missingDirs(historyDir)
-	if err := makeDirs(historyDir, dirMode); err != nil {
-		removeEmpty(made)
-		return err
-	}
-	lock, err := createLockFile(filepath.Join(historyDir, createLock), deadline)
+	lock, err := createLockFile(historyDir, deadline)
 	if err != nil {
+		removeEmpty(made)
 		return err
 	}
 	defer lock.Close()
@@ -77,18 +74,26 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 	return nil
 }
 
-// createLockFile makes the creation lock if need be and takes it.
-func createLockFile(path string, deadline time.Time) (*os.File, error) {
+// createLockFile makes the history folder and the creation lock if need be, and takes the
+// lock. Another call that failed may remove both again while this one waits.
+func createLockFile(historyDir string, deadline time.Time) (*os.File, error) {
+	path := filepath.Join(historyDir, createLock)
 	for {
-		f, err := createFile(path)
-		if err == nil {
-			err = f.Close()
-		}
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := makeDirs(historyDir, dirMode); err != nil {
 			return nil, err
 		}
-		lock, err := lockFile(path, deadline)
-		if !errors.Is(err, fs.ErrNotExist) {
+		f, err := createFile(path)
+		switch {
+		case err == nil:
+			err = f.Close()
+		case errors.Is(err, fs.ErrExist):
+			err = nil
+		}
+		var lock *os.File
+		if err == nil {
+			lock, err = lockFile(path, deadline)
+		}
+		if !errors.Is(err, fs.ErrNotExist) || time.Now().After(deadline) {
 			return lock, err
 		}
 	}

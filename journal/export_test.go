@@ -50,3 +50,6 @@ func Reseal(id ID, seq Seq, record []byte) {
 		record[n-1] = sentinel
 	}
 }
+
+// OnListing has the reader call f before and after each listing.
+func (r *Reader) OnListing(f func(done bool)) { r.onListing = f }

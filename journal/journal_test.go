@@ -801,6 +801,60 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// TestReaderListsAgain: a segment that is not where a listing had it, or that a listing missed, may
+// have moved meanwhile; one that stays away is missing.
+func TestReaderListsAgain(t *testing.T) {
+	tests := []struct {
+		name          string
+		hide, restore int // the call of the hook that hides a segment and brings it back, 0 = never
+		damage        bool
+	}{
+		{"moved after the listing", 2, 3, false},
+		{"missed by the listing", 1, 3, false},
+		{"gone", 1, 0, true},
+		{"gone after the listing", 2, 0, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := newStore(t)
+			fill(t, dir, 1200)
+			segments, err := os.ReadDir(filepath.Join(dir, "journal"))
+			if err != nil || len(segments) < 3 {
+				t.Fatalf("%d segments, %v", len(segments), err)
+			}
+			path := filepath.Join(dir, "journal", segments[1].Name())
+			r, err := journal.OpenReader(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			r.OnListing(func(bool) {
+				calls++
+				if calls == tt.hide {
+					err = os.Rename(path, filepath.Join(dir, "away"))
+				}
+				if calls == tt.restore {
+					err = os.Rename(filepath.Join(dir, "away"), path)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+			n := 0
+			var damage *journal.CorruptionError
+			for _, err := range r.Records(0) {
+				if err != nil && !errors.As(err, &damage) {
+					t.Fatal(err)
+				}
+				n++
+			}
+			if got := damage != nil; got != tt.damage || !got && n != 1201 {
+				t.Errorf("%d events, damage %v", n, damage)
+			}
+		})
+	}
+}
+
 // TestLoadOverBase: what a snapshot covers is not read again, but the seam has to fit.
 func TestLoadOverBase(t *testing.T) {
 	dir := newStore(t)

@@ -65,8 +65,9 @@ func flockUntil(f *os.File, deadline time.Time) error {
 		}
 		return nil
 	case <-timer.C:
+		who := holder(f) // before the goroutine may close f
 		taken <- false
-		return fmt.Errorf("%w: %s is held by %s", ErrLocked, f.Name(), holder(f))
+		return fmt.Errorf("%w: %s is held by %s", ErrLocked, f.Name(), who)
 	}
 }
 

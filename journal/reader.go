@@ -19,6 +19,8 @@ type Reader struct {
 	meta   Meta
 	marker marker
 	cov    Coverage
+
+	onListing func(done bool) // for tests: runs before and after each listing; nil otherwise
 }
 
 // Coverage says how far a Reader's answers reach.
@@ -214,9 +216,15 @@ type pass struct {
 // a segment that is not where the listing had it.
 func (p *pass) run() error {
 	r := p.r
+	if r.onListing != nil {
+		r.onListing(false)
+	}
 	segments, err := r.listing()
 	if err != nil {
 		return err
+	}
+	if r.onListing != nil {
+		r.onListing(true)
 	}
 	missing := func(until Seq) error {
 		return &CorruptionError{File: filepath.Join(r.dir, journalName), Seq: p.last + 1, Offset: -1,

@@ -1,0 +1,174 @@
+package allocator
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// view is a store as a reader sees it: no lock taken, nothing written.
+type view struct {
+	reader *journal.Reader
+	state  *state.State
+}
+
+// look asks a question of the leases as of the newest durable event. A wiped data folder
+// holds none. A question that meets damage in a snapshot is asked again over the one before.
+func (s *Store) look(question func(*view) error) error {
+	r, err := journal.OpenReader(s.dir)
+	if err != nil {
+		return err
+	}
+	ok, err := s.claimed(r.Meta().ID)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return question(&view{reader: r, state: state.New()})
+	}
+	paths, err := snapshots(s.dir)
+	if err != nil {
+		return err
+	}
+	for i := len(paths) - 1; i >= 0; i-- {
+		snap, err := state.OpenSnapshot(paths[i], r.Meta().ID)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s.look(question) // removed since it was listed; a newer one is there
+		}
+		if err == nil {
+			if err = ask(&view{reader: r, state: state.Over(snap)}, question); damageIn(err, snap) == nil {
+				return err
+			}
+		}
+		var damage *journal.CorruptionError
+		if !errors.As(err, &damage) {
+			return err
+		}
+		s.o.Warn(fmt.Sprintf("%v; using the snapshot before it", damage))
+	}
+	return ask(&view{reader: r, state: state.New()}, question)
+}
+
+// ask brings the state up to date and asks the question.
+func ask(v *view, question func(*view) error) error {
+	if err := follow(v.state, v.reader); err != nil {
+		return err
+	}
+	return question(v)
+}
+
+// follow applies what the reader has after the state.
+func follow(st *state.State, r *journal.Reader) error {
+	for rec, err := range r.Records(st.Seq()) {
+		if err != nil {
+			return err
+		}
+		if !rec.Event.Understood() {
+			return fmt.Errorf("event %d: %w", rec.Event.Seq, journal.ErrNewer)
+		}
+		if err := st.Apply(&rec.Event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check returns what the attachment holds, or ErrNoLease. It takes no lock and writes nothing.
+func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
+	var held []state.Lease
+	err := s.look(func(v *view) (err error) {
+		held, err = heldBy(v.state, owner)
+		return err
+	})
+	if errors.Is(err, journal.ErrNoStore) || err == nil && len(held) == 0 {
+		return nil, ErrNoLease
+	}
+	return held, err
+}
+
+// Status returns nil if an ADD could be served, and otherwise what stands in its way. Full
+// range sets count only if they are given. It takes no lock and writes nothing.
+func (s *Store) Status(sets []RangeSet) error {
+	err := s.look(func(v *view) error { return s.ready(v, sets) })
+	if errors.Is(err, journal.ErrNoStore) {
+		return s.canCreate()
+	}
+	return err
+}
+
+func (s *Store) ready(v *view, sets []RangeSet) error {
+	if err := journal.CanWrite(v.reader.Meta()); err != nil {
+		return err
+	}
+	if v.reader.Coverage().Fenced {
+		return fmt.Errorf("%s: %w", s.dir, journal.ErrFenced)
+	}
+	for _, path := range []string{filepath.Join(s.dir, "journal"), filepath.Join(s.dir, "lock"), nearest(s.folder)} {
+		if err := writable(path); err != nil {
+			return err
+		}
+	}
+	if err := v.reader.Room(); err != nil {
+		return err
+	}
+	for i, set := range sets {
+		free, err := anyFree(v.state, set)
+		if err != nil {
+			return err
+		}
+		if !free {
+			return &Refusal{Set: i, Cause: ErrExhausted, text: "no IP addresses available in range set: " + set.String()}
+		}
+	}
+	return nil
+}
+
+// canCreate says whether a store could be made.
+func (s *Store) canCreate() error {
+	if err := s.noForeignFiles(); err != nil {
+		return err
+	}
+	for _, path := range []string{s.o.HistoryDir, s.folder} {
+		if err := writable(nearest(path)); err != nil {
+			return err
+		}
+	}
+	return journal.RoomForStore(nearest(s.o.HistoryDir))
+}
+
+// nearest returns path, or the nearest of its parents that exists.
+func nearest(path string) string {
+	for {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// writable returns why nothing can be written at path; root is told of read-only file systems only.
+func writable(path string) error {
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return &fs.PathError{Op: "write to", Path: path, Err: err}
+	}
+	return nil
+}
+
+// anyFree reports whether the set has an address to give.
+func anyFree(leases Leases, set RangeSet) (bool, error) {
+	c := chooser{leases: leases}
+	for _, s := range searchOrder(set, netip.Addr{}) {
+		if _, ok, err := c.free(s); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}

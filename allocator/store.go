@@ -1,0 +1,349 @@
+package allocator
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// Errors that callers of a Store branch on, beside those of package journal.
+var (
+	// ErrNoLease is returned by Check for an attachment that holds nothing.
+	ErrNoLease = errors.New("no lease")
+	// ErrTooLarge is returned by Add for an attachment whose event would not fit a record.
+	ErrTooLarge = errors.New("too much for one record")
+	// ErrIDTooLong is returned by Add when the container ID alone is the reason.
+	ErrIDTooLong = errors.New("container ID is too long")
+	// ErrForeign is returned by Add when the network's data folder holds files of another
+	// program, so that addresses may be in use that this store knows nothing of.
+	ErrForeign = errors.New("data folder holds files that are not leaselog's")
+	// ErrElsewhere is returned when the data folder is tied to another store.
+	ErrElsewhere = errors.New("data folder belongs to another store")
+)
+
+// The CNI error codes of refusals; codes from 100 on are a plugin's own.
+const (
+	CodeExhausted    = 100
+	CodeDuplicate    = 101
+	CodeNotAvailable = 102
+)
+
+// Code returns the refusal's CNI error code.
+func (r *Refusal) Code() int {
+	switch {
+	case errors.Is(r.Cause, ErrExhausted):
+		return CodeExhausted
+	case errors.Is(r.Cause, ErrDuplicate):
+		return CodeDuplicate
+	default:
+		return CodeNotAvailable
+	}
+}
+
+// defaultLockTimeout is how long a call waits for others unless it is told otherwise.
+const defaultLockTimeout = 30 * time.Second
+
+// maxContainerID is the longest container ID that leaves room for the other
+// mandatory fields of a record with a few addresses, in bytes.
+const maxContainerID = 3 << 10
+
+// Options say which store, and how to reach it. They are not changed.
+type Options struct {
+	Network        string
+	DataDir        string        // absolute
+	HistoryDir     string        // absolute; "" is DataDir/.leaselog
+	LockTimeout    time.Duration // 0 is 30 s
+	AllowNetworkFS bool          // create the store even on a network file system
+	Version        string        // of the program, recorded in events
+	Warn           func(text string)
+}
+
+// Store is the one way to change a network's leases. Each method is a transaction of its own: lock,
+// load, decide in memory, append, sync; when it returns nil, what it did is durable.
+// Any number of processes may use the same store; one Store serves one goroutine.
+//
+// Errors that are not a *Refusal, not one of this package and not one of package
+// journal come from the file system and name the file.
+type Store struct {
+	o      Options
+	folder string // <dataDir>/<network>
+	dir    string // <historyDir>/<network>
+	upkeep upkeep // what the last transaction left to do
+}
+
+// NewStore returns the store that the options name. It touches no disk.
+func NewStore(o Options) *Store {
+	if o.HistoryDir == "" {
+		o.HistoryDir = filepath.Join(o.DataDir, ".leaselog")
+	}
+	if o.LockTimeout <= 0 {
+		o.LockTimeout = defaultLockTimeout
+	}
+	if o.Warn == nil {
+		o.Warn = func(string) {}
+	}
+	return &Store{o: o, folder: filepath.Join(o.DataDir, o.Network), dir: filepath.Join(o.HistoryDir, o.Network)}
+}
+
+// Exists reports whether the network has a store. A damaged one exists.
+func (s *Store) Exists() (bool, error) {
+	_, err := journal.ReadMeta(s.dir)
+	if errors.Is(err, journal.ErrNoStore) {
+		return false, nil
+	}
+	var damage *journal.CorruptionError
+	if err == nil || errors.As(err, &damage) || errors.Is(err, journal.ErrNewer) {
+		return true, nil
+	}
+	return false, err
+}
+
+// AddRequest is a request with what is recorded about who asks.
+type AddRequest struct {
+	Request
+	CallSets    int // how many of the leading range sets came with the call alone
+	NetNS       string
+	Pod         journal.Pod
+	TraceParent string
+}
+
+// Add gives the attachment one address from each range set, or refuses with a
+// *Refusal, which is recorded too. It makes the store if there is none.
+func (s *Store) Add(r AddRequest) (Choice, error) {
+	if err := s.fits(r); err != nil {
+		return Choice{}, err
+	}
+	t, err := s.beginOrCreate()
+	if err != nil {
+		return Choice{}, err
+	}
+	defer t.end()
+	var choice Choice
+	err = t.decide(func() (err error) {
+		choice, err = Choose(t.state, r.Request)
+		return err
+	})
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		if err := t.refuse(r, refusal); err != nil {
+			return Choice{}, err
+		}
+		return Choice{}, refusal
+	}
+	if err != nil {
+		return Choice{}, err
+	}
+	add := s.addEvent(r)
+	add.Addresses, add.Cursors = choice.Addresses, choice.Cursors
+	if err := t.appendAdd(add, toEvent(r.Sets[r.CallSets:])); err != nil {
+		return Choice{}, err
+	}
+	if err := t.notWiped(); err != nil {
+		return Choice{}, err
+	}
+	return choice, nil
+}
+
+// addEvent returns an add without what is decided under the lock.
+func (s *Store) addEvent(r AddRequest) *journal.Event {
+	return &journal.Event{Kind: journal.KindAdd, ContainerID: r.Owner.ContainerID, IfName: r.Owner.IfName,
+		NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version, Ranges: toEvent(r.Sets[:r.CallSets])}
+}
+
+// fits refuses what could not be recorded before anything is touched.
+func (s *Store) fits(r AddRequest) error {
+	if n := len(r.Owner.ContainerID); n > maxContainerID {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrIDTooLong, n, maxContainerID)
+	}
+	ev := s.addEvent(r)
+	for i, set := range r.Sets {
+		longest := set[0]
+		ev.Addresses = append(ev.Addresses, journal.Address{Set: i, IP: longest.Start, Bits: longest.Subnet.Bits(),
+			Gateway: netip.IPv6Unspecified()})
+		ev.Cursors = append(ev.Cursors, journal.Cursor{Set: i, IP: longest.Start})
+	}
+	if err := journal.Fits(*ev); err != nil {
+		return fmt.Errorf("%d range sets: %w: %v", len(r.Sets), ErrTooLarge, err)
+	}
+	return nil
+}
+
+// toEvent returns range sets as events hold them.
+func toEvent(sets []RangeSet) [][]journal.Range {
+	out := make([][]journal.Range, len(sets))
+	for i, set := range sets {
+		out[i] = make([]journal.Range, len(set))
+		for j, r := range set {
+			out[i][j] = journal.Range(r)
+		}
+	}
+	return out
+}
+
+// digestOf identifies range sets.
+func digestOf(sets [][]journal.Range) journal.Hash {
+	return sha256.Sum256(journal.AppendRanges(nil, sets))
+}
+
+// DelRequest names the attachment to release, with what is recorded about who asks.
+type DelRequest struct {
+	Owner       state.Attachment
+	NetNS       string
+	Pod         journal.Pod
+	TraceParent string
+}
+
+// Del releases all that the attachment holds. An attachment that holds nothing and a network
+// without a store are no error.
+func (s *Store) Del(r DelRequest) error {
+	t, err := s.begin()
+	if errors.Is(err, journal.ErrNoStore) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	var held []state.Lease
+	err = t.decide(func() (err error) {
+		held, err = heldBy(t.state, r.Owner)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		if kind, ok := t.state.LastAbout(r.Owner); ok && kind == journal.KindDel {
+			return nil // runtimes repeat DEL; it is in the journal already
+		}
+	}
+	return t.append(&journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: r.Owner.ContainerID,
+		IfName: r.Owner.IfName, NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version,
+		Addresses: addressesOf(held)})
+}
+
+// heldBy returns what the attachment holds, or else what its container holds by a lease of the
+// old kind that knows no interface name.
+func heldBy(st *state.State, owner state.Attachment) ([]state.Lease, error) {
+	held, err := st.Held(owner)
+	if err != nil || len(held) > 0 {
+		return held, err
+	}
+	return st.Held(state.Attachment{ContainerID: owner.ContainerID})
+}
+
+func addressesOf(leases []state.Lease) []journal.Address {
+	var as []journal.Address
+	for _, l := range leases {
+		as = append(as, l.Address)
+	}
+	return as
+}
+
+// GC releases every attachment that valid does not list, each by an event of its own. The lock is
+// given up between batches, so that others get through; an attachment that changed
+// meanwhile is left alone. A network without a store is no error.
+func (s *Store) GC(valid []state.Attachment) error {
+	var stale []staleOwner
+	err := s.gcBatch(func(t *transaction) (err error) {
+		stale, err = findStale(t.state, valid)
+		return err
+	}, &stale)
+	for err == nil && len(stale) > 0 {
+		err = s.gcBatch(nil, &stale)
+	}
+	if errors.Is(err, journal.ErrNoStore) {
+		return nil
+	}
+	return err
+}
+
+// staleOwner is an attachment to release, as it was when it was found stale.
+type staleOwner struct {
+	owner state.Attachment
+	start journal.Seq // of its newest lease
+}
+
+func findStale(st *state.State, valid []state.Attachment) ([]staleOwner, error) {
+	keep := make(map[state.Attachment]bool, 2*len(valid))
+	for _, a := range valid {
+		keep[a] = true
+		keep[state.Attachment{ContainerID: a.ContainerID}] = true // old leases without an interface name
+	}
+	var stale []staleOwner
+	place := map[state.Attachment]int{}
+	for l, err := range st.Leases() {
+		if err != nil {
+			return nil, err
+		}
+		if l.Blocked || keep[l.Attachment] {
+			continue
+		}
+		i, seen := place[l.Attachment]
+		if !seen {
+			i = len(stale)
+			place[l.Attachment] = i
+			stale = append(stale, staleOwner{owner: l.Attachment})
+		}
+		stale[i].start = max(stale[i].start, l.Start)
+	}
+	return stale, nil
+}
+
+// gcBatch runs find, if there is one, and then releases as many of stale as one batch takes.
+func (s *Store) gcBatch(find func(*transaction) error, stale *[]staleOwner) error {
+	t, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	if find != nil {
+		if err := t.decide(func() error { return find(t) }); err != nil {
+			return err
+		}
+	}
+	var events []*journal.Event
+	bytes, done := 0, 0
+	for _, o := range *stale {
+		var held []state.Lease
+		err := t.decide(func() (err error) {
+			held, err = t.state.Held(o.owner)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !unchanged(held, o.start) {
+			done++
+			continue
+		}
+		ev := &journal.Event{Kind: journal.KindDel, Reason: journal.ReasonGC, ContainerID: o.owner.ContainerID,
+			IfName: o.owner.IfName, NetNS: held[0].NetNS, Pod: held[0].Pod, Version: s.o.Version, Addresses: addressesOf(held)}
+		n, err := journal.EventBytes(ev)
+		if err != nil {
+			return err
+		}
+		if bytes += n; bytes > journal.MaxBatch {
+			break
+		}
+		events = append(events, ev)
+		done++
+	}
+	*stale = (*stale)[done:]
+	return t.append(events...)
+}
+
+// unchanged reports whether an attachment still holds what it held when it was found stale.
+func unchanged(held []state.Lease, start journal.Seq) bool {
+	var newest journal.Seq
+	for _, l := range held {
+		newest = max(newest, l.Start)
+	}
+	return len(held) > 0 && newest == start
+}

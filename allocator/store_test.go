@@ -1,0 +1,585 @@
+package allocator_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// newStore returns a store in a data folder of its own; nothing is on disk yet.
+func newStore(t testing.TB) *allocator.Store {
+	t.Helper()
+	return storeIn(t.TempDir())
+}
+
+// newBusyStore returns a store for thousands of events, in memory where the system has a
+// folder for that: what is tested does not depend on how long a sync takes.
+func newBusyStore(t testing.TB) *allocator.Store {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "leaselog")
+	if err != nil {
+		return newStore(t)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return storeIn(dir)
+}
+
+func storeIn(dataDir string) *allocator.Store {
+	return allocator.NewStore(allocator.Options{Network: "net", DataDir: dataDir, LockTimeout: 10 * time.Second, Version: "test"})
+}
+
+// mustSets returns canonical range sets of one subnet each.
+func mustSets(t testing.TB, subnets ...string) []allocator.RangeSet {
+	t.Helper()
+	var sets []allocator.RangeSet
+	for _, s := range subnets {
+		sets = append(sets, allocator.RangeSet{{Subnet: netip.MustParsePrefix(s)}})
+	}
+	sets, err := allocator.Canonical(sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sets
+}
+
+func owner(n int) state.Attachment {
+	return state.Attachment{ContainerID: fmt.Sprintf("c%d", n), IfName: "eth0"}
+}
+
+func request(t testing.TB, n int, ips ...string) allocator.AddRequest {
+	t.Helper()
+	r := allocator.AddRequest{Request: allocator.Request{Owner: owner(n), Sets: mustSets(t, "10.1.0.0/16", "2001:db8::/64")}}
+	for _, ip := range ips {
+		r.IPs = append(r.IPs, netip.MustParseAddr(ip))
+	}
+	return r
+}
+
+// add adds an attachment and returns its first address.
+func add(t testing.TB, s *allocator.Store, n int) netip.Addr {
+	t.Helper()
+	c, err := s.Add(request(t, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Maintain()
+	return c.Addresses[0].IP
+}
+
+func release(t testing.TB, s *allocator.Store, n int) {
+	t.Helper()
+	if err := s.Del(allocator.DelRequest{Owner: owner(n)}); err != nil {
+		t.Fatal(err)
+	}
+	s.Maintain()
+}
+
+// kinds returns the kinds of all events, each followed by a blank.
+func kinds(t testing.TB, s *allocator.Store) string {
+	t.Helper()
+	var b strings.Builder
+	for _, ev := range events(t, s) {
+		fmt.Fprintf(&b, "%s ", ev.Kind)
+	}
+	return b.String()
+}
+
+func events(t testing.TB, s *allocator.Store) []journal.Event {
+	t.Helper()
+	r, err := journal.OpenReader(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []journal.Event
+	for rec, err := range r.Records(0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rec.Event)
+	}
+	return all
+}
+
+func TestAddIsOneEvent(t *testing.T) {
+	s := newStore(t)
+	c, err := s.Add(request(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(c.Addresses); got != "[{0 10.1.0.2 16 10.1.0.1} {1 2001:db8::2 64 2001:db8::1}]" {
+		t.Errorf("got %s", got)
+	}
+	if got, want := kinds(t, s), "genesis config add "; got != want {
+		t.Fatalf("events %s, want %s", got, want)
+	}
+	evs := events(t, s)
+	if evs[2].Config != 2 || evs[2].Synced != 1 || len(evs[2].Addresses) != 2 {
+		t.Errorf("add: config %d, synced %d, %d addresses", evs[2].Config, evs[2].Synced, len(evs[2].Addresses))
+	}
+	add(t, s, 2)
+	if got, want := kinds(t, s), "genesis config add add "; got != want {
+		t.Errorf("the configuration was recorded again: %s", got)
+	}
+}
+
+func TestRangesOfTheCall(t *testing.T) {
+	s := newStore(t)
+	r := request(t, 1)
+	r.CallSets = 1
+	if _, err := s.Add(r); err != nil {
+		t.Fatal(err)
+	}
+	evs := events(t, s)
+	if len(evs[1].Ranges) != 1 || evs[1].Ranges[0][0].Subnet.String() != "2001:db8::/64" {
+		t.Errorf("config holds %v, want the static set", evs[1].Ranges)
+	}
+	if len(evs[2].Ranges) != 1 || evs[2].Ranges[0][0].Subnet.String() != "10.1.0.0/16" {
+		t.Errorf("add holds %v, want the call's set", evs[2].Ranges)
+	}
+}
+
+// TestFailedAddUndoesOnlyItself is host-local.md's finding 3: there it frees a running container's addresses.
+func TestFailedAddUndoesOnlyItself(t *testing.T) {
+	s := newStore(t)
+	if _, err := s.Add(request(t, 1, "10.1.0.50")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Add(request(t, 1, "10.1.0.51"))
+	var refusal *allocator.Refusal
+	if !errors.As(err, &refusal) || refusal.Code() != allocator.CodeDuplicate {
+		t.Fatalf("got %v, want a duplicate in set 1", err)
+	}
+	held, err := s.Check(owner(1))
+	if err != nil || len(held) != 2 || held[0].IP.String() != "10.1.0.50" {
+		t.Errorf("afterwards %v is held, %v", held, err)
+	}
+}
+
+func TestRefusalsAreRecordedOnce(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	for range 3 {
+		if _, err := s.Add(request(t, 1)); !errors.Is(err, allocator.ErrDuplicate) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if _, err := s.Add(request(t, 1, "10.1.0.1")); !errors.Is(err, allocator.ErrNotAvailable) {
+		t.Fatalf("got %v", err)
+	}
+	if got, want := kinds(t, s), "genesis config add refuse refuse "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	ev := events(t, s)[4]
+	if ev.Code != 102 || len(ev.Requested) != 1 || ev.ContainerID != "c1" || ev.Text == "" || len(ev.Cursors) != 0 {
+		t.Errorf("refusal says %+v", ev)
+	}
+}
+
+func TestDel(t *testing.T) {
+	s := newStore(t)
+	if err := s.Del(allocator.DelRequest{Owner: owner(1)}); err != nil {
+		t.Fatalf("without a store: %v", err)
+	}
+	if ok, err := s.Exists(); ok || err != nil {
+		t.Fatalf("DEL made a store: %t, %v", ok, err)
+	}
+	add(t, s, 1)
+	for range 3 {
+		release(t, s, 1)
+	}
+	release(t, s, 2)
+	release(t, s, 2)
+	if got, want := kinds(t, s), "genesis config add del del "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	if _, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
+		t.Errorf("after DEL: %v, want ErrNoLease", err)
+	}
+}
+
+func TestGC(t *testing.T) {
+	s := newBusyStore(t)
+	if err := s.GC(nil); err != nil {
+		t.Fatalf("without a store: %v", err)
+	}
+	for n := range 300 { // more than one batch
+		add(t, s, n)
+	}
+	if err := s.GC([]state.Attachment{owner(7), owner(8), {ContainerID: "c9", IfName: "other"}}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 300 {
+		_, err := s.Check(owner(n))
+		if kept := err == nil; kept != (n == 7 || n == 8) {
+			t.Errorf("c%d: %v", n, err)
+		}
+	}
+	gone := 0
+	for _, ev := range events(t, s) {
+		if ev.Kind == journal.KindDel {
+			if ev.Reason != journal.ReasonGC || len(ev.Addresses) != 2 {
+				t.Fatalf("event %d: reason %s, %d addresses", ev.Seq, ev.Reason, len(ev.Addresses))
+			}
+			gone++
+		}
+	}
+	if gone != 298 {
+		t.Errorf("%d events, want one for each of 298 attachments", gone)
+	}
+	before := kinds(t, s)
+	if err := s.GC([]state.Attachment{owner(7), owner(8)}); err != nil || kinds(t, s) != before {
+		t.Errorf("a second GC changed something: %v", err)
+	}
+}
+
+// TestGCLeavesNewLeases: between two batches an attachment may go and come back.
+func TestGCLeavesNewLeases(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	held, err := s.Check(owner(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 1)
+	add(t, s, 1)
+	if err := s.ReleaseStale(owner(1), held[0].Start); err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Check(owner(1))
+	if err != nil {
+		t.Fatalf("the new lease is gone: %v", err)
+	}
+	if err := s.ReleaseStale(owner(1), again[0].Start); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
+		t.Errorf("an unchanged one is still there: %v", err)
+	}
+}
+
+func TestWipe(t *testing.T) {
+	tests := []struct {
+		name string
+		wipe func(folder string) error
+	}{
+		{"folder", os.RemoveAll},
+		{"marker", func(folder string) error { return os.Remove(filepath.Join(folder, journal.ClaimName)) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t)
+			first := add(t, s, 1)
+			add(t, s, 2)
+			if err := tt.wipe(s.Folder()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
+				t.Errorf("a reader sees %v before any call recorded the wipe, want ErrNoLease", err)
+			}
+			if ip := add(t, s, 3); ip != first {
+				t.Errorf("the first address after the wipe is %s, want %s again", ip, first)
+			}
+			add(t, s, 1)
+			if got, want := kinds(t, s), "genesis config add add reset add add "; got != want {
+				t.Errorf("events %s, want %s", got, want)
+			}
+			if ev := events(t, s)[4]; ev.Reason != journal.ReasonWiped {
+				t.Errorf("reason %s", ev.Reason)
+			}
+		})
+	}
+}
+
+// TestWipeRecordedOnce covers a crash between the reset and the new marker.
+func TestWipeRecordedOnce(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	for range 2 {
+		if err := os.RemoveAll(s.Folder()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.GC(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := kinds(t, s), "genesis config add reset "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+}
+
+func TestWholeStoreDeleted(t *testing.T) {
+	for _, all := range []bool{true, false} {
+		s := newStore(t)
+		add(t, s, 1)
+		old := events(t, s)[0].Origin.Journal
+		err := os.RemoveAll(s.Dir())
+		if all {
+			err = errors.Join(err, os.RemoveAll(s.Folder()))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(t, s, 1)
+		if evs := events(t, s); evs[0].Origin.Journal == old || len(evs) != 3 {
+			t.Errorf("all=%t: %d events in journal %s", all, len(evs), evs[0].Origin.Journal)
+		}
+	}
+}
+
+func TestForeignFiles(t *testing.T) {
+	tests := []struct {
+		name string
+		ok   bool
+	}{
+		{"10.1.0.2", false}, {"2001:db8::2", false}, {"2001_db8__2", false}, {"notes.txt", false},
+		{"lock", true}, {"last_reserved_ip.0", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t)
+			if err := os.MkdirAll(s.Folder(), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(s.Folder(), tt.name), []byte("c1\r\neth0"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Add(request(t, 1))
+			if tt.ok {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, allocator.ErrForeign) || !strings.Contains(err.Error(), tt.name) {
+				t.Errorf("got %v, want ErrForeign that names the file", err)
+			}
+			if err := s.Status(nil); !errors.Is(err, allocator.ErrForeign) {
+				t.Errorf("STATUS: %v", err)
+			}
+			if left, err := os.ReadDir(filepath.Dir(s.Folder())); err != nil || len(left) != 1 {
+				t.Errorf("touched: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestHistoryElsewhere(t *testing.T) {
+	data, one, two := t.TempDir(), t.TempDir(), t.TempDir()
+	with := func(dataDir, historyDir string) *allocator.Store {
+		return allocator.NewStore(allocator.Options{Network: "net", DataDir: dataDir, HistoryDir: historyDir})
+	}
+	if _, err := with(data, one).Add(request(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := with(data, two).Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
+		t.Errorf("another historyDir for the same dataDir: %v, want ErrElsewhere", err)
+	}
+	if _, err := with(t.TempDir(), one).Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
+		t.Errorf("the same historyDir for another dataDir: %v, want ErrElsewhere", err)
+	}
+	if _, err := with(data, one).Check(owner(1)); err != nil {
+		t.Errorf("the lease is gone: %v", err)
+	}
+}
+
+// churn makes n events on small leases and returns the attachments that hold something.
+func churn(t testing.TB, s *allocator.Store, n int) map[int]netip.Addr {
+	t.Helper()
+	held := map[int]netip.Addr{}
+	for i := range n / 2 {
+		held[i] = add(t, s, i)
+		if i >= 50 {
+			release(t, s, i-50)
+			delete(held, i-50)
+		}
+	}
+	return held
+}
+
+func checkHeld(t *testing.T, s *allocator.Store, held map[int]netip.Addr) {
+	t.Helper()
+	for n, ip := range held {
+		leases, err := s.Check(owner(n))
+		if err != nil || leases[0].IP != ip {
+			t.Errorf("c%d holds %v, %v, want %s", n, leases, err, ip)
+		}
+	}
+}
+
+func TestUpkeep(t *testing.T) {
+	s := newBusyStore(t)
+	held := churn(t, s, 3*allocator.SnapshotEvents)
+	snaps, err := os.ReadDir(filepath.Join(s.Dir(), "snap"))
+	if err != nil || len(snaps) != allocator.KeptSnapshots {
+		t.Fatalf("%d snapshots, %v, want %d", len(snaps), err, allocator.KeptSnapshots)
+	}
+	live, err := os.ReadDir(filepath.Join(s.Dir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archived, err := os.ReadDir(filepath.Join(s.Dir(), "archive"))
+	if err != nil || len(archived) == 0 {
+		t.Fatalf("nothing archived, %v", err)
+	}
+	if len(live) > 12 {
+		t.Errorf("%d segments left in journal/", len(live))
+	}
+	checkHeld(t, s, held)
+	if n := len(events(t, s)); n < 3*allocator.SnapshotEvents-100 {
+		t.Errorf("%d events left of the history", n)
+	}
+}
+
+// TestDamagedSnapshots: the one before is used, and without any the whole journal is; it is said.
+func TestDamagedSnapshots(t *testing.T) {
+	s := newBusyStore(t)
+	held := churn(t, s, 5*allocator.SnapshotEvents/2)
+	folder := filepath.Join(s.Dir(), "snap")
+	for round, hurt := range []func(b []byte) []byte{
+		func(b []byte) []byte { b[100] ^= 1; return b },                   // header
+		func(b []byte) []byte { return b[:len(b)-4096] },                  // too short
+		func(b []byte) []byte { b[len(b)/2] ^= 0x80; return b },           // a block that a lookup may meet
+		func(b []byte) []byte { return make([]byte, len(b)) },             // zeros
+		func(b []byte) []byte { b[4096+200] ^= 0x10; return b },           // first data block
+		func(b []byte) []byte { b[len(b)-4000] ^= 1; return b },           // last block
+		func(b []byte) []byte { return append(b, make([]byte, 4096)...) }, // too long
+	} {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			path := filepath.Join(folder, e.Name())
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, hurt(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkHeld(t, s, held)
+		n := 10_000 + round
+		ip := add(t, s, n)
+		for m, other := range held {
+			if other == ip {
+				t.Fatalf("round %d: %s of c%d was given to c%d", round, ip, m, n)
+			}
+		}
+		held[n] = ip
+		checkHeld(t, s, held)
+	}
+	repairs := 0
+	for _, ev := range events(t, s) {
+		if ev.Kind == journal.KindRepair && strings.HasSuffix(ev.Cut.File, ".snap") {
+			if _, err := os.Stat(filepath.Join(s.Dir(), "quarantine", ev.Cut.Quarantine)); err != nil {
+				t.Error(err)
+			}
+			repairs++
+		}
+	}
+	if repairs == 0 {
+		t.Error("no event tells of a damaged snapshot")
+	}
+}
+
+func TestStatus(t *testing.T) {
+	s := newStore(t)
+	if err := s.Status(nil); err != nil {
+		t.Errorf("no store yet: %v", err)
+	}
+	if _, err := os.Stat(s.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("STATUS made something")
+	}
+	small := allocator.AddRequest{Request: allocator.Request{Sets: mustSets(t, "10.9.0.0/30")}}
+	small.Owner = owner(1)
+	if _, err := s.Add(small); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Status(nil); err != nil {
+		t.Errorf("a full range counts only when asked for: %v", err)
+	}
+	if err := s.Status(small.Sets); !errors.Is(err, allocator.ErrExhausted) {
+		t.Errorf("full range: %v, want ErrExhausted", err)
+	}
+	if err := s.Status(mustSets(t, "10.8.0.0/30", "2001:db8::/126")); err != nil {
+		t.Errorf("free ranges: %v", err)
+	}
+	segment := filepath.Join(s.Dir(), "journal", "00000000000000000001")
+	b, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[50] ^= 1
+	if err := os.WriteFile(segment, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var damage *journal.CorruptionError
+	if err := s.Status(nil); !errors.As(err, &damage) {
+		t.Errorf("damage: %v", err)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	s := newStore(t)
+	r := request(t, 1)
+	r.Owner.ContainerID = strings.Repeat("c", 5000)
+	if _, err := s.Add(r); !errors.Is(err, allocator.ErrIDTooLong) {
+		t.Errorf("got %v, want ErrIDTooLong", err)
+	}
+	var subnets []string
+	for i := range 250 {
+		subnets = append(subnets, fmt.Sprintf("2001:db8:%x::/64", i))
+	}
+	r = request(t, 1)
+	r.Sets = mustSets(t, subnets...)
+	if _, err := s.Add(r); !errors.Is(err, allocator.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+	if ok, err := s.Exists(); ok || err != nil {
+		t.Errorf("a store was made: %t, %v", ok, err)
+	}
+	r.Sets, r.Owner.ContainerID = mustSets(t, "10.1.0.0/16"), strings.Repeat("c", 3000)
+	if _, err := s.Add(r); err != nil {
+		t.Errorf("3,000 bytes of container ID: %v", err)
+	}
+}
+
+// TestConcurrentStores runs many stores on one network, each as a process would.
+func TestConcurrentStores(t *testing.T) {
+	dir := t.TempDir()
+	var mu sync.Mutex
+	seen := map[netip.Addr]int{}
+	var wg sync.WaitGroup
+	for n := range 40 {
+		wg.Go(func() {
+			s := storeIn(dir)
+			c, err := s.Add(request(t, n))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if other, ok := seen[c.Addresses[0].IP]; ok {
+				t.Errorf("%s was given to c%d and c%d", c.Addresses[0].IP, other, n)
+			}
+			seen[c.Addresses[0].IP] = n
+		})
+	}
+	wg.Wait()
+	if len(seen) != 40 {
+		t.Errorf("%d addresses, want 40", len(seen))
+	}
+}

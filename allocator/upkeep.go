@@ -1,0 +1,105 @@
+package allocator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// When a call takes a snapshot: from snapshotEvents on where that takes a few
+// milliseconds, otherwise at latestSnapshot, so that no ADD has to read more events.
+const (
+	snapshotEvents = 1024
+	latestSnapshot = 4096
+	smallMap       = 4096 // leases
+	keptSnapshots  = 2
+)
+
+// upkeepTimeout bounds how long upkeep waits for the store's lock. Another call will do it.
+const upkeepTimeout = 2 * time.Second
+
+// upkeep is a state that a transaction left behind.
+type upkeep struct {
+	state *state.State // nil if nothing was appended
+	meta  journal.Meta
+}
+
+func (u upkeep) due() bool {
+	if u.state == nil {
+		return false
+	}
+	tail := u.state.Tail()
+	return tail >= latestSnapshot || tail >= snapshotEvents && u.state.Len() <= smallMap
+}
+
+// Maintain takes a snapshot if one is due, and archives the segments that the older of the
+// two kept snapshots covers. Callers run it after the answer is given: the lock is free, and
+// nothing that it does or fails to do changes what was answered.
+func (s *Store) Maintain() {
+	if !s.upkeep.due() {
+		return
+	}
+	if err := s.maintain(s.upkeep); err != nil {
+		s.o.Warn(fmt.Sprintf("snapshot of %s: %v", s.dir, err))
+	}
+}
+
+// maintain publishes the snapshot and drops what it replaces. Order: the journal was synced by the
+// append, then snapshot synced and renamed, then segments linked, then unlinked, then
+// older snapshots. A crash anywhere leaves a file too many and never one too few.
+func (s *Store) maintain(u upkeep) (err error) {
+	unlock, ok, err := journal.TryLock(filepath.Join(s.dir, "snap.lock"))
+	if err != nil || !ok {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock.Close()) }()
+	paths, err := snapshots(s.dir)
+	if err != nil {
+		return err
+	}
+	if n := len(paths); n > 0 {
+		if newest, _ := snapshotSeq(filepath.Base(paths[n-1])); newest+snapshotEvents > u.state.Seq() {
+			return nil // another call was quicker
+		}
+	}
+	folder := filepath.Join(s.dir, "snap")
+	if err := removeUnfinished(folder); err != nil {
+		return err
+	}
+	path, err := state.WriteSnapshot(folder, u.meta.ID, u.meta.Network, u.state)
+	if err != nil {
+		return err
+	}
+	paths = append(paths, path)
+	if len(paths) < keptSnapshots {
+		return nil
+	}
+	deadline := time.Now().Add(upkeepTimeout)
+	covered, _ := snapshotSeq(filepath.Base(paths[len(paths)-keptSnapshots]))
+	if err := journal.Archive(s.dir, covered, deadline); err != nil {
+		return err
+	}
+	return journal.Remove(s.dir, paths[:len(paths)-keptSnapshots], deadline)
+}
+
+// removeUnfinished removes snapshots whose writer died. The caller holds snap.lock.
+func removeUnfinished(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "tmp.") {
+			if err := os.Remove(filepath.Join(folder, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

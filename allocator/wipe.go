@@ -1,0 +1,113 @@
+package allocator
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// The universal reset: whoever deletes <dataDir>/<network> or what is in it means that
+// no lease is held any more. The file journal.ClaimName in there is how we notice.
+
+// claim ties the data folder to a new journal, durable before the journal can be seen: a store
+// whose claim was lost would read as wiped.
+func (s *Store) claim(id journal.ID) (undo func(), err error) {
+	switch old, historyDir, err := journal.ReadClaim(s.folder); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case filepath.Dir(historyDir) != s.o.HistoryDir:
+		// The history was moved or the setting changed. If the old store is still where it was,
+		// its leases are held, and a new store would give them out again.
+		if meta, err := journal.ReadMeta(historyDir); err == nil && meta.ID == old {
+			return nil, fmt.Errorf("%s: %w: journal %s in %s", s.folder, ErrElsewhere, old, historyDir)
+		}
+	}
+	if err := s.noForeignFiles(); err != nil {
+		return nil, err
+	}
+	return journal.WriteClaim(s.folder, id, s.dir)
+}
+
+// noForeignFiles returns ErrForeign if the data folder holds another program's state.
+func (s *Store) noForeignFiles() error {
+	entries, err := os.ReadDir(s.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if _, err := netip.ParseAddr(strings.ReplaceAll(name, "_", ":")); err == nil {
+			return fmt.Errorf("%s: %w: %s looks like a lease of host-local; drain the node and remove these files, or set ipam.dataDir to another folder",
+				s.folder, ErrForeign, name)
+		}
+		// host-local leaves its lock and cursors behind when no lease is left.
+		ours := name == journal.ClaimName || strings.HasPrefix(name, journal.ClaimName+".")
+		if !ours && name != "lock" && !strings.HasPrefix(name, "last_reserved_ip") {
+			return fmt.Errorf("%s: %w: %s; set ipam.dataDir to another folder or remove it", s.folder, ErrForeign, name)
+		}
+	}
+	return nil
+}
+
+// claimed reports whether the data folder is still tied to the journal.
+func (s *Store) claimed(id journal.ID) (bool, error) {
+	found, historyDir, err := journal.ReadClaim(s.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if found != id {
+		return false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s", s.folder, ErrElsewhere, found, historyDir, id, s.dir)
+	}
+	return true, nil
+}
+
+// honourWipe records one reset if the data folder was wiped, and ties it to the journal again. The
+// reset is durable before the claim is back: a crash in between repeats the claim alone.
+func (t *transaction) honourWipe() error {
+	s, meta := t.store, t.journal.Meta()
+	ok, err := s.claimed(meta.ID)
+	if ok || err != nil {
+		return err
+	}
+	// One history folder for several data folders would make each of them wipe the others' leases.
+	shared := s.o.HistoryDir != filepath.Join(s.o.DataDir, ".leaselog")
+	if shared && meta.DataDir != s.o.DataDir {
+		return fmt.Errorf("%s: %w: %s was made for %s; give each dataDir a historyDir of its own",
+			s.folder, ErrElsewhere, s.dir, filepath.Join(meta.DataDir, s.o.Network))
+	}
+	if err := s.noForeignFiles(); err != nil {
+		return err
+	}
+	if t.newest != journal.KindReset {
+		err := t.append(&journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped, Version: s.o.Version})
+		if err != nil {
+			return err
+		}
+	}
+	_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
+	return err
+}
+
+// notWiped returns journal.ErrReplaced if the data folder was wiped during the call: the lease just
+// given ends with the reset that the next call records, so it must not be acknowledged.
+func (t *transaction) notWiped() error {
+	// Whoever ties the folder to a journal again holds our lock, so it is enough that the file is there.
+	_, err := os.Lstat(filepath.Join(t.store.folder, journal.ClaimName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", t.store.folder, journal.ErrReplaced)
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package replay
+
+import (
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+const (
+	// stepAtLeast is the smallest change of a boot's offset that counts as a clock step.
+	// Slewing changes both clocks alike, so what is left is steps and rounding.
+	stepAtLeast = 10 * time.Millisecond
+	// unsyncedError is the assumed error of a clock that nothing disciplines.
+	unsyncedError = time.Second
+)
+
+// Point is an event's place in order and in time.
+type Point struct {
+	Seq       journal.Seq
+	Time      time.Time     // wall clock as recorded, UTC
+	Effective time.Time     // corrected, UTC
+	MaxError  time.Duration // bound on the error of Effective; one second where no clock was synchronised
+	Synced    bool          // some clock of the event's boot was synchronised, so MaxError is the kernel's
+}
+
+// Step is a change of the wall clock against the boot-time clock within one boot.
+type Step struct {
+	Seq journal.Seq // the first event after it
+	By  time.Duration
+}
+
+// bootClock is what the events of one boot say about its clocks.
+type bootClock struct {
+	reference int64 // wall minus boottime that the next step is measured against
+	synced    bool
+	offset    int64         // wall minus boottime of the last synchronised event
+	maxError  time.Duration // of that event
+	last      mark
+}
+
+// mark is an event's place before effective times are known.
+type mark struct {
+	seq   journal.Seq
+	clock journal.Clock
+}
+
+// Clocks collects what events say about the clocks of their boots. The zero value
+// is ready to use. It is not safe for concurrent use.
+type Clocks struct {
+	boots map[journal.BootID]*bootClock
+	steps []Step
+}
+
+// Add takes in the next event.
+func (c *Clocks) Add(ev *journal.Event) {
+	if c.boots == nil {
+		c.boots = make(map[journal.BootID]*bootClock)
+	}
+	offset := ev.Wall - ev.BootTime
+	b := c.boots[ev.Boot]
+	if b == nil {
+		b = &bootClock{reference: offset}
+		c.boots[ev.Boot] = b
+	}
+	b.last = mark{ev.Seq, ev.Clock}
+	if ev.Boot == (journal.BootID{}) {
+		return // nobody knows which of these events share a boot
+	}
+	if by := time.Duration(offset - b.reference); by > stepAtLeast || by < -stepAtLeast {
+		c.steps = append(c.steps, Step{ev.Seq, by})
+		b.reference = offset
+	}
+	if ev.Synchronised {
+		b.synced, b.offset, b.maxError = true, offset, ev.MaxError
+	}
+}
+
+// Steps returns the clock steps within boots, in order of events.
+func (c *Clocks) Steps() []Step { return c.steps }
+
+// Point returns the place of event seq, whose clock was clock. It is final only when
+// all events of the journal have been added.
+func (c *Clocks) Point(seq journal.Seq, clock journal.Clock) Point {
+	p := Point{Seq: seq, Time: clock.Time(), Effective: clock.Time(), MaxError: unsyncedError}
+	if b := c.boots[clock.Boot]; b != nil && b.synced {
+		p.Effective = time.Unix(0, clock.BootTime+b.offset).UTC()
+		p.MaxError, p.Synced = b.maxError, true
+	}
+	return p
+}
+
+func (c *Clocks) point(m mark) Point { return c.Point(m.seq, m.clock) }
+
+// lastOf returns the newest event of a boot so far.
+func (c *Clocks) lastOf(boot journal.BootID) mark {
+	if b := c.boots[boot]; b != nil {
+		return b.last
+	}
+	return mark{}
+}

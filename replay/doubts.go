@@ -1,0 +1,97 @@
+package replay
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// timeLayout is RFC 3339 with all nanoseconds, for times in words.
+const timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
+
+// doubts says in words what is less than certain about an interval.
+func (r *reading) doubts(iv *Interval) {
+	say := func(format string, args ...any) { iv.Doubts = append(iv.Doubts, fmt.Sprintf(format, args...)) }
+	if iv.Lease.Import {
+		r.importDoubts(iv, say)
+	}
+	if r.Base != nil && iv.File == r.BaseFile {
+		say("taken from a snapshot: the events before were not read")
+	}
+	if p := iv.Doubtful; p != nil {
+		say("use is uncertain after event %d (%s): %s", p.Seq, p.Effective.Format(timeLayout), r.cause(iv))
+	}
+	if iv.Certainty == Unknown {
+		say("its end is not known: reading stopped after event %d", iv.LastSeq)
+	}
+	clockDoubts(iv.Start, say)
+	if iv.End != nil {
+		clockDoubts(iv.End.Point, say)
+	}
+}
+
+func (r *reading) importDoubts(iv *Interval, say func(string, ...any)) {
+	since := "at a time that its source does not tell"
+	if iv.Lease.Claimed != 0 {
+		since = "at " + time.Unix(0, iv.Lease.Claimed).UTC().Format(timeLayout) + " by the word of its source"
+	}
+	say("imported by event %d: the lease began %s; who held the address before event %d is unknown",
+		iv.Start.Seq, since, iv.Start.Seq)
+	if iv.Lease.Blocked {
+		say("held back without a known owner")
+	}
+}
+
+// cause says why the use of an interval's lease is uncertain before its end.
+func (r *reading) cause(iv *Interval) string {
+	boot := iv.Lease.Clock.Boot
+	switch {
+	case iv.End == nil && boot != r.last.clock.Boot:
+		return "the node has booted since, and no event ended the lease"
+	case iv.End == nil:
+		return "the network's data folder was deleted since, and no event says so yet"
+	case r.otherBoot(iv):
+		return fmt.Sprintf("the node had booted when the lease was ended (%s)", iv.End.Reason)
+	case iv.End.Reason == journal.ReasonGC:
+		return "the runtime's GC ended the lease, which may have been out of use before"
+	case iv.End.Reason == journal.ReasonWiped:
+		return "the network's data folder was deleted at some time after that"
+	}
+	return fmt.Sprintf("the runtime did not end the lease (%s)", iv.End.Reason)
+}
+
+// otherBoot reports whether the lease was ended in another boot than it began in.
+func (r *reading) otherBoot(iv *Interval) bool { return iv.endBoot != iv.Lease.Clock.Boot }
+
+func clockDoubts(p Point, say func(string, ...any)) {
+	if off := p.Time.Sub(p.Effective); off > stepAtLeast || off < -stepAtLeast {
+		say("event %d: its clock was off by %s, as a later event of the same boot shows", p.Seq, off)
+	}
+	if !p.Synced {
+		say("event %d: the clock was never synchronised in its boot, the time is as recorded", p.Seq)
+	}
+}
+
+// MayHold reports whether the address is, or may be, one that the network gives out:
+// it is in a range that some event recorded, or not all ranges are recorded.
+func (h *History) MayHold(ip netip.Addr) bool {
+	if h.hidden || len(h.ranges) == 0 {
+		return true
+	}
+	for g := range h.ranges {
+		if g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *History) addRanges(sets [][]journal.Range) {
+	for _, set := range sets {
+		for _, g := range set {
+			h.ranges[g] = struct{}{}
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package replay
+
+import (
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// Certainty says how far an answer can be relied on. A larger one is a worse one.
+type Certainty uint8
+
+// The degrees of certainty.
+const (
+	Certain   Certainty = iota
+	Uncertain           // known, but it may not be the whole truth
+	Unknown             // not recorded, not readable, or outside of what the journal covers
+)
+
+// String returns the certainty as answers spell it.
+func (c Certainty) String() string {
+	switch c {
+	case Certain:
+		return "certain"
+	case Uncertain:
+		return "uncertain"
+	}
+	return "unknown"
+}
+
+// Interval is a lease from the event that gave it to the event that ended it.
+type Interval struct {
+	Lease     state.Lease
+	Start     Point
+	End       *End        // nil if it is still held, or if its end is not known (Certainty is Unknown then)
+	Doubtful  *Point      // after this event the lease's use is uncertain; nil if it never is
+	Certainty Certainty   // of the interval as a whole
+	Doubts    []string    // in words, what speaks against it; never nil
+	File      string      // that holds the first event, within the store's folder
+	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
+
+	endBoot journal.BootID
+}
+
+// End is the event that ended a lease.
+type End struct {
+	Point
+	Reason journal.Reason
+	Window Point // the last event that shows the lease in use; the end itself if that is not in doubt
+}
+
+// History is what a journal says about its leases. It doesn't change once it was read.
+type History struct {
+	Intervals []Interval // by first event, then address
+	Clocks    Clocks
+	First     Point          // first event read; Seq 0 if there are none
+	Last      Point          // last event read
+	Origin    journal.Origin // what genesis says
+	Held      int            // leases held after the last event, whatever Options keep
+	// Stopped is why reading ended before the journal did: damage, or an event that
+	// this version doesn't understand. Nil if all was read.
+	Stopped error
+
+	ranges map[journal.Range]struct{} // all that addresses were given from
+	hidden bool                       // some ADD's ranges were not recorded
+}
+
+// gcRunGap parts one GC run from the next: a run writes its releases in batches and
+// waits for the lock between them, 30 seconds at most by default. Two runs taken for
+// one only widen a doubt; one taken for two would hide it.
+const gcRunGap = time.Minute
+
+// gcRuns tells the GC runs apart. A run that released nobody is not recorded.
+type gcRuns struct {
+	previous mark // first event of the run before the newest
+	first    mark // first event of the newest run
+	last     mark // its last event so far
+}
+
+func (g *gcRuns) goesOn(m mark) bool {
+	return g.last.seq != 0 && g.last.clock.Boot == m.clock.Boot &&
+		time.Duration(m.clock.BootTime-g.last.clock.BootTime) <= gcRunGap
+}
+
+// release takes in a release by GC.
+func (g *gcRuns) release(m mark) {
+	if !g.goesOn(m) {
+		g.previous, g.first = g.first, m
+	}
+	g.last = m
+}
+
+// spared returns the first event of the last run that was over at m. All that was
+// held then and is still held at m was on the runtime's list. A run that may still be
+// going on at m doesn't count: it may not have come to the lease yet.
+func (g *gcRuns) spared(m mark) mark {
+	if g.goesOn(m) {
+		return g.previous
+	}
+	return g.first
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
+)
+
+// eventsAsked is the question of events as understood.
+type eventsAsked struct {
+	DataDir   string   `json:"data_dir"`
+	Network   string   `json:"network,omitempty"`
+	SinceSeq  uint64   `json:"since_seq,omitempty"`
+	UntilSeq  uint64   `json:"until_seq,omitempty"`
+	Since     string   `json:"since,omitempty"`
+	Until     string   `json:"until,omitempty"`
+	Kinds     []string `json:"kinds,omitempty"`
+	IP        string   `json:"ip,omitempty"`
+	Container string   `json:"container,omitempty"`
+	At        string   `json:"at"`
+}
+
+// eventFilter says which events are meant; zero fields mean all.
+type eventFilter struct {
+	window
+	sinceSeq, untilSeq journal.Seq
+	kinds              []string
+	ipText             string
+	ip                 netip.Addr
+	container          string
+}
+
+func (a *app) eventsCommand() *cobra.Command {
+	var f eventFilter
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "The journal itself",
+		Long: `The journal itself, in its order. --since and --until take a sequence number or a time;
+a whole number of a billion or more is Unix seconds. Both ends are included. Times are
+compared with the effective time of events: corrected where the clock was set later.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := f.parse(a); err != nil {
+				return err
+			}
+			return a.events(&f)
+		},
+	}
+	f.flags(cmd, "`seq or time`")
+	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only events of these `kinds`")
+	cmd.Flags().StringVar(&f.ipText, "ip", "", "only events about this `address`")
+	cmd.Flags().StringVar(&f.container, "container", "", "only events about container IDs that begin with this `text`")
+	return cmd
+}
+
+func (f *eventFilter) parse(a *app) error {
+	for _, b := range []struct {
+		name string
+		text *string
+		seq  *journal.Seq
+	}{{"since", &f.sinceText, &f.sinceSeq}, {"until", &f.untilText, &f.untilSeq}} {
+		n, err := strconv.ParseUint(*b.text, 10, 64)
+		if err != nil || n >= smallestUnixTime {
+			continue
+		}
+		if n == 0 {
+			return usagef("--%s 0: events are numbered from 1 on", b.name)
+		}
+		*b.seq, *b.text = journal.Seq(n), ""
+		a.say("%s event %d", b.name, n)
+	}
+	if err := f.window.parse(a); err != nil {
+		return err
+	}
+	if f.untilSeq != 0 && f.untilSeq < f.sinceSeq {
+		return usagef("--until is before --since")
+	}
+	for _, k := range f.kinds {
+		if !kindExists(k) {
+			return usagef("%w", unknownKind(k))
+		}
+	}
+	if f.ipText != "" {
+		ip, err := netip.ParseAddr(f.ipText)
+		if err != nil || ip.Zone() != "" {
+			return usagef("address %q: want one such as 10.88.0.17 or fd00::17", f.ipText)
+		}
+		f.ip = ip.Unmap()
+	}
+	return nil
+}
+
+// smallestUnixTime parts sequence numbers from Unix seconds: it is in 2001, and a
+// journal of a billion events takes 300 GB.
+const smallestUnixTime = 1_000_000_000
+
+// kindExists accepts also the kinds of later versions, as "kind(N)".
+func kindExists(name string) bool {
+	if _, err := journal.ParseKind(name); err == nil {
+		return true
+	}
+	var n uint8
+	_, err := fmt.Sscanf(name, "kind(%d)", &n)
+	return err == nil && journal.Kind(n).String() == name
+}
+
+func unknownKind(name string) error {
+	var names []string
+	for k := journal.Kind(1); k.Known(); k++ {
+		names = append(names, k.String())
+	}
+	return fmt.Errorf("no kind %q; there are: %s", name, strings.Join(names, ", "))
+}
+
+// match reports whether the event is meant, whose effective time is at.
+func (f *eventFilter) match(ev *journal.Event, at time.Time) bool {
+	switch {
+	case ev.Seq < f.sinceSeq, f.untilSeq != 0 && ev.Seq > f.untilSeq:
+		return false
+	case !f.since.IsZero() && at.Before(f.since), !f.until.IsZero() && at.After(f.until):
+		return false
+	case len(f.kinds) > 0 && !slices.Contains(f.kinds, ev.Kind.String()):
+		return false
+	case !strings.HasPrefix(ev.ContainerID, f.container):
+		return false
+	}
+	return !f.ip.IsValid() || about(ev, f.ip)
+}
+
+// about reports whether the event gives, takes or was asked for the address.
+func about(ev *journal.Event, ip netip.Addr) bool {
+	return slices.ContainsFunc(ev.Addresses, func(a journal.Address) bool { return a.IP == ip }) ||
+		slices.Contains(ev.Requested, ip)
+}
+
+// scan is what a first pass over a store's records tells, so that a second can print them:
+// effective times are known only at the end of a boot.
+type scan struct {
+	s           *store
+	clocks      replay.Clocks
+	first, last replay.Point
+	stopped     error // damage that ended the reading
+}
+
+func (a *app) events(f *eventFilter) error {
+	stores, err := a.stores()
+	if err != nil {
+		return err
+	}
+	if len(stores) == 0 && !a.failed {
+		return fmt.Errorf("no network has a store in %q", a.dataDir)
+	}
+	ans := newAnswer("events", eventsAsked{a.dataDir, a.network, uint64(f.sinceSeq), uint64(f.untilSeq),
+		bound(f.since), bound(f.until), f.kinds, addrText(f.ip), f.container, stamp(a.now)})
+	var scans []*scan
+	for _, s := range stores {
+		sc := &scan{s: s}
+		if err := sc.read(); err != nil {
+			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			continue
+		}
+		sc.tell(ans, f, a.now)
+		scans = append(scans, sc)
+	}
+	found := false
+	items := func(yield func(*eventItem, error) bool) {
+		for _, sc := range scans {
+			for item, err := range sc.items(f) {
+				found = true
+				if !yield(item, err) {
+					return
+				}
+			}
+		}
+	}
+	err = show(a, ans, items, layout[eventItem]{"events", eventTable, eventCSV})
+	a.exit(ans.worst, found)
+	return err
+}
+
+// read takes in the clocks of all events that can be read.
+func (sc *scan) read() error {
+	if sc.s.reader == nil {
+		return nil
+	}
+	var first, last journal.Event
+	for rec, err := range sc.s.reader.Records(0) {
+		var damage *journal.CorruptionError
+		if errors.As(err, &damage) {
+			sc.stopped = err
+			break
+		}
+		if err != nil {
+			return err
+		}
+		sc.clocks.Add(&rec.Event)
+		if last = rec.Event; first.Seq == 0 {
+			first = last
+		}
+	}
+	if last.Seq != 0 {
+		sc.first, sc.last = sc.clocks.Point(first.Seq, first.Clock), sc.clocks.Point(last.Seq, last.Clock)
+	}
+	return nil
+}
+
+// tell adds to the answer what the first pass found out.
+func (sc *scan) tell(ans *answer, f *eventFilter, now time.Time) {
+	s := sc.s
+	ans.take(s, sc.first, sc.last)
+	covered := s.covered(now)
+	switch {
+	case s.broken != nil:
+		ans.worst = replay.Unknown // take has said why
+		return
+	case sc.stopped != nil:
+		ans.doubt(replay.Unknown, "network %q: reading stopped after event %d: %v", s.network, sc.last.Seq, sc.stopped)
+		covered = time.Time{}
+	}
+	if sc.last.Seq == 0 {
+		return
+	}
+	for _, d := range replay.Outside(sc.first, sc.last, f.since, f.until, covered) {
+		ans.doubt(replay.Unknown, "network %q: %s", s.network, d)
+	}
+}
+
+// items reads the store again, up to the event at which the first pass ended.
+func (sc *scan) items(f *eventFilter) iter.Seq2[*eventItem, error] {
+	return func(yield func(*eventItem, error) bool) {
+		after := max(f.sinceSeq, 1) - 1
+		if after >= sc.last.Seq {
+			return
+		}
+		for rec, err := range sc.s.reader.Records(after) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			ev := &rec.Event
+			if at := sc.clocks.Point(ev.Seq, ev.Clock).Effective; f.match(ev, at) {
+				item := newEvent(&rec)
+				item.Network, item.Effective = sc.s.network, stamp(at)
+				item.Evidence.Node, item.Evidence.StoreID = sc.s.meta.Node, sc.s.meta.ID.String()
+				if !yield(&item, nil) {
+					return
+				}
+			}
+			if ev.Seq == sc.last.Seq {
+				return
+			}
+		}
+	}
+}

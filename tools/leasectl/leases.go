@@ -1,0 +1,149 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
+	"github.com/leaselog/leaselog/state"
+)
+
+// leasesAsked is the question of leases and networks as understood.
+type leasesAsked struct {
+	DataDir string `json:"data_dir"`
+	Network string `json:"network,omitempty"`
+	At      string `json:"at"`
+}
+
+func (a *app) leasesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "leases",
+		Short: "What is held now",
+		Long: `What is held now, by network and address: of a copy, as of its last event.
+A network whose data folder was deleted holds nothing, whatever its journal says.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.leases() },
+	}
+}
+
+func (a *app) leases() error {
+	stores, err := a.stores()
+	if err != nil {
+		return err
+	}
+	ans := newAnswer("leases", leasesAsked{a.dataDir, a.network, stamp(a.now)})
+	var items []leaseItem
+	for _, s := range stores {
+		h, err := s.held(ans)
+		if err != nil {
+			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			continue
+		}
+		if h == nil {
+			continue
+		}
+		slices.SortFunc(h.Intervals, func(x, y replay.Interval) int { return x.Lease.IP.Compare(y.Lease.IP) })
+		for i := range h.Intervals {
+			items = append(items, s.lease(&h.Intervals[i]))
+		}
+	}
+	if len(stores) == 0 && !a.failed {
+		a.say("no network has a store in %q", a.dataDir)
+	}
+	a.exit(ans.worst, true)
+	return show(a, ans, each(items), layout[leaseItem]{"leases", leasesTable, leaseCSV})
+}
+
+// held reads what the store's network holds now and takes the store into the answer. If
+// that is unknown it returns nil: the answer says so, and must not look like an empty one.
+func (s *store) held(ans *answer) (*replay.History, error) {
+	if s.broken != nil {
+		ans.take(s, replay.Point{}, replay.Point{})
+		ans.worst = replay.Unknown
+		return nil, nil
+	}
+	h, err := replay.Read(s.reader.Records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
+	if err != nil {
+		return nil, err
+	}
+	if h.Stopped != nil {
+		s.doubts = append(s.doubts, h.Stopped.Error())
+		if h, err = s.sinceSnapshot(); err != nil {
+			return nil, err
+		}
+	}
+	if h == nil {
+		ans.take(s, replay.Point{}, replay.Point{})
+		ans.doubt(replay.Unknown, "network %q: what is held is unknown", s.network)
+		return nil, nil
+	}
+	ans.take(s, h.First, h.Last)
+	switch {
+	case s.wiped:
+		ans.doubt(replay.Certain, "network %q: %s was deleted: no lease is held, though %d had not been released",
+			s.network, s.folder, h.Held)
+		h.Intervals, h.Held = nil, 0
+	case s.torn:
+		ans.worst = max(ans.worst, replay.Uncertain)
+	}
+	return h, nil
+}
+
+// sinceSnapshot reads what is held from the newest snapshot that can be read to the end
+// from there on, as the plugin does. It returns nil if there is none.
+func (s *store) sinceSnapshot() (*replay.History, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "snap"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(x, y os.DirEntry) int { return cmp.Compare(y.Name(), x.Name()) })
+	for _, e := range entries {
+		file := filepath.Join("snap", e.Name())
+		if !strings.HasSuffix(file, snapshotSuffix) {
+			continue
+		}
+		h, err := s.readSince(file)
+		var damage *journal.CorruptionError
+		switch {
+		case errors.As(err, &damage), errors.Is(err, journal.ErrNewer):
+			s.doubts = append(s.doubts, err.Error())
+		case err != nil:
+			return nil, err
+		case h.Stopped == nil:
+			s.doubts = append(s.doubts, fmt.Sprintf("events before the snapshot %s could not all be read; what is held is taken from there on", file))
+			s.torn = true
+			return h, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *store) readSince(file string) (*replay.History, error) {
+	snap, err := state.OpenSnapshot(filepath.Join(s.dir, file), s.meta.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	return replay.Read(s.reader.Records(snap.Seq()), replay.Options{HeldOnly: true, Wiped: s.wiped, Base: snap, BaseFile: file})
+}
+
+var leasesTable = []column[leaseItem]{
+	{"network", func(it *leaseItem) string { return it.Network }},
+	{"address", func(it *leaseItem) string { return it.IP + "/" + strconv.Itoa(it.Prefix) }},
+	{"container", func(it *leaseItem) string { return shortID(it.ContainerID) }},
+	{"ifname", func(it *leaseItem) string { return it.IfName }},
+	{"pod", func(it *leaseItem) string { return it.Pod.String() }},
+	{"since", func(it *leaseItem) string { return it.Start.Effective }},
+	{"certainty", func(it *leaseItem) string { return it.Certainty }},
+	{"doubts", func(it *leaseItem) string { return strings.Join(it.Doubts, "; ") }},
+}

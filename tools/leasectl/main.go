@@ -1,0 +1,155 @@
+// Leasectl answers questions about the leases that leaselog gives out.
+//
+//	leasectl leases                        what is held now
+//	leasectl networks                      what networks there are
+//	leasectl history --ip ADDRESS          who held an address, and when
+//	leasectl events                        the journal itself
+//	leasectl dump FILE                     a segment or snapshot as text
+//
+// Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
+// network configuration, a historyDir, or the folder of one store; and by --network,
+// without which all networks are meant. What is wiped shows only with a dataDir: in a
+// historyDir or a store's folder there is nothing that tells.
+//
+// It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
+// may run meanwhile, and a copy or a read-only file system will do.
+//
+// Data goes to stdout in the form that -o names: table (the default, also when stdout is
+// not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns
+// in fixed order). Words go to stderr. Text from outside is shown escaped in tables and CSV.
+// Times are RFC 3339 in UTC with nanoseconds.
+//
+// Exit codes: 0 answered with certainty and found; 1 nothing found, for certain; 2 uncertain;
+// 3 unknown: damaged, or outside of what the journals cover; 4 error; 64 usage. An empty
+// list of leases or networks is an answer too: 0.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/replay"
+)
+
+// Exit codes.
+const (
+	exitFound     = 0
+	exitNobody    = 1
+	exitUncertain = 2
+	exitUnknown   = 3
+	exitError     = 4
+	exitUsage     = 64
+)
+
+const defaultDataDir = "/var/lib/cni/networks"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now)) }
+
+// app is one run of the command.
+type app struct {
+	stdout, stderr io.Writer
+	now            time.Time // the same throughout the run
+
+	dataDir, network, output string
+
+	started bool // the command line was understood
+	code    int
+	failed  bool // an error was reported, and the rest was answered
+}
+
+// run runs the command and returns its exit code.
+func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
+	a := &app{stdout: stdout, stderr: stderr, now: now().UTC()}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	switch {
+	case err == nil && a.failed:
+		return exitError
+	case err == nil:
+		return a.code
+	}
+	a.say("%v", err)
+	var usage *usageError
+	if !a.started || errors.As(err, &usage) {
+		fmt.Fprintln(stderr, "see: leasectl --help")
+		return exitUsage
+	}
+	return exitError
+}
+
+// usageError is a mistake on the command line that is found after it was parsed.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "leasectl",
+		Short:         "Questions about leases: what is held, by whom, and who held what when",
+		Long:          longHelp,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if !slices.Contains(formats, a.output) {
+				return fmt.Errorf("output format %q: want %s", a.output, strings.Join(formats, ", "))
+			}
+			a.started = true
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dataDir, "data-dir", defaultDataDir, "`folder` of a dataDir, a historyDir or one store")
+	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
+	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
+	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.dumpCommand())
+	return root
+}
+
+const longHelp = `Questions about the leases that leaselog gives out. Nothing is changed: no lock is
+taken, no file is made, and the plugin may run meanwhile.
+
+Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
+3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.
+An empty list of leases or networks is 0 too.`
+
+// say prints words, escaped: they may quote what came from outside.
+func (a *app) say(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		fmt.Fprintf(a.stderr, "leasectl: %s\n", escape(line))
+	}
+}
+
+// fail reports an error and lets the command go on with the rest.
+func (a *app) fail(err error) {
+	a.failed = true
+	a.say("%v", err)
+}
+
+// exit sets the exit code for an answer. Worse certainty comes before what was found.
+func (a *app) exit(c replay.Certainty, found bool) {
+	switch {
+	case c == replay.Unknown:
+		a.code = exitUnknown
+	case c == replay.Uncertain:
+		a.code = exitUncertain
+	case !found:
+		a.code = exitNobody
+	default:
+		a.code = exitFound
+	}
+}

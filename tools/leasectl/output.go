@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/leaselog/leaselog/replay"
+)
+
+// formats are the values of -o.
+var formats = []string{"table", "json", "jsonl", "csv"}
+
+// timeLayout is RFC 3339 with all nanoseconds; times are in UTC.
+const timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
+
+func stamp(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// answer is what every command gives: the head of a JSON answer.
+type answer struct {
+	Schema    string      `json:"schema"`
+	Asked     any         `json:"asked"`
+	Stores    []storeItem `json:"stores"`
+	Certainty string      `json:"certainty"`
+	Doubts    []string    `json:"doubts"`
+	Header    any         `json:"header,omitempty"` // of a dumped snapshot
+
+	worst replay.Certainty
+}
+
+func newAnswer(command string, asked any) *answer {
+	return &answer{Schema: "leaselog." + command + "/1", Asked: asked, Stores: []storeItem{}, Doubts: []string{}}
+}
+
+// doubt adds a line about the answer as a whole, or about one store of it.
+func (ans *answer) doubt(c replay.Certainty, format string, args ...any) {
+	ans.worst = max(ans.worst, c)
+	ans.Doubts = append(ans.Doubts, fmt.Sprintf(format, args...))
+}
+
+// column is one of a table or of a CSV file.
+type column[T any] struct {
+	name string
+	cell func(*T) string
+}
+
+// layout is how a command shows its items.
+type layout[T any] struct {
+	key   string // of the items in a JSON answer
+	table []column[T]
+	csv   []column[T]
+}
+
+// show prints the answer: words about it on stderr, items on stdout.
+func show[T any](a *app, ans *answer, items iter.Seq2[*T, error], l layout[T]) error {
+	ans.Certainty = ans.worst.String()
+	for _, d := range ans.Doubts {
+		a.say("%s", d)
+	}
+	w := bufio.NewWriter(a.stdout)
+	var err error
+	switch a.output {
+	case "json":
+		err = showJSON(w, ans, items, l.key)
+	case "jsonl":
+		err = showLines(w, items)
+	case "csv":
+		err = showCSV(w, items, l.csv)
+	default:
+		err = showTable(w, items, l.table)
+	}
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// each hands out items as show wants them.
+func each[T any](items []T) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for i := range items {
+			if !yield(&items[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return safeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// showJSON prints one object, an item a line, so that items needn't be held in memory.
+func showJSON[T any](w io.Writer, ans *answer, items iter.Seq2[*T, error], key string) error {
+	head, err := marshal(ans)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s,%q:[", bytes.TrimSuffix(head, []byte("}")), key)
+	separator := "\n"
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		b, err := marshal(item)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s%s", separator, b); err != nil {
+			return err
+		}
+		separator = ",\n"
+	}
+	_, err = fmt.Fprintln(w, "]}")
+	return err
+}
+
+func showLines[T any](w io.Writer, items iter.Seq2[*T, error]) error {
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		b, err := marshal(item)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s\n", b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func showCSV[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]) error {
+	out := csv.NewWriter(w)
+	row := make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.name
+	}
+	if err := out.Write(row); err != nil {
+		return err
+	}
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		for i, c := range columns {
+			row[i] = csvCell(c.cell(item))
+		}
+		if err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// tableChunk is how many rows of a table are aligned at a time: a journal may be long.
+const tableChunk = 1000
+
+func showTable[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]) error {
+	widths := make([]int, len(columns))
+	head := make([]string, len(columns))
+	for i, c := range columns {
+		head[i] = strings.ToUpper(c.name)
+	}
+	rows := [][]string{head}
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		row := make([]string, len(columns))
+		for i, c := range columns {
+			if row[i] = escape(c.cell(item)); row[i] == "" {
+				row[i] = "-"
+			}
+		}
+		if rows = append(rows, row); len(rows) == tableChunk {
+			if err := flushRows(w, rows, widths); err != nil {
+				return err
+			}
+			rows = rows[:0]
+		}
+	}
+	return flushRows(w, rows, widths)
+}
+
+// flushRows prints rows in columns that are never narrower than those before.
+func flushRows(w io.Writer, rows [][]string, widths []int) error {
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		last := len(row) - 1
+		for i, cell := range row[:last] {
+			if _, err := fmt.Fprintf(w, "%-*s  ", widths[i], cell); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintln(w, row[last]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
+)
+
+// historyName is the historyDir within a dataDir, unless the configuration names another.
+const historyName = ".leaselog"
+
+// store is a network's store, found and perhaps opened.
+type store struct {
+	dir     string
+	network string // by META, else by the folder's name
+	folder  string // the dataDir's folder of the network; "" if there is no dataDir to look at
+	meta    journal.Meta
+	reader  *journal.Reader
+	broken  error    // damage, or a newer format: the store is there and can't be read
+	wiped   bool     // the folder, or the claim in it, is gone
+	doubts  []string // words about the store that are part of every answer
+	torn    bool     // what the folder says about the store is not to be relied on
+}
+
+// stores finds the stores that the flags mean, ordered by network, and opens them. What
+// goes wrong with one store alone is reported and leaves the others.
+func (a *app) stores() ([]*store, error) {
+	found, err := findStores(a.dataDir)
+	if err != nil {
+		return nil, err
+	}
+	var open []*store
+	for _, s := range found {
+		if err := s.open(); err != nil {
+			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			continue
+		}
+		open = append(open, s)
+	}
+	slices.SortFunc(open, func(x, y *store) int {
+		return cmp.Or(cmp.Compare(x.network, y.network), cmp.Compare(x.dir, y.dir))
+	})
+	if a.network == "" {
+		return open, nil
+	}
+	named := slices.DeleteFunc(slices.Clone(open), func(s *store) bool {
+		return s.network != a.network && filepath.Base(s.dir) != a.network
+	})
+	if len(named) == 0 && !a.failed {
+		return nil, noNetwork(a.network, open)
+	}
+	return named, nil
+}
+
+func noNetwork(name string, stores []*store) error {
+	var names []string
+	for _, s := range stores {
+		names = append(names, s.network)
+	}
+	names = slices.Compact(names)
+	if len(names) == 0 {
+		return fmt.Errorf("no network %q, and no other", name)
+	}
+	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(distance(x, name), distance(y, name)) })
+	const shown = 8
+	more := ""
+	if len(names) > shown {
+		more = fmt.Sprintf(" and %d more", len(names)-shown)
+		names = names[:shown]
+	}
+	return fmt.Errorf("no network %q; there are: %s%s", name, strings.Join(names, ", "), more)
+}
+
+// distance is how many bytes must be added, removed or changed to turn a into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// findStores lists the stores below dir, whichever of the three kinds of folder it is.
+func findStores(dir string) ([]*store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if holdsStore(dir) {
+		return []*store{{dir: dir, network: filepath.Base(dir)}}, nil
+	}
+	var found []*store
+	history := filepath.Join(dir, historyName)
+	names, err := folders(history)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, name := range names {
+		if d := filepath.Join(history, name); holdsStore(d) {
+			found = append(found, &store{dir: d, network: name, folder: filepath.Join(dir, name)})
+		}
+	}
+	if names, err = folders(dir); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		folder := filepath.Join(dir, name)
+		if holdsStore(folder) {
+			found = append(found, &store{dir: folder, network: name}) // dir is a historyDir
+		} else if _, elsewhere, err := journal.ReadClaim(folder); err == nil && filepath.Dir(elsewhere) != history && holdsStore(elsewhere) {
+			found = append(found, &store{dir: elsewhere, network: name, folder: folder})
+		}
+	}
+	return found, nil
+}
+
+// folders lists the folders in dir that may be a network's: names with a dot in front
+// are ours, or of a store that is being made.
+func folders(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil && info.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// holdsStore reports whether dir is a store's folder, also one that can't be read.
+func holdsStore(dir string) bool {
+	if !filepath.IsAbs(dir) {
+		return false
+	}
+	_, err := journal.ReadMeta(dir)
+	return !errors.Is(err, journal.ErrNoStore) && !errors.Is(err, fs.ErrNotExist)
+}
+
+// open opens the store for reading. What is wrong with its bytes is kept in broken; the
+// error is anything else.
+func (s *store) open() error {
+	meta, err := journal.ReadMeta(s.dir)
+	if err == nil {
+		s.meta = meta
+		if meta.Network != "" {
+			s.network = meta.Network
+		}
+		s.reader, err = journal.OpenReader(s.dir)
+	}
+	if err != nil {
+		var damage *journal.CorruptionError
+		if !errors.As(err, &damage) && !errors.Is(err, journal.ErrNewer) {
+			return err
+		}
+		s.broken = err
+		return nil
+	}
+	cov := s.reader.Coverage()
+	s.doubts = slices.Clone(cov.Doubts)
+	switch {
+	case cov.Copy:
+		s.doubts = append(s.doubts, fmt.Sprintf("this is a copy of a store: it tells nothing after event %d", cov.Durable))
+	case cov.Fenced:
+		s.doubts = append(s.doubts, "the disk refused a write that was not undone: the plugin refuses to work until that is repaired")
+	case !cov.Live:
+		s.doubts = append(s.doubts, fmt.Sprintf("no call of this boot of this node has used it: it tells nothing after event %d", cov.Durable))
+	}
+	return s.readClaim()
+}
+
+// readClaim looks whether the dataDir still ties its folder to the store.
+func (s *store) readClaim() error {
+	if s.folder == "" {
+		return nil
+	}
+	id, elsewhere, err := journal.ReadClaim(s.folder)
+	var damage *journal.CorruptionError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.wiped = true
+	case errors.As(err, &damage):
+		s.torn = true
+		s.doubts = append(s.doubts, err.Error())
+	case err != nil:
+		return err
+	case id != s.meta.ID:
+		s.torn = true
+		s.doubts = append(s.doubts, fmt.Sprintf("%s belongs to journal %s in %s, not to this one", s.folder, id, elsewhere))
+	}
+	return nil
+}
+
+// covered returns the time up to which the store tells all; zero for its last event.
+func (s *store) covered(now time.Time) time.Time {
+	if s.reader != nil && s.reader.Coverage().Live {
+		return now
+	}
+	return time.Time{}
+}
+
+// storeItem is a store that an answer rests on.
+type storeItem struct {
+	Network   string `json:"network"`
+	Node      string `json:"node"`
+	StoreID   string `json:"store_id"`
+	Dir       string `json:"dir"`
+	Live      bool   `json:"live"`
+	FirstSeq  uint64 `json:"first_seq"`
+	LastSeq   uint64 `json:"last_seq"`
+	FirstTime string `json:"first_time"`
+	LastTime  string `json:"last_time"`
+}
+
+// item describes the store with what was read of it; nil history is none.
+func (s *store) item(first, last replay.Point) storeItem {
+	it := storeItem{Network: s.network, Node: s.meta.Node, StoreID: s.meta.ID.String(), Dir: s.dir}
+	if s.meta.ID == (journal.ID{}) {
+		it.StoreID = ""
+	}
+	if s.reader != nil {
+		it.Live = s.reader.Coverage().Live
+	}
+	if first.Seq != 0 {
+		it.FirstSeq, it.FirstTime = uint64(first.Seq), stamp(first.Effective)
+	}
+	if last.Seq != 0 {
+		it.LastSeq, it.LastTime = uint64(last.Seq), stamp(last.Effective)
+	}
+	return it
+}
+
+// take adds the store and what is to be said about it to an answer.
+func (ans *answer) take(s *store, first, last replay.Point) {
+	ans.Stores = append(ans.Stores, s.item(first, last))
+	for _, d := range s.doubts {
+		ans.doubt(replay.Certain, "network %q: %s", s.network, d)
+	}
+	if s.broken != nil {
+		ans.doubt(replay.Certain, "network %q: %v", s.network, s.broken)
+	}
+}

@@ -1,0 +1,87 @@
+# Everything is built and tested from here; CI runs `make test` and nothing of its own.
+# Needs Go and make. What else a target needs, and what it leaves out without it, it says.
+
+GO      ?= go
+BIN     := bin
+REFS    := $(BIN)/test
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/leaselog/leaselog/plugin.version=$(VERSION)
+
+# A clone owned by another user must build as well; the version is stamped by LDFLAGS.
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -buildvcs=false
+
+# The race detector needs a C compiler; nothing else here does.
+CC_FOUND := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
+RACE     := $(if $(CC_FOUND),-race,)
+RACE_ENV := CGO_ENABLED=$(if $(CC_FOUND),1,0)
+
+FUZZTIME ?= 10s
+
+.PHONY: all build refs check fmt vet lint unit test demo fuzz bench cover vuln clean help
+.DEFAULT_GOAL := help
+
+all: build
+
+build: ## static, stripped bin/leaselog (the plugin) and bin/leasectl (the operator's tool)
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/leaselog .
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/leasectl ./tools/leasectl
+
+refs: ## the reference plugins and cnitool, at the versions in test/tools/go.mod, into bin/test
+	@mkdir -p $(REFS)
+	CGO_ENABLED=0 $(GO) build -C test/tools -trimpath -o $(CURDIR)/$(REFS)/ tool
+
+check: fmt vet lint unit ## gofmt, vet, staticcheck, errorlint, import rules, every test under the race detector
+
+fmt:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w is due for:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint: $(REFS)/staticcheck
+	$(REFS)/staticcheck -checks inherit,ST1000,ST1005,ST1016,ST1020,ST1021,ST1022 ./...
+	$(REFS)/go-errorlint -errorf=false ./...
+
+$(REFS)/staticcheck: test/tools/lint/go.mod test/tools/lint/go.sum
+	@mkdir -p $(REFS)
+	CGO_ENABLED=0 $(GO) build -C test/tools/lint -trimpath -o $(CURDIR)/$(REFS)/ tool
+	@touch $@
+
+# Never cached: tests under test/ build and run binaries, which the test cache does not see.
+unit:
+	@$(if $(RACE),,echo "SKIP race detector: no C compiler found")
+	$(RACE_ENV) $(GO) test $(RACE) -count=1 -json ./... | $(GO) run ./test/summary
+
+test: build refs check demo ## everything this machine can run; says what it skipped and why
+	@echo "make test: passed"
+
+demo: build refs ## pods with the real bridge plugin and leaselog; without root the plugin alone
+	@sh test/demo/demo.sh $(BIN) $(REFS)
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
+		done; \
+	done
+
+bench: ## every benchmark, once
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover: ## test coverage by function, bin/cover.out and bin/cover.html
+	@mkdir -p $(BIN)
+	$(GO) test -count=1 -coverpkg ./... -coverprofile $(BIN)/cover.out ./...
+	$(GO) tool cover -html $(BIN)/cover.out -o $(BIN)/cover.html
+	$(GO) tool cover -func $(BIN)/cover.out | tail -n 1
+
+vuln: ## known vulnerabilities in what is linked; needs a network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+clean: ## removes bin/
+	rm -rf $(BIN)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
+		printf '%-8s %s\n' "$$target" "$$words"; done

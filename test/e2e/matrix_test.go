@@ -1,0 +1,124 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+)
+
+var families = []struct {
+	name    string
+	subnets []string
+}{
+	{"IPv4", []string{"10.77.0.0/24"}},
+	{"IPv6", []string{"fd77::/64"}},
+	{"dual stack", []string{"10.77.0.0/24", "fd77::/64"}},
+}
+
+// sets makes one range set of each subnet.
+func sets(subnets ...string) [][]map[string]string {
+	var s [][]map[string]string
+	for _, subnet := range subnets {
+		s = append(s, []map[string]string{{"subnet": subnet}})
+	}
+	return s
+}
+
+// TestMatrix takes two pods through their lives, for every cniVersion, address
+// family and interface plugin.
+func TestMatrix(t *testing.T) {
+	for _, plugin := range []string{"bridge", "ptp"} {
+		for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+			for _, family := range families {
+				t.Run(fmt.Sprintf("%s %s %s", plugin, version, family.name), func(t *testing.T) {
+					t.Parallel()
+					needFamily(t, family.subnets)
+					testLife(t, options{plugin: plugin, version: version, ranges: sets(family.subnets...)}, family.subnets)
+				})
+			}
+		}
+	}
+}
+
+func needFamily(t *testing.T, subnets []string) {
+	t.Helper()
+	for _, subnet := range subnets {
+		if netip.MustParsePrefix(subnet).Addr().Is4() {
+			continue
+		}
+		if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+			t.Skip("needs IPv6 in the kernel")
+		}
+	}
+}
+
+func testLife(t *testing.T, o options, subnets []string) {
+	l := newLab(t, o)
+	first, second := l.newPod(t), l.newPod(t)
+	want := [2][]netip.Prefix{}
+	var gateways []netip.Addr
+	for _, subnet := range subnets {
+		prefix := netip.MustParsePrefix(subnet)
+		gateway := prefix.Addr().Next()
+		gateways = append(gateways, gateway)
+		want[0] = append(want[0], netip.PrefixFrom(gateway.Next(), prefix.Bits()))
+		want[1] = append(want[1], netip.PrefixFrom(gateway.Next().Next(), prefix.Bits()))
+	}
+	for i, p := range []*pod{first, second} {
+		if got := p.add(t); !slices.Equal(got, want[i]) {
+			t.Fatalf("addresses of pod %d: got %v, want %v", i, got, want[i])
+		}
+		if got := p.onInterface(t); !slices.Equal(sorted(got), sorted(want[i])) {
+			t.Errorf("addresses on the interface of pod %d: got %v, want %v", i, got, want[i])
+		}
+	}
+	for i := range subnets {
+		first.ping(t, want[1][i].Addr())
+		second.ping(t, want[0][i].Addr())
+		first.ping(t, gateways[i])
+	}
+	first.check(t)
+	second.check(t)
+	l.status(t, first)
+
+	var ips []string
+	for _, prefix := range want[0] {
+		ips = append(ips, prefix.String())
+	}
+	third := l.newPod(t)
+	third.refused(t, "add", "requested IP address "+want[0][0].Addr().String()+" is not available", ips...)
+	third.succeed(t, "del") // as runtimes do after an ADD that failed: bridge leaves its link behind
+	first.succeed(t, "del")
+	first.succeed(t, "del") // runtimes repeat themselves
+	if got := third.add(t, ips...); !slices.Equal(got, want[0]) {
+		t.Errorf("addresses asked for after the DEL: got %v, want %v", got, want[0])
+	}
+	third.ping(t, want[1][0].Addr())
+	third.check(t)
+	third.succeed(t, "del")
+	second.succeed(t, "del")
+}
+
+// check calls CHECK, which cnitool refuses for versions that don't have it.
+func (p *pod) check(t *testing.T) {
+	t.Helper()
+	if p.conf["cniVersion"] == "0.3.1" {
+		p.refused(t, "check", "does not support the CHECK command")
+		return
+	}
+	p.succeed(t, "check")
+}
+
+// status calls STATUS where the version has it.
+func (l *lab) status(t *testing.T, p *pod) {
+	t.Helper()
+	if l.conf["cniVersion"] == "1.1.0" {
+		p.succeed(t, "status")
+	}
+}
+
+func sorted(prefixes []netip.Prefix) []netip.Prefix {
+	return slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare)
+}

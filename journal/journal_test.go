@@ -558,6 +558,43 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestReaderOfDamagedCopy: what stands before the damage is still told.
+func TestReaderOfDamagedCopy(t *testing.T) {
+	tests := []struct {
+		name string
+		hurt func(segment []byte, last int) []byte
+		want int // events before the damage
+	}{
+		{"last record", func(b []byte, last int) []byte { b[last+20] ^= 1; return b }, 4},
+		{"last record acknowledged but gone", func(b []byte, last int) []byte { return b[:last] }, 4},
+		{"first record", func(b []byte, last int) []byte { b[20] ^= 1; return b }, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := newStore(t)
+			fill(t, dir, 4)
+			otherBoot(t, dir, 5)
+			segment := read(t, segmentPath(dir, 1))
+			at := boundaries(t, segment)
+			write(t, segmentPath(dir, 1), tt.hurt(segment, at[len(at)-2]))
+			r, err := journal.OpenReader(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, err = range r.Records(0) {
+				if err == nil {
+					n++
+				}
+			}
+			var damage *journal.CorruptionError
+			if n != tt.want || !errors.As(err, &damage) || damage.Seq != journal.Seq(tt.want+1) {
+				t.Errorf("%d events, then %v; want %d, then damage", n, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestLockTimeout(t *testing.T) {
 	dir := newStore(t)
 	j, _ := open(t, dir)

@@ -20,6 +20,7 @@ type Reader struct {
 	marker marker
 	cov    Coverage
 
+	damage    error           // what ends the readable part where no live marker tells the end; nil if nothing does
 	onListing func(done bool) // for tests: runs before and after each listing; nil otherwise
 }
 
@@ -28,7 +29,7 @@ type Coverage struct {
 	Live    bool     // the store is in use on this node: its marker is this boot's and this file's
 	Copy    bool     // the marker names another file: this is a copy of a store
 	Fenced  bool     // the disk refused a write that could not be undone
-	Durable Seq      // the newest event that is reported
+	Durable Seq      // the newest event that is reported, unless damage comes before
 	Torn    int64    // bytes after it that an append cut short left; they are not reported
 	Doubts  []string // what else may make answers less than certain
 }
@@ -46,7 +47,7 @@ const maxRestarts = 10
 
 // OpenReader opens the store in dir for reading. It returns ErrNoStore if there is
 // none, ErrNewer if a later version wrote it and a *CorruptionError for damage that
-// hides what the store is or where it ends.
+// hides what the store is. Damage to events is met by Records, after those before it.
 func OpenReader(dir string) (*Reader, error) {
 	meta, err := ReadMeta(dir)
 	if err != nil {
@@ -100,7 +101,8 @@ func (r *Reader) readMarker() error {
 	return nil
 }
 
-// findEnd looks for the last valid event where no live marker tells it.
+// findEnd looks for the last valid event where no live marker tells it. Damage there is kept for
+// Records, which yields it after what is still readable.
 func (r *Reader) findEnd() error {
 	segments, err := listSegments(filepath.Join(r.dir, journalName))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(segments) == 0 {
@@ -117,24 +119,23 @@ func (r *Reader) findEnd() error {
 		return err
 	}
 	s := newScanner(r.meta.ID, newest, data)
-	for !s.done() {
-		_, _, bad := s.read()
-		if bad == nil {
-			continue
-		}
-		t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
-		if cause := t.classify(); cause != nil {
-			return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off), Cause: cause}
-		}
-		r.cov.Torn = int64(len(data) - s.off)
-		r.cov.Doubts = append(r.cov.Doubts,
-			fmt.Sprintf("%d bytes of an unfinished append follow event %d and are not reported", r.cov.Torn, s.next-1))
-		break
+	var bad error
+	for !s.done() && bad == nil {
+		_, _, bad = s.read()
 	}
 	r.cov.Durable = s.next - 1
-	if r.cov.Durable < r.marker.durable {
-		return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off),
-			Cause: fmt.Errorf("the journal ends at event %d, but event %d was acknowledged", s.next-1, r.marker.durable)}
+	if bad != nil {
+		t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
+		if bad = t.classify(); bad == nil {
+			r.cov.Torn = int64(len(data) - s.off)
+			r.cov.Doubts = append(r.cov.Doubts,
+				fmt.Sprintf("%d bytes of an unfinished append follow event %d and are not reported", r.cov.Torn, s.next-1))
+		}
+	} else if r.cov.Durable < r.marker.durable {
+		bad = fmt.Errorf("the journal ends at event %d, but event %d was acknowledged", s.next-1, r.marker.durable)
+	}
+	if bad != nil {
+		r.damage = &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off), Cause: bad}
 	}
 	return nil
 }
@@ -188,8 +189,11 @@ func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 		for p.last < r.cov.Durable {
 			before := p.last
 			err := p.run()
-			if p.stopped || err == nil {
+			if p.stopped {
 				return
+			}
+			if err == nil {
+				break
 			}
 			if p.last > before {
 				misses = 0
@@ -200,6 +204,9 @@ func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 				yield(Record{}, err)
 				return
 			}
+		}
+		if r.damage != nil {
+			yield(Record{}, r.damage)
 		}
 	}
 }
@@ -258,17 +265,24 @@ func (p *pass) segment(path string, first Seq, data []byte) {
 	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 	s := newScanner(r.meta.ID, first, data)
 	for !s.done() && s.next <= r.cov.Durable {
-		at := s.off
-		ev, record, err := s.read()
-		if err == nil && ev.Seq == r.marker.durable && RecordHash(record) != r.marker.hash {
+		at, seq := s.off, s.next
+		var ev Event
+		var record []byte
+		var err error
+		if seq <= p.last {
+			err = s.skip()
+		} else {
+			ev, record, err = s.read()
+		}
+		if err == nil && record != nil && seq == r.marker.durable && RecordHash(record) != r.marker.hash {
 			err = errNotAcknowledged
 		}
 		if err != nil {
 			p.stopped = true
-			p.yield(Record{}, &CorruptionError{File: path, Seq: s.next, Offset: int64(at), Cause: err})
+			p.yield(Record{}, &CorruptionError{File: path, Seq: seq, Offset: int64(at), Cause: err})
 			return
 		}
-		if ev.Seq <= p.last {
+		if record == nil {
 			continue
 		}
 		p.last = ev.Seq

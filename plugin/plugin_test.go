@@ -61,6 +61,37 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+func TestCheckNetNS(t *testing.T) {
+	const own = "/proc/self/ns/net"
+	for _, test := range []struct {
+		name, path, override string
+		refused              bool
+	}{
+		{"own", own, "", true},
+		{"own, not overridden", own, "0", true},
+		{"own, overridden", own, "1", false},
+		{"own, overridden in words", own, "tRuE", false},
+		{"no such path", "/no/such/netns", "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := &skel.CmdArgs{Netns: test.path, NetnsOverride: test.override}
+			err := checkNetNS(args)
+			if !test.refused {
+				if err != nil {
+					t.Errorf("got %v, want nil", err)
+				}
+				if args.NetnsOverride != "1" && !strings.EqualFold(args.NetnsOverride, "true") {
+					t.Error("the library would check again after the result is printed")
+				}
+				return
+			}
+			if got := failureOf(t, err); got.Code != 8 {
+				t.Errorf("got %+v, want code 8", got)
+			}
+		})
+	}
+}
+
 // upkeepFunc is a store whose upkeep is watched.
 type upkeepFunc func()
 

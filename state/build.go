@@ -186,7 +186,7 @@ func (s *Snapshot) Verify() error {
 	if err := b.build(same, st); err != nil {
 		return err
 	}
-	if same.block != s.head.blocks() || b.head.sections != s.head.sections {
+	if b.head.sections != s.head.sections {
 		return s.damaged(-1, errSections)
 	}
 	if s.head.version != formatVersion {

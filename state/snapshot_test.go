@@ -329,6 +329,151 @@ func TestLongHeader(t *testing.T) {
 	checkDamaged(t, filepath.Join(t.TempDir(), "damaged"), b, "third header block", nil)
 }
 
+// TestStatesShareSnapshot checks that a state over a snapshot leaves it as it is.
+func TestStatesShareSnapshot(t *testing.T) {
+	s := openSnapshot(t, writeSnapshot(t, t.TempDir(), smallState(t)))
+	one, other := state.Over(s), state.Over(s)
+	mustApply(t, one,
+		journal.Event{Seq: 8, Kind: journal.KindImport, Cursors: []journal.Cursor{{Set: 0, IP: ip("10.0.0.77")}}},
+		journal.Event{Seq: 9, Kind: journal.KindConfig, Digest: journal.Hash{0xd1, 0x9e}},
+	)
+	if got, _ := other.Cursor(0); got != ip("10.0.0.2") {
+		t.Errorf("Cursor = %s, want 10.0.0.2", got)
+	}
+	if got, _ := other.Config(journal.Hash{0xd1, 0x9e}); got != 2 {
+		t.Errorf("Config = %d, want 2", got)
+	}
+}
+
+// TestManyBlocks has sections of many blocks, which random histories are too short for.
+func TestManyBlocks(t *testing.T) {
+	const leases = 4000
+	st := state.New()
+	a := ip("10.0.0.0")
+	id := func(i int) string { return fmt.Sprintf("%064x", i) }
+	for i := range leases {
+		ev := add(id(i), "eth0", journal.Address{IP: a, Bits: 8})
+		if i%2 == 1 {
+			ev.NetNS = strings.Repeat("n", i%300)
+		}
+		ev.Seq = journal.Seq(i + 1)
+		mustApply(t, st, ev)
+		if a = a.Next(); i%3 == 0 {
+			a = a.Next()
+		}
+	}
+	path := writeSnapshot(t, t.TempDir(), st)
+	s := openSnapshot(t, path)
+	if err := s.Verify(); err != nil {
+		t.Fatalf("Verify: %v", err)
+	}
+	over, i := state.Over(s), 0
+	for want := range st.Leases() {
+		got, ok, err := over.Lease(want.IP)
+		if got != want || !ok || err != nil {
+			t.Fatalf("Lease(%s) = %v, %t, %v, want %v", want.IP, got, ok, err, want)
+		}
+		held, err := over.Held(state.Attachment{ContainerID: id(i), IfName: "eth0"})
+		if len(held) != 1 || held[0] != want || err != nil {
+			t.Fatalf("Held(%s) = %v, %v, want %v", id(i), held, err, want)
+		}
+		if held, err := over.Held(state.Attachment{ContainerID: id(i), IfName: "net1"}); held != nil || err != nil {
+			t.Fatalf("Held(%s/net1) = %v, %v, want nothing", id(i), held, err)
+		}
+		i++
+	}
+	checkPadding(t, readFile(t, path))
+}
+
+// checkPadding checks that nothing is left over after the leases of a block.
+func checkPadding(t *testing.T, b []byte) {
+	t.Helper()
+	at := bytes.Index(b, []byte("sections")) + len("sections") + 3 // two arrays and the number of the section
+	first, n := binary.BigEndian.Uint32(b[at+1:]), binary.BigEndian.Uint32(b[at+6:])
+	if n < 100 {
+		t.Fatalf("%d blocks of leases, want many", n)
+	}
+	for number := first; number < first+n; number++ {
+		payload := b[number*state.BlockBytes+3:][:state.BlockBytes-8]
+		leases := int(binary.BigEndian.Uint16(payload))
+		end := binary.BigEndian.Uint16(payload[2+2*leases:])
+		if len(bytes.Trim(payload[end:], "\x00")) > 0 {
+			t.Fatalf("block %d has something after its %d leases", number, leases)
+		}
+	}
+}
+
+// TestContradictions changes single fields and puts the checksums right.
+func TestContradictions(t *testing.T) {
+	good := readFile(t, writeSnapshot(t, t.TempDir(), func() *state.State {
+		st := smallState(t)
+		mustApply(t, st, journal.Event{Seq: 8, Kind: journal.KindConfig, Digest: journal.Hash{1}})
+		return st
+	}()))
+	after := func(key string, n int) int { return bytes.Index(good, []byte(key)) + len(key) + n }
+	const leases, owners, runs = state.BlockBytes + 3, 2*state.BlockBytes + 3, 3*state.BlockBytes + 3
+	tests := []struct {
+		name string
+		at   int
+		to   []byte
+		open bool // opens, and only Verify notices
+	}{
+		{"version 0", after("version", 0), []byte{0}, false},
+		{"version that is no number", after("version", 0), []byte{0xc0}, false},
+		{"fewer keys", 3, []byte{0x8d}, false},
+		{"no header block", after("headers", 1), []byte{0, 0, 0, 0}, false},
+		{"more header blocks than blocks", after("headers", 1), []byte{0xff, 0xff, 0xff, 0xff}, false},
+		{"more leases", after("leases", 1), []byte{0, 0, 0, 0, 0, 0, 0, 5}, false},
+		{"leases beyond measure", after("leases", 1), []byte{0x7f, 0, 0, 0, 0, 0, 0, 5}, false},
+		{"no such section", after("sections", 2), []byte{9}, false},
+		{"section elsewhere", after("sections", 7), []byte{2}, false},
+		{"other size", after("blocks", 1), []byte{0, 0, 0, 9}, false},
+		{"cursor of a mapped address", after("cursors", 2), []byte{1, 0xc4, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, false},
+		{"configs out of order", after("configs", 1+1+2+32), []byte{8}, false},
+		{"config after the snapshot", after("configs", 1+1+2+32+1+1+2+32), []byte{9}, false},
+		{"something after the header", state.BlockBytes - 6, []byte{1}, false},
+		{"no leases in a block", leases, []byte{0, 0}, true},
+		{"too many leases in a block", leases, []byte{0xff, 0xff}, true},
+		{"lease before the offsets' end", leases + 2, []byte{0, 2}, true},
+		{"empty lease", leases + 4, []byte{0, 12}, true},
+		{"lease beyond the block", leases + 10, []byte{0xff, 0}, true},
+		{"leases out of order", leases + 12 + 6, []byte{9}, true},
+		{"owner of another fingerprint", owners, []byte{0xff}, true},
+		{"owner in no block of leases", owners + 8, []byte{0, 0, 0, 4}, true},
+		{"owner beyond the file", owners + 8, []byte{0xff, 0xff, 0xff, 0xff}, true},
+		{"run that is too long", runs + 7, []byte{4}, true},
+		{"run that ends before it begins", runs + 4, []byte{0}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := slices.Clone(good)
+			copy(b[tt.at:], tt.to)
+			if bytes.Equal(b, good) {
+				t.Fatal("nothing was changed")
+			}
+			state.Reseal(b)
+			path := filepath.Join(t.TempDir(), "changed")
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := state.OpenSnapshot(path, testID)
+			if (err == nil) != tt.open {
+				t.Errorf("OpenSnapshot: %v", err)
+			}
+			if err == nil {
+				defer s.Close()
+				err = s.Verify()
+				_, failed := answers(state.Over(s))
+				checkKind(t, failed)
+			}
+			var damage *journal.CorruptionError
+			if !errors.As(err, &damage) {
+				t.Errorf("got %v, want a CorruptionError", err)
+			}
+		})
+	}
+}
+
 func TestConfigs(t *testing.T) {
 	st := state.New()
 	for i := range 100 {
@@ -348,67 +493,6 @@ func TestConfigs(t *testing.T) {
 			}
 			if got, ok := st.Config(journal.Hash{byte(i)}); got != want || ok != (want > 0) {
 				t.Errorf("%s: Config(%d) = %d, %t, want %d", name, i, got, ok, want)
-			}
-		}
-	}
-}
-
-func TestLeaseRecords(t *testing.T) {
-	uuid, hex64 := "01234567-89ab-cdef-0123-456789abcdef", strings.Repeat("0123456789abcdef", 4)
-	tests := []struct {
-		name   string
-		id     string
-		netns  string
-		maxLen int
-	}{
-		{"hex ID", hex64, "/var/run/netns/cni-" + uuid, 192},
-		{"upper-case hex", strings.ToUpper(hex64), strings.ToUpper(uuid), 224},
-		{"63 digits", hex64[:63], hex64, 219},
-		{"65 digits", hex64 + "0", "", 200},
-		{"UUID", uuid, uuid, 156},
-		{"hex then UUID", hex64[:28] + uuid, "x" + uuid, 187},
-		{"nearly UUID", "01234567-89ab-cdef-0123_456789abcdef", "01234567-89ab-cdef-0123-456789abcdeg", 196},
-		{"dashes", strings.Repeat("-", 36), strings.Repeat("-", 64), 224},
-		{"long", strings.Repeat("x", 3<<10), strings.Repeat("y", 300), 4000},
-		{"long before a UUID", strings.Repeat("x", 239) + uuid, strings.Repeat("y", 240) + uuid, 700},
-		{"not UTF-8", "\xff\xfe", "\x00", 125},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			want := state.Lease{
-				Address:    journal.Address{Set: 70000, IP: ip("fd00::1"), Bits: 128, Gateway: ip("10.0.0.1")},
-				Attachment: state.Attachment{ContainerID: tt.id, IfName: "eth0"},
-				NetNS:      tt.netns, Pod: journal.Pod{UID: uuid}, Start: 1 << 40,
-				Clock: journal.Clock{Wall: -1, BootTime: 1, Boot: journal.BootID{1}, MaxError: time.Second}, Import: true, Claimed: -5,
-			}
-			raw := state.AppendLease(nil, &want)
-			if got, err := state.DecodeLease(raw); err != nil || got != want {
-				t.Errorf("decoded\n%v, %v, want\n%v", got, err, want)
-			}
-			if len(raw) > tt.maxLen {
-				t.Errorf("record of %d bytes, want at most %d", len(raw), tt.maxLen)
-			}
-			for n := range raw {
-				if _, err := state.DecodeLease(raw[:n]); err == nil {
-					t.Fatalf("the first %d of %d bytes decode", n, len(raw))
-				}
-			}
-			if _, err := state.DecodeLease(append(raw, 0)); err == nil {
-				t.Error("a record with a byte more decodes")
-			}
-		})
-	}
-}
-
-// TestRecordFits checks that whatever fits a journal record fits a lease record.
-func TestRecordFits(t *testing.T) {
-	for _, fill := range []string{"x", "0"} {
-		for n := 3000; n < 4096; n++ {
-			ev := add(strings.Repeat(fill, n), "eth0", journal.Address{Set: 1 << 40, IP: ip("fd00::1"), Bits: 128, Gateway: ip("fd00::2")})
-			ev.Seq = 1
-			ev.Kind, ev.Claimed, ev.MaxError = journal.KindImport, 1, time.Hour
-			if _, err := journal.AppendRecord(nil, testID, &ev); err == nil {
-				mustApply(t, state.New(), ev)
 			}
 		}
 	}

@@ -236,6 +236,14 @@ func TestNextFreeBigRuns(t *testing.T) {
 		mustApply(t, st, ev)
 	}
 	over := state.Over(openSnapshot(t, writeSnapshot(t, t.TempDir(), st)))
+	for name, st := range map[string]*state.State{"events": st, "snapshot": over} {
+		ev := add("beyond", "eth0", addr(0, "10.0.200.0/8")) // a page with changes after the run
+		ev.Seq = st.Seq() + 1
+		mustApply(t, st, ev)
+		if got, ok, err := st.NextFree(first, ip("10.255.255.255")); got != ip("10.0.19.136") || !ok || err != nil {
+			t.Errorf("%s: NextFree = %s, %t, %v, want 10.0.19.136", name, got, ok, err)
+		}
+	}
 	for _, gone := range []int{4999, 4000, 2100, 2000, 300} {
 		a := ip("10.0.0.0")
 		for range gone {
@@ -330,17 +338,19 @@ func TestLongHistory(t *testing.T) {
 	stay := add("stay", "eth0", addr(0, "10.0.0.2/24"))
 	stay.Seq = 1
 	mustApply(t, st, stay)
-	for i := range 60_000 {
+	const containers, remembered = 100_000, 2000
+	for i := range containers {
 		id := fmt.Sprintf("%064x", i)
 		taken, given := add(id, "eth0", a), del(id, "eth0", a)
 		taken.Seq, given.Seq = st.Seq()+1, st.Seq()+2
 		mustApply(t, st, taken, given)
+		past := state.Attachment{ContainerID: fmt.Sprintf("%064x", max(0, i-remembered)), IfName: "eth0"}
+		if kind, ok := st.LastAbout(past); kind != journal.KindDel || !ok {
+			t.Fatalf("after %d containers: LastAbout(%s) = %v, %t, want del", i, past.ContainerID, kind, ok)
+		}
 	}
 	if got, most := st.ArenaBytes(), 8<<20; got > most {
 		t.Errorf("overlay of %d bytes for one lease, want at most %d", got, most)
-	}
-	if kind, ok := st.LastAbout(state.Attachment{ContainerID: fmt.Sprintf("%064x", 59_999), IfName: "eth0"}); kind != journal.KindDel || !ok {
-		t.Errorf("LastAbout = %v, %t, want del", kind, ok)
 	}
 	if held, err := st.Held(state.Attachment{ContainerID: "stay", IfName: "eth0"}); len(held) != 1 || err != nil {
 		t.Errorf("Held = %v, %v, want one lease", held, err)

@@ -129,6 +129,7 @@ func TestDifferences(t *testing.T) {
 			{verb: "ADD", conf: plain}, // so that the folders above it exist
 			{verb: "ADD", conf: strings.Replace(plain, `"n"`, `"`+strings.Repeat("n", 300)+`"`, 1), ours: failure(7, "network name is 300 bytes long; at most 255 fit a file name"), why: "it is the configuration that is wrong"},
 			{verb: "DEL", conf: strings.Replace(plain, `"n"`, `"`+strings.Repeat("n", 300)+`"`, 1), ours: success(), why: "there is nothing to release"},
+			{verb: "GC", conf: strings.Replace(gc(`"cni.dev/valid-attachments":[]`), `"n"`, `"`+strings.Repeat("n", 300)+`"`, 1)},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) { compare(t, test.steps) })

@@ -53,3 +53,8 @@ func Reseal(id ID, seq Seq, record []byte) {
 
 // OnListing has the reader call f before and after each listing.
 func (r *Reader) OnListing(f func(done bool)) { r.onListing = f }
+
+// NewMarker returns the bytes of an idle marker of device 1 and inode 2.
+func NewMarker(id ID, durable Seq, hash Hash, boot BootID) []byte {
+	return marker{state: stateIdle, id: id, durable: durable, hash: hash, dev: 1, inode: 2, boot: boot, pid: 4242}.encode()
+}

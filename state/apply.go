@@ -30,6 +30,8 @@ func (st *State) Apply(ev *journal.Event) error {
 	return nil
 }
 
+// fold does what depends on the kind. Where it returns an error it has changed nothing
+// that a lookup could see.
 func (st *State) fold(ev *journal.Event) error {
 	switch ev.Kind {
 	case journal.KindAdd, journal.KindImport:
@@ -46,10 +48,11 @@ func (st *State) fold(ev *journal.Event) error {
 			return impossible(ev, "genesis after the first event")
 		}
 	case journal.KindReset:
+		// Configurations stay: they say what ranges looked like, not who holds what.
 		st.base, st.over, st.held = nil, overlay{}, 0
 		st.cursors, st.ownCursors = nil, true
 		st.resetAt = ev.Seq
-	case journal.KindRepair:
+	case journal.KindRepair: // what was lost is gone; what follows refers to what is left
 	default:
 		if ev.Kind.MustUnderstand() {
 			return impossible(ev, "%w", journal.ErrNewer)
@@ -64,6 +67,7 @@ func impossible(ev *journal.Event, format string, args ...any) error {
 	return &journal.CorruptionError{Seq: ev.Seq, Offset: -1, Cause: cause}
 }
 
+// attachmentOf returns whom the event is about; it is zero for events about nobody.
 func attachmentOf(ev *journal.Event) Attachment {
 	return Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
 }
@@ -131,6 +135,8 @@ func (st *State) prepare(ev *journal.Event) error {
 	return nil
 }
 
+// prepareLease does so for one address. That the lease fits a block follows from the
+// limit on journal records; it is checked because a snapshot could not be written otherwise.
 func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 	if !representable(a.IP) || a.Set < 0 || a.Bits < 0 || a.Bits > a.IP.BitLen() ||
 		a.Gateway.IsValid() && !representable(a.Gateway) {
@@ -186,6 +192,7 @@ func (st *State) give(ev *journal.Event) error {
 		if !representable(a.IP) {
 			return impossible(ev, "%s is not an address of a lease", a.IP)
 		}
+		// Before anything is given back, so that an impossible event changes nothing.
 		if _, err := st.fillPage(keyOf(a.IP)); err != nil {
 			return err
 		}
@@ -272,6 +279,8 @@ func (st *State) fillPage(k key) (*page, error) {
 	return &o.pages[len(o.pages)-1], nil
 }
 
+// setCursors moves cursors. Those of a snapshot are copied before the first change, as
+// other states may be over the same one.
 func (st *State) setCursors(moved []journal.Cursor) {
 	if !st.ownCursors {
 		st.cursors, st.ownCursors = slices.Clone(st.cursors), true
@@ -293,7 +302,7 @@ func (st *State) configure(ev *journal.Event) {
 	if i < 0 && len(st.configs) == maxConfigs {
 		i = 0
 	}
-	kept := make([]config, 0, maxConfigs)
+	kept := make([]config, 0, maxConfigs) // a new one: the old may be the snapshot's
 	for j, c := range st.configs {
 		if j != i {
 			kept = append(kept, c)

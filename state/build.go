@@ -59,6 +59,8 @@ func newBuilder(id journal.ID, network string, st *State) *builder {
 // build writes all blocks but those of the header.
 func (b *builder) build(w io.Writer, st *State) error {
 	b.w = w
+	// The leases go out as they come. What the other sections need of them is kept: 12 bytes for
+	// an owner, two addresses for a run.
 	first := b.block
 	if err := st.records(b.add); err != nil {
 		return err
@@ -70,6 +72,7 @@ func (b *builder) build(w io.Writer, st *State) error {
 	slices.SortFunc(b.owners, func(x, y ownerRef) int {
 		return cmp.Or(cmp.Compare(x.print, y.print), cmp.Compare(x.block, y.block))
 	})
+	// Ties are broken by block: nothing may depend on the order of equal entries.
 	owners := make([]byte, 0, len(b.owners)*ownerBytes)
 	for _, o := range b.owners {
 		owners = binary.BigEndian.AppendUint64(owners, o.print)
@@ -102,6 +105,7 @@ func (b *builder) headerBlocks() []byte {
 
 // add takes the next lease.
 func (b *builder) add(r *record) error {
+	// Count, offsets of the records with this one and of their end, records.
 	if 2+2*(len(b.offsets)+2)+len(b.records)+len(r.raw) > payloadBytes {
 		if err := b.flush(); err != nil {
 			return err
@@ -112,6 +116,7 @@ func (b *builder) add(r *record) error {
 	if !r.blocked() {
 		b.owners = append(b.owners, ownerRef{r.fingerprint(), b.block})
 	}
+	// A run ends where an address is missing, and with its family.
 	next, more := b.last.next()
 	if b.first.fam == 0 || !more || next != r.key {
 		b.endRun()
@@ -144,7 +149,7 @@ func (b *builder) flush() error {
 	}
 	binary.BigEndian.AppendUint16(head, uint16(start+len(b.records)))
 	used := payloadOffset + start + copy(b.buf[payloadOffset+start:crcOffset], b.records)
-	clear(b.buf[used:])
+	clear(b.buf[used:]) // the last block may have reached further
 	b.offsets, b.records = b.offsets[:0], b.records[:0]
 	return b.write()
 }
@@ -166,6 +171,7 @@ func (b *builder) section(which int, entries []byte, size int) error {
 	return nil
 }
 
+// write seals the block in buf and hands it on.
 func (b *builder) write() error {
 	seal(b.buf[:], b.block, b.seed)
 	b.block++
@@ -214,6 +220,8 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// compare checks one block. Equal bytes have the right checksum, so it is looked at only
+// to tell a flipped bit from a block that was wrong when it was written.
 func (c *comparer) compare(want []byte) error {
 	if c.block >= c.s.head.blocks() {
 		return c.s.damaged(-1, errSections)

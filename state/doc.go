@@ -12,7 +12,7 @@
 // ask for it: finding an owner's leases takes two or three reads, finding the next
 // free address a few more, with ten leases or with a million. Every block that is read
 // is checked. What is in a snapshot is in the journal too, so a damaged one costs
-// time and never a lease. docs/FORMAT-snapshot.md has the bytes.
+// time and never a lease. docs/FORMAT.md has the bytes.
 //
 // # Impossible events
 //

@@ -42,7 +42,8 @@ const (
 	sections
 )
 
-// header is what the header blocks say.
+// header is what the header blocks say. Its slices never change once it is read: states
+// over the snapshot share them.
 type header struct {
 	version  byte
 	id       journal.ID
@@ -62,6 +63,7 @@ type section struct {
 	entries       uint64
 }
 
+// appendKey appends a key of the header's map.
 func appendKey(b []byte, s string) []byte { return appendStr(b, s) }
 
 // append appends the header's map. Counts have fixed widths, so that its length and
@@ -105,6 +107,7 @@ func (h *header) blocks() uint32 {
 	return last.first + last.blocks
 }
 
+// blocksFor returns how many blocks entries of one size take.
 func blocksFor(entries uint64, perBlock int) uint32 {
 	return uint32((entries + uint64(perBlock) - 1) / uint64(perBlock))
 }
@@ -115,7 +118,9 @@ var (
 	errPadding     = errors.New("padding is not zero")
 )
 
-// checkFixedPart checks the first block's payload as far as every version has it.
+// checkFixedPart checks the first block's payload as far as every version has it. With
+// the keys in their places the offsets are right; the checksum can be looked at only after
+// that, since it needs the journal ID and seq.
 func checkFixedPart(b []byte) error {
 	p := parser{b: b}
 	if c := p.code(); c < msgpcode.FixedMapLow || c > msgpcode.FixedMapHigh {
@@ -181,12 +186,15 @@ func parseHeader(b []byte) (header, error) {
 	return h, h.check(binary.BigEndian.Uint32(b[blocksOffset:]))
 }
 
+// section reads the entry of the section with this number.
 func (p *parser) section(number byte) section {
 	p.tuple(4)
 	p.expect(number)
 	return section{first: p.fixed32(), blocks: p.fixed32(), entries: p.fixed64(msgpcode.Uint64)}
 }
 
+// headerCursors reads the cursors. They are in order, for binary search and because
+// each state has only one snapshot.
 func (p *parser) headerCursors(h *header) {
 	p.skipKey("cursors")
 	n := p.array()
@@ -209,6 +217,8 @@ func (p *parser) headerCursors(h *header) {
 	}
 }
 
+// headerConfigs reads the configurations, oldest first: the next one to be forgotten is
+// the first.
 func (p *parser) headerConfigs(h *header) {
 	p.skipKey("configs")
 	n := p.array()
@@ -241,7 +251,7 @@ func (p *parser) headerConfigs(h *header) {
 // entries need. What the entries are, only Verify looks at.
 func (h *header) check(headers uint32) error {
 	per := [sections]int{sectionOwners: ownersPerBlock, sectionRuns4: runs4PerBlock, sectionRuns6: runs6PerBlock}
-	next := uint64(headers)
+	next := uint64(headers) // where the next section has to begin
 	for i, s := range h.sections {
 		if uint64(s.first) != next || s.entries > h.leases {
 			return errHeader
@@ -255,8 +265,10 @@ func (h *header) check(headers uint32) error {
 	switch {
 	case next > math.MaxUint32, leases.entries != h.leases:
 		return errHeader
+	// No block of leases is empty, and none has more than fit.
 	case h.leases < uint64(leases.blocks), h.leases > uint64(leases.blocks)*(payloadBytes/minRecord):
 		return errHeader
+	// Each lease is in a run, and no run is without one.
 	case (h.leases == 0) != (runs == 0), runs > h.leases:
 		return errHeader
 	}

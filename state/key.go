@@ -15,6 +15,7 @@ type key struct {
 	hi, lo uint64 // IPv4 is in the low 32 bits of lo
 }
 
+// The families. Their order is the order of addresses.
 const (
 	fam4 = 4
 	fam6 = 6
@@ -26,6 +27,7 @@ const pageAddrs = 256
 // afterMapped is the first address after ::ffff:0:0/96, which never holds leases of its own.
 var afterMapped = key{fam: fam6, lo: 1 << 48}
 
+// keyOf returns the key of an address that is representable.
 func keyOf(ip netip.Addr) key {
 	if ip.Is4() {
 		b := ip.As4()
@@ -43,6 +45,7 @@ func keyFrom(b []byte) key {
 	return key{fam: fam6, hi: binary.BigEndian.Uint64(b), lo: binary.BigEndian.Uint64(b[8:])}
 }
 
+// append appends the address as it stands on disk, whose length tells the family.
 func (k key) append(b []byte) []byte {
 	if k.fam == fam4 {
 		return binary.BigEndian.AppendUint32(b, uint32(k.lo))
@@ -50,12 +53,14 @@ func (k key) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, k.hi), k.lo)
 }
 
+// addr returns the address; the zero key has none and must not be asked.
 func (k key) addr() netip.Addr {
 	var b [16]byte
 	ip, _ := netip.AddrFromSlice(k.append(b[:0]))
 	return ip
 }
 
+// compare orders as netip.Addr.Compare does: files and lookups rely on the same order.
 func (k key) compare(o key) int {
 	if c := cmp.Compare(k.fam, o.fam); c != 0 {
 		return c

@@ -38,6 +38,8 @@ type leaseBlock struct {
 	n int
 }
 
+// openLeases checks the count alone, which bounds the offsets; each offset is checked
+// when it is used.
 func openLeases(payload []byte) (leaseBlock, error) {
 	n := int(binary.BigEndian.Uint16(payload))
 	if n == 0 || 2*n+4 > payloadBytes {
@@ -46,6 +48,7 @@ func openLeases(payload []byte) (leaseBlock, error) {
 	return leaseBlock{payload, n}, nil
 }
 
+// record returns the bytes of record i.
 func (l leaseBlock) record(i int) ([]byte, error) {
 	from, to := int(binary.BigEndian.Uint16(l.b[2+2*i:])), int(binary.BigEndian.Uint16(l.b[4+2*i:]))
 	if from < 4+2*l.n || from >= to || to > payloadBytes {
@@ -92,6 +95,7 @@ func (s *Snapshot) leases(number uint32) (leaseBlock, error) {
 	return l, nil
 }
 
+// damagedBlock is damage somewhere in a block whose checksum is right.
 func (s *Snapshot) damagedBlock(number uint32, cause error) error {
 	return s.damaged(int64(number)*blockBytes, cause)
 }
@@ -173,6 +177,8 @@ func (s *Snapshot) held(packed []byte, print uint64, fn func(*record)) error {
 	return nil
 }
 
+// heldIn looks through one block. It reads all of its records' owners: they are in order
+// of address, and another owner may have the same fingerprint.
 func (s *Snapshot) heldIn(number uint32, packed []byte, fn func(*record)) error {
 	sec := s.head.sections[sectionLeases]
 	if number < sec.first || number-sec.first >= sec.blocks {
@@ -182,6 +188,7 @@ func (s *Snapshot) heldIn(number uint32, packed []byte, fn func(*record)) error 
 	if err != nil {
 		return err
 	}
+	var r record // one for all: fn may make it escape
 	for i := range l.n {
 		raw, err := l.record(i)
 		if err != nil {
@@ -190,7 +197,7 @@ func (s *Snapshot) heldIn(number uint32, packed []byte, fn func(*record)) error 
 		if !ownedBy(raw, packed) {
 			continue
 		}
-		r, err := parseRecord(raw)
+		r, err = parseRecord(raw)
 		if err != nil {
 			return s.damagedBlock(number, err)
 		}
@@ -228,6 +235,7 @@ func (s *Snapshot) blocksOf(found []uint32, print uint64) ([]uint32, error) {
 		n := s.ownersIn(mid)
 		switch {
 		case binary.BigEndian.Uint64(payload) >= print:
+			// The first of them may be this block's first, which collect comes to by itself.
 			high = max(mid, low+1)
 		case binary.BigEndian.Uint64(payload[(n-1)*ownerBytes:]) >= print:
 			low, high = mid, mid+1
@@ -282,6 +290,7 @@ type runs struct {
 	perBlock int
 }
 
+// runs returns the section of a family.
 func (s *Snapshot) runs(fam uint64) runs {
 	if fam == fam4 {
 		return runs{s.head.sections[sectionRuns4], run4Bytes, runs4PerBlock}
@@ -364,6 +373,7 @@ func (s *Snapshot) fill(p *page) error {
 		if last.compare(end) > 0 {
 			last = end
 		}
+		// Within a page only lo differs. The bound on n is for a run that ends before it begins.
 		for n := last.lo - first.lo + 1; n > 0 && n <= pageAddrs; n-- {
 			p.set(first)
 			first.lo++
@@ -377,6 +387,7 @@ func (s *Snapshot) fill(p *page) error {
 func (s *Snapshot) records(fn func(*record) error) error {
 	sec := s.head.sections[sectionLeases]
 	var before key
+	var r record // one for all: fn may make it escape
 	return s.scan(sec.first, sec.blocks, func(number uint32, payload []byte) error {
 		l, err := openLeases(payload)
 		if err != nil {
@@ -387,7 +398,7 @@ func (s *Snapshot) records(fn func(*record) error) error {
 			if err != nil {
 				return s.damagedBlock(number, err)
 			}
-			r, err := parseRecord(raw)
+			r, err = parseRecord(raw)
 			if err == nil && before.compare(r.key) >= 0 {
 				err = errOrder
 			}

@@ -33,6 +33,7 @@ const (
 	uuidText   = 36
 )
 
+// appendUint appends a number in its shortest form.
 func appendUint(b []byte, v uint64) []byte {
 	switch {
 	case v < 1<<7:
@@ -48,6 +49,8 @@ func appendUint(b []byte, v uint64) []byte {
 	}
 }
 
+// appendFixed32 and appendFixed64 keep their width, whatever the value: for fields at
+// constant offsets, and for those counted after their place is taken.
 func appendFixed32(b []byte, v uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), v)
 }
@@ -56,6 +59,8 @@ func appendFixed64(b []byte, code byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, code), v)
 }
 
+// appendStr appends at most 65535 bytes. Longer strings come from no journal; the
+// records that they would spoil are over maxRecord and refused for that.
 func appendStr(b []byte, s string) []byte {
 	switch n := len(s); {
 	case n < 32:
@@ -144,6 +149,8 @@ func isHex[T string | []byte](s T) bool {
 	return ok == 1
 }
 
+// isUUID reports whether s, of uuidText bytes, is a UUID in lower-case hex digits. Others stay
+// text, because what is read back must be what was given, letter by letter.
 func isUUID[T string | []byte](s T) bool {
 	at := 0
 	for _, part := range uuidParts {
@@ -201,6 +208,7 @@ type parser struct {
 	err error
 }
 
+// fail notes the first error and leaves nothing to read, so that loops end by themselves.
 func (p *parser) fail(err error) {
 	if p.err == nil {
 		p.err = err
@@ -208,6 +216,7 @@ func (p *parser) fail(err error) {
 	p.b = nil
 }
 
+// take returns the next n bytes, without room to append to: what follows them is not theirs.
 func (p *parser) take(n int) []byte {
 	if n > len(p.b) {
 		p.fail(errShort)
@@ -218,6 +227,7 @@ func (p *parser) take(n int) []byte {
 	return v
 }
 
+// code returns the next byte; after the end nil, which no value that must be there begins with.
 func (p *parser) code() byte {
 	if len(p.b) == 0 {
 		p.fail(errShort)
@@ -241,6 +251,7 @@ func (p *parser) number(n int, atLeast uint64) uint64 {
 	return v
 }
 
+// uint reads what appendUint wrote.
 func (p *parser) uint() uint64 {
 	switch c := p.code(); {
 	case c <= msgpcode.PosFixedNumHigh:
@@ -292,6 +303,7 @@ func (p *parser) bool() bool {
 	return c == msgpcode.True
 }
 
+// null passes over a nil, if one is next.
 func (p *parser) null() bool {
 	if len(p.b) > 0 && p.b[0] == msgpcode.Nil {
 		p.b = p.b[1:]
@@ -320,6 +332,7 @@ func (p *parser) array() int {
 	return int(n)
 }
 
+// tuple reads the head of an array that has n elements in every valid file.
 func (p *parser) tuple(n int) {
 	if p.array() != n {
 		p.fail(errShape)
@@ -335,6 +348,7 @@ func (p *parser) bin(n int) []byte {
 	return p.take(n)
 }
 
+// str reads what appendStr wrote. The bytes belong to the input.
 func (p *parser) str() []byte {
 	switch c := p.code(); {
 	case c >= msgpcode.FixedStrLow && c <= msgpcode.FixedStrHigh:
@@ -374,6 +388,7 @@ func (p *parser) text() text {
 	return text{msgpcode.Str8, s}
 }
 
+// uuid reads the rest of a text of n bytes that ends in a UUID.
 func (p *parser) uuid(n uint64) text {
 	p.expect(extUUID)
 	b := p.take(int(n))

@@ -51,6 +51,9 @@ type owner struct {
 // none ends the chains of entries and owners.
 const none int32 = -1
 
+// page says which of pageAddrs neighbouring addresses are held. A map of single
+// addresses would do for the question whether one is; finding the next free one
+// in a full range takes 256 at a step.
 type page struct {
 	first key
 	held  [pageAddrs / 64]uint64
@@ -94,6 +97,7 @@ func (o *overlay) init() {
 	o.limit = arenaSlack
 }
 
+// record returns the bytes of an entry that holds its address. They move with the next append.
 func (o *overlay) record(i int32) []byte {
 	e := &o.entries[i]
 	return o.arena[e.off : e.off+int(e.n)]
@@ -116,6 +120,8 @@ func (o *overlay) page(k key) *page {
 // nextPage returns the first address in (k, end] that is the start of a page with changes.
 func (o *overlay) nextPage(k, end key) (key, bool) {
 	from, found, best := k.page(), false, key{}
+	// Either way of looking may be the long one: a run can span more pages than have
+	// changed, and more pages can have changed than a run spans.
 	if end.fam == from.fam && end.hi == from.hi && (end.lo-from.lo)/pageAddrs < uint64(len(o.pages)) {
 		for from.lo += pageAddrs; from.lo != 0 && from.lo <= end.lo; from.lo += pageAddrs {
 			if _, ok := o.byPage[from]; ok {
@@ -154,6 +160,7 @@ func (o *overlay) findOwner(packed []byte, hash uint64) (found, first int32) {
 	return found, first
 }
 
+// ownerBytes returns what appendOwner wrote for an owner. They move with the next append.
 func (o *overlay) ownerBytes(i int32) []byte {
 	w := &o.owners[i]
 	return o.arena[w.off : w.off+int(w.n)]
@@ -241,7 +248,7 @@ func (o *overlay) compact(now journal.Seq, based bool) {
 	o.arena, o.dead, o.entries, o.owners = nil, 0, nil, nil
 	o.byAddr = make(map[key]int32, len(old.byAddr))
 	o.byOwner = make(map[uint64]int32)
-	moved := make([]int32, len(old.owners))
+	moved := make([]int32, len(old.owners)) // where owners that stay are now
 	for i := range old.owners {
 		w := &old.owners[i]
 		if w.first == none && w.seq+remembered < now {

@@ -13,7 +13,7 @@ import (
 )
 
 // A lease is kept in one form everywhere, in the overlay and in snapshots, so that
-// merging them copies bytes. docs/FORMAT-snapshot.md has the table:
+// merging them copies bytes. docs/FORMAT.md has the table:
 //
 //	9c                  array of 12
 //	  c4 ip             4 or 16 bytes; first, because leases are searched by it
@@ -43,6 +43,8 @@ func cutClock(c journal.Clock) journal.Clock {
 	return c
 }
 
+// appendClock appends a clock in full width: wall and boot time of a lease have no
+// small values, and it keeps the header's length from depending on the hour.
 func appendClock(b []byte, c *journal.Clock) []byte {
 	b = appendArray(b, clockFields)
 	b = appendFixed64(b, msgpcode.Int64, uint64(c.Wall))
@@ -56,6 +58,7 @@ func appendClock(b []byte, c *journal.Clock) []byte {
 	return appendUint(b, uint64(max(c.MaxError, 0)/time.Microsecond))
 }
 
+// clock reads what appendClock wrote.
 func (p *parser) clock() (c journal.Clock) {
 	p.tuple(clockFields)
 	c.Wall = int64(p.fixed64(msgpcode.Int64))
@@ -76,6 +79,8 @@ func appendOwner(b []byte, a Attachment) []byte {
 	return appendStr(appendText(b, a.ContainerID), a.IfName)
 }
 
+// appendRecord appends a lease. Every lease has exactly one form, since equal states
+// must give equal snapshots: what can be absent is nil and never empty.
 func appendRecord(b []byte, l *Lease) []byte {
 	b = appendArray(b, recordFields)
 	b = appendAddr(b, l.IP)
@@ -184,6 +189,7 @@ func (r *record) consistent() bool {
 	return r.flags&flagImport != 0 && len(r.id.b)+len(r.ifn) == 0
 }
 
+// blocked reports whether the address is held back and has no owner.
 func (r *record) blocked() bool { return r.flags&flagBlocked != 0 }
 
 // legacy reports whether the lease was taken over without an interface name.
@@ -234,6 +240,7 @@ func fingerprint(a Attachment) uint64 {
 	return fingerprintOf(append(append(b, 0), a.IfName...))
 }
 
+// fingerprint returns the fingerprint of the lease's owner, without making strings of it.
 func (r *record) fingerprint() uint64 {
 	var room [256]byte
 	b := append(r.id.appendTo(room[:0]), 0)

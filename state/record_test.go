@@ -62,7 +62,7 @@ func TestLeaseRecords(t *testing.T) {
 func TestRecordFits(t *testing.T) {
 	for _, fill := range []string{"x", "0"} {
 		for n := 3000; n < 4096; n++ {
-			ev := add(strings.Repeat(fill, n), "eth0", journal.Address{Set: 1 << 40, IP: ip("fd00::1"), Bits: 128, Gateway: ip("fd00::2")})
+			ev := add(strings.Repeat(fill, n), "eth0", journal.Address{Set: 1<<31 - 1, IP: ip("fd00::1"), Bits: 128, Gateway: ip("fd00::2")})
 			ev.Seq = 1
 			ev.Kind, ev.Claimed, ev.MaxError = journal.KindImport, 1, time.Hour
 			if _, err := journal.AppendRecord(nil, testID, &ev); err == nil {

@@ -46,6 +46,8 @@ type Snapshot struct {
 	cache [cacheSlots]slot
 }
 
+// slot holds the last block read of those that share it. Its bytes are read into again, so
+// a payload is good only until the next block is asked for.
 type slot struct {
 	block uint32 // 0 = empty: the header is not cached
 	bytes []byte
@@ -70,6 +72,8 @@ func OpenSnapshot(path string, id journal.ID) (*Snapshot, error) {
 	return s, nil
 }
 
+// readHeader reads and judges block 0: first what all versions have in common, then the
+// checksum, and only then what it says.
 func (s *Snapshot) readHeader(id journal.ID) error {
 	var block [blockBytes]byte
 	if n, err := s.f.ReadAt(block[:], 0); err != nil {
@@ -203,6 +207,7 @@ func writeFile(path string, id journal.ID, network string, st *State) error {
 	return f.Close()
 }
 
+// fillFile writes the header last: where the sections are is known only after them.
 func fillFile(f *os.File, id journal.ID, network string, st *State) error {
 	if err := f.Chmod(0o600); err != nil { // whatever the umask took away
 		return err
@@ -221,6 +226,7 @@ func fillFile(f *os.File, id journal.ID, network string, st *State) error {
 	return f.Sync()
 }
 
+// removeIfThere removes a file and doesn't mind if there is none.
 func removeIfThere(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -234,12 +240,15 @@ func seedOf(id journal.ID, seq journal.Seq) uint32 {
 	return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 }
 
-// checksum returns the checksum of a block with this number and payload.
+// checksum returns the checksum of a block with this number and payload. The number's
+// bytes go in by hand: as a slice they would be an allocation for every block.
 func checksum(seed, number uint32, payload []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], number)
-	return crc32.Update(crc32.Update(seed, table, b[:]), table, payload)
+	crc := ^seed
+	for shift := 24; shift >= 0; shift -= 8 {
+		crc = table[byte(crc)^byte(number>>shift)] ^ crc>>8
+	}
+	return crc32.Update(^crc, table, payload)
 }
 
 // seal fills in what is around the payload of a block.
@@ -255,6 +264,7 @@ var (
 	errChecksum = errors.New("checksum does not match")
 )
 
+// checkBlock tells whether the bytes are the block of this number in this file.
 func checkBlock(block []byte, number, seed uint32) error {
 	if block[0] != msgpcode.Bin16 || binary.BigEndian.Uint16(block[1:]) != payloadBytes || block[crcOffset] != msgpcode.Uint32 {
 		return errFrame
@@ -274,7 +284,7 @@ func (s *Snapshot) payload(number uint32) ([]byte, error) {
 	if c.bytes == nil {
 		c.bytes = make([]byte, blockBytes)
 	}
-	c.block = 0
+	c.block = 0 // until it is known to be good
 	at := int64(number) * blockBytes
 	if n, err := s.f.ReadAt(c.bytes, at); err != nil {
 		return nil, s.readError(err, at+int64(n))

@@ -465,6 +465,9 @@ func TestContradictions(t *testing.T) {
 				err = s.Verify()
 				_, failed := answers(state.Over(s))
 				checkKind(t, failed)
+				if tt.at < owners && failed == nil {
+					t.Error("no lookup notices")
+				}
 			}
 			var damage *journal.CorruptionError
 			if !errors.As(err, &damage) {

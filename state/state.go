@@ -25,17 +25,17 @@ type State struct {
 
 	seq     journal.Seq
 	head    journal.Hash
-	clock   journal.Clock
-	tail    int
-	held    int
-	resetAt journal.Seq // the newest reset of the overlay, 0 if none
+	clock   journal.Clock // as snapshots hold it, see cutClock
+	tail    int           // events since base or New
+	held    int           // leases, those of base that count included
+	resetAt journal.Seq   // the newest reset of the overlay, 0 if none
 
 	cursors    []journal.Cursor // ascending by set
 	ownCursors bool             // false: they are the snapshot's and must not be changed
 	configs    []config         // ascending by seq, at most maxConfigs; replaced, never changed, as they may be the snapshot's
 
 	refusals refusals
-	scratch  []byte
+	scratch  []byte // an attachment's bytes, to look it up; good until the next lookup
 }
 
 // config is a configuration that was recorded.
@@ -92,6 +92,7 @@ func (st *State) Cursor(set int) (netip.Addr, bool) {
 // Cursors returns all cursors, ascending by range set.
 func (st *State) Cursors() []journal.Cursor { return slices.Clone(st.cursors) }
 
+// bySet is for binary search in cursors.
 func bySet(c journal.Cursor, set int) int { return cmp.Compare(c.Set, set) }
 
 // Config returns the config event with this digest, if it is among the last 64.
@@ -229,11 +230,12 @@ var errStopped = errors.New("stopped")
 // records calls fn with every lease, ascending by address: the snapshot's merged with
 // the overlay's, which win. It checks that there are as many as there should be.
 func (st *State) records(fn func(*record) error) error {
-	sorted, n := st.over.sorted(), 0
+	sorted, n := st.over.sorted(), 0 // what the overlay still has to say; records so far
 	emit := func(r *record) error {
 		n++
 		return fn(r)
 	}
+	// own gives the overlay's records before an address, or all that are left.
 	own := func(before *key) error {
 		for len(sorted) > 0 && (before == nil || st.over.entries[sorted[0]].key.compare(*before) < 0) {
 			r, err := parseRecord(st.over.record(sorted[0]))

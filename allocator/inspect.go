@@ -88,8 +88,11 @@ func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 		held, err = heldBy(v.state, owner)
 		return err
 	})
-	if errors.Is(err, journal.ErrNoStore) || err == nil && len(held) == 0 {
-		return nil, ErrNoLease
+	if errors.Is(err, journal.ErrNoStore) {
+		err = s.notElsewhere()
+	}
+	if err == nil && len(held) == 0 {
+		err = ErrNoLease
 	}
 	return held, err
 }
@@ -99,7 +102,7 @@ func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 func (s *Store) Status(sets []RangeSet) error {
 	err := s.look(func(v *view) error { return s.ready(v, sets) })
 	if errors.Is(err, journal.ErrNoStore) {
-		return s.canCreate()
+		return s.canCreate(sets)
 	}
 	return err
 }
@@ -116,11 +119,19 @@ func (s *Store) ready(v *view, sets []RangeSet) error {
 			return err
 		}
 	}
+	if err := v.reader.CheckTail(); err != nil {
+		return err
+	}
 	if err := v.reader.Room(); err != nil {
 		return err
 	}
+	return notExhausted(v.state, sets)
+}
+
+// notExhausted refuses if a range set has no address to give.
+func notExhausted(leases Leases, sets []RangeSet) error {
 	for i, set := range sets {
-		free, err := anyFree(v.state, set)
+		free, err := anyFree(leases, set)
 		if err != nil {
 			return err
 		}
@@ -131,9 +142,15 @@ func (s *Store) ready(v *view, sets []RangeSet) error {
 	return nil
 }
 
-// canCreate says whether a store could be made.
-func (s *Store) canCreate() error {
+// canCreate says whether a store could be made and serve an ADD.
+func (s *Store) canCreate(sets []RangeSet) error {
+	if err := s.notElsewhere(); err != nil {
+		return err
+	}
 	if err := s.noForeignFiles(); err != nil {
+		return err
+	}
+	if err := notExhausted(state.New(), sets); err != nil {
 		return err
 	}
 	for _, path := range []string{s.o.HistoryDir, s.folder} {

@@ -204,7 +204,7 @@ type DelRequest struct {
 func (s *Store) Del(r DelRequest) error {
 	t, err := s.begin()
 	if errors.Is(err, journal.ErrNoStore) {
-		return nil
+		return s.notElsewhere()
 	}
 	if err != nil {
 		return err
@@ -259,7 +259,7 @@ func (s *Store) GC(valid []state.Attachment) error {
 		err = s.gcBatch(nil, &stale)
 	}
 	if errors.Is(err, journal.ErrNoStore) {
-		return nil
+		return s.notElsewhere()
 	}
 	return err
 }

@@ -382,8 +382,14 @@ func TestHistoryElsewhere(t *testing.T) {
 	if _, err := with(data, one).Add(request(t, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := with(data, two).Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
-		t.Errorf("another historyDir for the same dataDir: %v, want ErrElsewhere", err)
+	changed := with(data, two)
+	_, addErr := changed.Add(request(t, 2))
+	_, checkErr := changed.Check(owner(1))
+	for verb, err := range map[string]error{"ADD": addErr, "CHECK": checkErr, "STATUS": changed.Status(nil),
+		"GC": changed.GC(nil), "DEL": changed.Del(allocator.DelRequest{Owner: owner(1)})} {
+		if !errors.Is(err, allocator.ErrElsewhere) {
+			t.Errorf("another historyDir for the same dataDir: %s: %v, want ErrElsewhere", verb, err)
+		}
 	}
 	if _, err := with(t.TempDir(), one).Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
 		t.Errorf("the same historyDir for another dataDir: %v, want ErrElsewhere", err)
@@ -516,18 +522,80 @@ func TestStatus(t *testing.T) {
 	if err := s.Status(mustSets(t, "10.8.0.0/30", "2001:db8::/126")); err != nil {
 		t.Errorf("free ranges: %v", err)
 	}
-	segment := filepath.Join(s.Dir(), "journal", "00000000000000000001")
-	b, err := os.ReadFile(segment)
-	if err != nil {
-		t.Fatal(err)
+	if err := newStore(t).Status(mustSets(t, "10.9.0.0/30")); err != nil {
+		t.Errorf("free range without a store: %v", err)
 	}
-	b[50] ^= 1
-	if err := os.WriteFile(segment, b, 0o600); err != nil {
+}
+
+func TestStatusOfDamage(t *testing.T) {
+	tests := []struct {
+		name   string
+		hurt   func(b []byte) []byte
+		damage bool
+	}{
+		{"bit", func(b []byte) []byte { b[50] ^= 1; return b }, true},
+		{"junk after the end", func(b []byte) []byte { return append(b, strings.Repeat("junk", 75)...) }, true},
+		{"torn tail", func(b []byte) []byte { return append(b, make([]byte, 600)...) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t)
+			add(t, s, 1)
+			segment := filepath.Join(s.Dir(), "journal", "00000000000000000001")
+			b, err := os.ReadFile(segment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(segment, tt.hurt(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var damage *journal.CorruptionError
+			if err := s.Status(nil); errors.As(err, &damage) != tt.damage {
+				t.Errorf("STATUS: %v", err)
+			}
+			if _, err := s.Add(request(t, 2)); errors.As(err, &damage) != tt.damage {
+				t.Errorf("ADD: %v", err)
+			}
+		})
+	}
+}
+
+// TestMissingFolders: folders that hold nothing that leases need are made again.
+func TestMissingFolders(t *testing.T) {
+	for _, name := range []string{"snap", "archive", "quarantine"} {
+		t.Run(name, func(t *testing.T) {
+			s := newBusyStore(t)
+			add(t, s, 0)
+			if err := os.RemoveAll(filepath.Join(s.Dir(), name)); err != nil {
+				t.Fatal(err)
+			}
+			segment := filepath.Join(s.Dir(), "journal", "00000000000000000001")
+			f, err := os.OpenFile(segment, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(make([]byte, 600)); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for n := 1; n < 2*allocator.SnapshotEvents+10; n++ {
+				add(t, s, n)
+			}
+			if entries, err := os.ReadDir(filepath.Join(s.Dir(), name)); err != nil || len(entries) == 0 {
+				t.Errorf("%d files in %s/, %v", len(entries), name, err)
+			}
+		})
+	}
+	s := newStore(t)
+	add(t, s, 0)
+	if err := os.RemoveAll(filepath.Join(s.Dir(), "journal")); err != nil {
 		t.Fatal(err)
 	}
 	var damage *journal.CorruptionError
-	if err := s.Status(nil); !errors.As(err, &damage) {
-		t.Errorf("damage: %v", err)
+	if _, err := s.Add(request(t, 1)); !errors.As(err, &damage) {
+		t.Errorf("without journal/: %v, want damage", err)
 	}
 }
 

@@ -69,6 +69,9 @@ func (s *Store) maintain(u upkeep) (err error) {
 		}
 	}
 	folder := filepath.Join(s.dir, "snap")
+	if err := journal.EnsureDir(folder); err != nil {
+		return err
+	}
 	if err := removeUnfinished(folder); err != nil {
 		return err
 	}

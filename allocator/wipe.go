@@ -18,21 +18,29 @@ import (
 // claim ties the data folder to a new journal, durable before the journal can be seen: a store
 // whose claim was lost would read as wiped.
 func (s *Store) claim(id journal.ID) (undo func(), err error) {
-	switch old, historyDir, err := journal.ReadClaim(s.folder); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	if err := s.notElsewhere(); err != nil {
 		return nil, err
-	case filepath.Dir(historyDir) != s.o.HistoryDir:
-		// The history was moved or the setting changed. If the old store is still where it was,
-		// its leases are held, and a new store would give them out again.
-		if meta, err := journal.ReadMeta(historyDir); err == nil && meta.ID == old {
-			return nil, fmt.Errorf("%s: %w: journal %s in %s", s.folder, ErrElsewhere, old, historyDir)
-		}
 	}
 	if err := s.noForeignFiles(); err != nil {
 		return nil, err
 	}
 	return journal.WriteClaim(s.folder, id, s.dir)
+}
+
+// notElsewhere returns ErrElsewhere if the data folder is tied to a store in another history
+// folder that is still there: the setting was changed, and its leases are held.
+func (s *Store) notElsewhere() error {
+	id, dir, err := journal.ReadClaim(s.folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && dir == s.dir:
+		return nil
+	case err != nil:
+		return err
+	}
+	if meta, err := journal.ReadMeta(dir); err == nil && meta.ID == id {
+		return fmt.Errorf("%s: %w: journal %s in %s; set ipam.historyDir to %s", s.folder, ErrElsewhere, id, dir, filepath.Dir(dir))
+	}
+	return nil
 }
 
 // noForeignFiles returns ErrForeign if the data folder holds another program's state.

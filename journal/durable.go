@@ -66,6 +66,18 @@ func makeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
+// EnsureDir makes one folder of ours again if it was deleted, its name durable.
+func EnsureDir(path string) error {
+	err := makeDir(path)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // makeDirs makes a folder with mode, and its missing parents with parentMode; every
 // name that it made is durable when it returns.
 func makeDirs(path string, mode fs.FileMode) error {

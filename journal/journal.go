@@ -190,7 +190,7 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 		return ErrClosed
 	}
 	segments, err := listSegments(filepath.Join(j.dir, journalName))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if len(segments) == 0 {
@@ -483,6 +483,9 @@ const maxInline = 2 << 10
 func (j *Journal) quarantine(what string, content []byte) (string, error) {
 	dir := filepath.Join(j.dir, quarantineName)
 	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), what)
+	if err := EnsureDir(dir); err != nil {
+		return "", err
+	}
 	if err := writeNew(filepath.Join(dir, name), content); err != nil {
 		return "", err
 	}
@@ -492,6 +495,9 @@ func (j *Journal) quarantine(what string, content []byte) (string, error) {
 // SetAside moves a damaged snapshot to quarantine/ and has the next batch tell it.
 func (j *Journal) SetAside(path string, cause error) error {
 	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), filepath.Base(path))
+	if err := EnsureDir(filepath.Join(j.dir, quarantineName)); err != nil {
+		return err
+	}
 	if err := os.Rename(path, filepath.Join(j.dir, quarantineName, name)); err != nil {
 		return err
 	}

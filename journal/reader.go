@@ -140,6 +140,49 @@ func (r *Reader) findEnd() error {
 	return nil
 }
 
+// CheckTail looks at what follows the newest durable event of a live store. It returns a
+// *CorruptionError if the next call that writes would refuse it, and nil for a torn tail, which
+// that call will cut, and while an append is under way.
+func (r *Reader) CheckTail() error {
+	if !r.cov.Live {
+		return r.damage
+	}
+	segments, err := listSegments(filepath.Join(r.dir, journalName))
+	if err != nil || len(segments) == 0 {
+		return err
+	}
+	newest := segments[len(segments)-1]
+	path, data, err := r.readSegment(newest)
+	if err != nil {
+		return err
+	}
+	s := newScanner(r.meta.ID, newest, data)
+	for !s.done() && s.next <= r.cov.Durable {
+		if s.skip() != nil {
+			return nil // in events that Records reads, and judges better
+		}
+	}
+	if s.done() {
+		return nil
+	}
+	again := Reader{dir: r.dir, meta: r.meta}
+	if err := again.readMarker(); err != nil {
+		return err
+	}
+	if again.marker.state != stateIdle || again.marker.durable != r.marker.durable {
+		return nil
+	}
+	_, _, bad := s.read()
+	if bad == nil {
+		return nil
+	}
+	t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
+	if cause := t.classify(); cause != nil {
+		return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off), Cause: cause}
+	}
+	return nil
+}
+
 // Close ends the reader.
 func (r *Reader) Close() error { return nil }
 

@@ -26,6 +26,9 @@ func Archive(dir string, covered Seq, deadline time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := EnsureDir(to); err != nil {
+		return err
+	}
 	var paths []string
 	for i := 0; i+1 < len(segments) && segments[i+1] <= covered+1; i++ {
 		name := segmentName(segments[i])

@@ -18,6 +18,7 @@ import (
 type view struct {
 	reader *journal.Reader
 	state  *state.State
+	wiped  bool // the data folder is not claimed
 }
 
 // look asks a question of the leases as of the newest durable event. A wiped data folder
@@ -32,7 +33,7 @@ func (s *Store) look(question func(*view) error) error {
 		return err
 	}
 	if !ok {
-		return question(&view{reader: r, state: state.New()})
+		return question(&view{reader: r, state: state.New(), wiped: true})
 	}
 	paths, err := snapshots(s.dir)
 	if err != nil {
@@ -121,6 +122,11 @@ func (s *Store) ready(v *view, sets []RangeSet) error {
 	}
 	if err := v.reader.CheckTail(); err != nil {
 		return err
+	}
+	if v.wiped {
+		if err := s.noForeignFiles(); err != nil {
+			return err
+		}
 	}
 	if err := v.reader.Room(); err != nil {
 		return err

@@ -124,6 +124,9 @@ func (s *Store) Add(r AddRequest) (Choice, error) {
 		return Choice{}, err
 	}
 	defer t.end()
+	if t.foreign != nil {
+		return Choice{}, t.foreign
+	}
 	var choice Choice
 	err = t.decide(func() (err error) {
 		choice, err = Choose(t.state, r.Request)
@@ -219,13 +222,40 @@ func (s *Store) Del(r DelRequest) error {
 		return err
 	}
 	if len(held) == 0 {
-		if kind, ok := t.state.LastAbout(r.Owner); ok && kind == journal.KindDel {
-			return nil // runtimes repeat DEL; it is in the journal already
+		kind, ok := t.state.LastAbout(r.Owner)
+		if ok && kind == journal.KindDel || len(r.Owner.ContainerID) > maxContainerID {
+			return nil // runtimes repeat DEL, it is in the journal already; and what no ADD takes fits no event
 		}
 	}
-	return t.append(&journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: r.Owner.ContainerID,
-		IfName: r.Owner.IfName, NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version,
-		Addresses: addressesOf(held)})
+	events, err := releaseEvents(journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: r.Owner.ContainerID,
+		IfName: r.Owner.IfName, NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version}, held)
+	if err != nil {
+		return err
+	}
+	return t.append(events...)
+}
+
+// releaseEvents returns events that give back what one attachment holds: one, or more where the
+// addresses of many ADDs don't fit a record.
+func releaseEvents(like journal.Event, held []state.Lease) ([]*journal.Event, error) {
+	var events []*journal.Event
+	rest := addressesOf(held)
+	for {
+		ev := like
+		ev.Addresses = rest
+		_, err := journal.EventBytes(&ev)
+		for errors.Is(err, journal.ErrTooLarge) && len(ev.Addresses) > 1 {
+			ev.Addresses = ev.Addresses[:(len(ev.Addresses)+1)/2]
+			_, err = journal.EventBytes(&ev)
+		}
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, &ev)
+		if rest = rest[len(ev.Addresses):]; len(rest) == 0 {
+			return events, nil
+		}
+	}
 }
 
 // heldBy returns what the attachment holds, or else what its container holds by a lease of the
@@ -323,16 +353,22 @@ func (s *Store) gcBatch(find func(*transaction) error, stale *[]staleOwner) erro
 			done++
 			continue
 		}
-		ev := &journal.Event{Kind: journal.KindDel, Reason: journal.ReasonGC, ContainerID: o.owner.ContainerID,
-			IfName: o.owner.IfName, NetNS: held[0].NetNS, Pod: held[0].Pod, Version: s.o.Version, Addresses: addressesOf(held)}
-		n, err := journal.EventBytes(ev)
+		release, err := releaseEvents(journal.Event{Kind: journal.KindDel, Reason: journal.ReasonGC, ContainerID: o.owner.ContainerID,
+			IfName: o.owner.IfName, NetNS: held[0].NetNS, Pod: held[0].Pod, Version: s.o.Version}, held)
 		if err != nil {
 			return err
 		}
-		if bytes += n; bytes > journal.MaxBatch {
+		for _, ev := range release {
+			n, err := journal.EventBytes(ev)
+			if err != nil {
+				return err
+			}
+			bytes += n
+		}
+		if bytes > journal.MaxBatch && len(events) > 0 {
 			break
 		}
-		events = append(events, ev)
+		events = append(events, release...)
 		done++
 	}
 	*stale = (*stale)[done:]

@@ -268,6 +268,119 @@ func TestGCLeavesNewLeases(t *testing.T) {
 	}
 }
 
+// TestManyAddresses: an attachment may hold more addresses than one record can name.
+func TestManyAddresses(t *testing.T) {
+	s := newBusyStore(t)
+	const many = 1500
+	fill := func(n int) {
+		for i := range many {
+			r := request(t, n, fmt.Sprintf("2001:db8::%d:%x", n, 0x100+i))
+			r.Sets = r.Sets[1:]
+			if _, err := s.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(1)
+	fill(2)
+	release(t, s, 1)
+	if _, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
+		t.Errorf("after DEL: %v, want ErrNoLease", err)
+	}
+	if held, err := s.Check(owner(2)); err != nil || len(held) != many {
+		t.Errorf("the other holds %d, %v", len(held), err)
+	}
+	if err := s.GC(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Check(owner(2)); !errors.Is(err, allocator.ErrNoLease) {
+		t.Errorf("after GC: %v, want ErrNoLease", err)
+	}
+	if err := s.Del(allocator.DelRequest{Owner: state.Attachment{ContainerID: strings.Repeat("c", 5000), IfName: "eth0"}}); err != nil {
+		t.Errorf("DEL of an ID that no ADD takes: %v", err)
+	}
+}
+
+// TestRuin: what is left of a deleted store is no store, and no obstacle; it is kept.
+func TestRuin(t *testing.T) {
+	s := newStore(t)
+	if err := os.MkdirAll(filepath.Join(s.Dir(), "journal"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"snap.lock", "journal/00000000000000000001"} {
+		if err := os.WriteFile(filepath.Join(s.Dir(), name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Status(nil); err != nil {
+		t.Errorf("STATUS: %v", err)
+	}
+	add(t, s, 1)
+	ruins, err := filepath.Glob(filepath.Join(filepath.Dir(s.Dir()), ".ruin-net-*", "snap.lock"))
+	if err != nil || len(ruins) != 1 {
+		t.Errorf("kept %v, %v", ruins, err)
+	}
+}
+
+// TestDeletedBesideCalls deletes the whole store while others work on it: no call may bring back a ruin
+// that stands in the way of the next store.
+func TestDeletedBesideCalls(t *testing.T) {
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for worker := range 6 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s := storeIn(dir)
+				_, err := s.Add(request(t, 100*worker+i%100))
+				var damage *journal.CorruptionError
+				if errors.As(err, &damage) && strings.HasSuffix(damage.File, "META") {
+					t.Error(err)
+					return
+				}
+				_ = s.Del(allocator.DelRequest{Owner: owner(100*worker + i%100)})
+			}
+		})
+	}
+	for range 40 {
+		time.Sleep(5 * time.Millisecond)                  // lets calls get anywhere; nothing waits for it
+		_ = os.RemoveAll(filepath.Join(dir, ".leaselog")) // may meet files that are being made
+	}
+	close(stop)
+	wg.Wait()
+	add(t, storeIn(dir), 1)
+}
+
+// TestWipedUnderForeignFiles: another program's files stop ADD, and not the tearing down of pods.
+func TestWipedUnderForeignFiles(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	if err := errors.Join(os.RemoveAll(s.Folder()), os.Mkdir(s.Folder(), 0o755),
+		os.WriteFile(filepath.Join(s.Folder(), "10.1.0.9"), []byte("c9"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := s.Add(request(t, 2)); !errors.Is(err, allocator.ErrForeign) {
+			t.Errorf("ADD: %v", err)
+		}
+		if err := s.Status(nil); !errors.Is(err, allocator.ErrForeign) {
+			t.Errorf("STATUS: %v", err)
+		}
+		release(t, s, 1)
+	}
+	if got, want := kinds(t, s), "genesis config add reset del "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(s.Folder(), journal.ClaimName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the folder was claimed")
+	}
+}
+
 func TestWipe(t *testing.T) {
 	tests := []struct {
 		name string
@@ -390,6 +503,21 @@ func TestHistoryElsewhere(t *testing.T) {
 		if !errors.Is(err, allocator.ErrElsewhere) {
 			t.Errorf("another historyDir for the same dataDir: %s: %v, want ErrElsewhere", verb, err)
 		}
+	}
+	meta := filepath.Join(one, "net", "META")
+	b, err := os.ReadFile(meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurt := append([]byte{b[0] ^ 1}, b[1:]...)
+	if err := os.WriteFile(meta, hurt, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := changed.Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
+		t.Errorf("another historyDir while the store's META is damaged: %v, want ErrElsewhere", err)
+	}
+	if err := os.WriteFile(meta, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := with(t.TempDir(), one).Add(request(t, 2)); !errors.Is(err, allocator.ErrElsewhere) {
 		t.Errorf("the same historyDir for another dataDir: %v, want ErrElsewhere", err)

@@ -21,6 +21,7 @@ type transaction struct {
 	state   *state.State
 	base    *state.Snapshot // below state; nil if all comes from the journal
 	newest  journal.Kind    // of the newest event in the overlay, 0 if there is none
+	foreign error           // why the wiped data folder can't be claimed again, so that no ADD may be served
 }
 
 // beginOrCreate is begin, but makes a store where there is none.
@@ -57,6 +58,7 @@ func (s *Store) beginUntil(deadline time.Time) (*transaction, error) {
 		err = t.honourWipe()
 	}
 	if err != nil {
+		err = j.Explain(err)
 		t.end()
 		return nil, err
 	}
@@ -202,8 +204,36 @@ func snapshotSeq(name string) (journal.Seq, bool) {
 	return seq, true
 }
 
-// append makes events durable and applies them.
+// append makes events durable and applies them, in as many batches as it takes: an add and its
+// configuration always fit one.
 func (t *transaction) append(events ...*journal.Event) error {
+	for len(events) > 0 {
+		n := batchLen(events)
+		if err := t.appendBatch(events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// batchLen returns how many of the events fit one batch, at least one: Append says what is
+// wrong with an event that is too large by itself.
+func batchLen(events []*journal.Event) int {
+	if len(events) == 1 {
+		return 1
+	}
+	bytes := 0
+	for i, ev := range events {
+		n, err := journal.EventBytes(ev)
+		if bytes += n; err != nil || bytes > journal.MaxBatch {
+			return max(i, 1)
+		}
+	}
+	return len(events)
+}
+
+func (t *transaction) appendBatch(events []*journal.Event) error {
 	if err := t.journal.Append(events...); err != nil {
 		return err
 	}
@@ -214,9 +244,7 @@ func (t *transaction) append(events ...*journal.Event) error {
 		t.newest = ev.Kind
 	}
 	t.state.SetHead(t.journal.Head())
-	if len(events) > 0 {
-		t.store.upkeep = upkeep{state: t.state, meta: t.journal.Meta()}
-	}
+	t.store.upkeep = upkeep{state: t.state, meta: t.journal.Meta()}
 	return nil
 }
 

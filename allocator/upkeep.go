@@ -22,7 +22,7 @@ const (
 )
 
 // upkeepTimeout bounds how long upkeep waits for the store's lock. Another call will do it.
-const upkeepTimeout = 2 * time.Second
+const upkeepTimeout = 500 * time.Millisecond
 
 // upkeep is a state that a transaction left behind.
 type upkeep struct {
@@ -59,6 +59,9 @@ func (s *Store) maintain(u upkeep) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock.Close()) }()
+	if meta, err := journal.ReadMeta(s.dir); err != nil || meta.ID != u.meta.ID {
+		return nil // deleted since, and perhaps made anew
+	}
 	paths, err := snapshots(s.dir)
 	if err != nil {
 		return err

@@ -37,10 +37,14 @@ func (s *Store) notElsewhere() error {
 	case err != nil:
 		return err
 	}
-	if meta, err := journal.ReadMeta(dir); err == nil && meta.ID == id {
-		return fmt.Errorf("%s: %w: journal %s in %s; set ipam.historyDir to %s", s.folder, ErrElsewhere, id, dir, filepath.Dir(dir))
+	meta, err := journal.ReadMeta(dir)
+	if errors.Is(err, journal.ErrNoStore) || err == nil && meta.ID != id {
+		return nil
 	}
-	return nil
+	if err != nil { // there is something that can't be told from the store
+		return fmt.Errorf("%s: %w: journal %s in %s: %w", s.folder, ErrElsewhere, id, dir, err)
+	}
+	return fmt.Errorf("%s: %w: journal %s in %s; set ipam.historyDir to %s", s.folder, ErrElsewhere, id, dir, filepath.Dir(dir))
 }
 
 // noForeignFiles returns ErrForeign if the data folder holds another program's state.
@@ -96,14 +100,19 @@ func (t *transaction) honourWipe() error {
 		return fmt.Errorf("%s: %w: %s was made for %s; give each dataDir a historyDir of its own",
 			s.folder, ErrElsewhere, s.dir, filepath.Join(meta.DataDir, s.o.Network))
 	}
-	if err := s.noForeignFiles(); err != nil {
-		return err
+	// Pods can be torn down beside another program's files, but the folder is not ours to claim.
+	t.foreign = s.noForeignFiles()
+	if t.foreign != nil && !errors.Is(t.foreign, ErrForeign) {
+		return t.foreign
 	}
-	if t.newest != journal.KindReset {
+	if t.newest != journal.KindReset && (t.foreign == nil || t.state.Len() > 0) {
 		err := t.append(&journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped, Version: s.o.Version})
 		if err != nil {
 			return err
 		}
+	}
+	if t.foreign != nil {
+		return nil
 	}
 	_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
 	return err

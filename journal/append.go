@@ -38,6 +38,7 @@ func (j *Journal) Append(events ...*Event) error {
 	}
 	release := releases(events)
 	if err := j.makeRoom(b, release); err != nil {
+		j.closed = !errors.Is(err, ErrNoRoom)
 		return err
 	}
 	err = j.write(b)
@@ -124,15 +125,19 @@ func (j *Journal) makeRoom(b *batch, release bool) error {
 	return fmt.Errorf("start segment %s: %w: %v", segmentName(j.last+1), ErrNoRoom, err)
 }
 
-// rotate starts a new segment. The old one is durable already. A crash after any step leaves the new
-// segment absent or empty, both of which are valid.
+// rotate starts a new segment. The old one is durable already. The new one gets its name only with
+// its space reserved, and keeps it whatever comes: a crash after any step leaves it absent or
+// empty, both of which are valid, and no name that is gone can come back.
 //
-// System calls: open(O_CREAT|O_EXCL), fallocate, fsync(segment), fsync(folder), ftruncate(old).
+// System calls: open(O_CREAT|O_EXCL), fallocate, fsync(segment), rename, fsync(folder), ftruncate(old).
 func (j *Journal) rotate() error {
-	dir := filepath.Join(j.dir, journalName)
 	next := j.last + 1
-	path := filepath.Join(dir, segmentName(next))
-	f, err := createFile(path)
+	tmp := filepath.Join(j.dir, nextName)
+	path := filepath.Join(j.dir, journalName, segmentName(next))
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := createFile(tmp)
 	if err != nil {
 		return err
 	}
@@ -140,10 +145,16 @@ func (j *Journal) rotate() error {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = SyncDir(dir)
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(path))
+		return errors.Join(err, f.Close(), os.Remove(tmp))
+	}
+	if err := errors.Join(SyncDir(filepath.Dir(path)), f.Close()); err != nil {
+		return err
+	}
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil { // under the name that it has now
+		return err
 	}
 	// The rest that was reserved for the old segment goes back to the file system. That is
 	// no promise to anybody, so an error is none either.
@@ -156,9 +167,20 @@ func (j *Journal) rotate() error {
 
 // openLog opens tidwall/wal on segments that were found valid. It is used as the
 // entry codec and appender alone: no sync, rotation or truncation of its own.
+//
+// wal.Open goes by path, and makes a folder and a first segment where there are none: a
+// store that is being deleted would come back as a ruin, and one made anew would get our
+// records. So what is at the path is held against our own file before and after.
 func (j *Journal) openLog() error {
+	if same, err := stillAt(j.active, j.active.Name()); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	}
 	log, err := wal.Open(filepath.Join(j.dir, journalName), &wal.Options{
 		NoSync: true, AllowEmpty: true, SegmentSize: int(^uint(0) >> 1), DirPerms: dirMode, FilePerms: fileMode})
+	if same, statErr := stillAt(j.active, j.active.Name()); statErr != nil || !same {
+		j.removeRuin()
+		return errors.Join(statErr, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	}
 	if err != nil {
 		return err
 	}
@@ -170,6 +192,17 @@ func (j *Journal) openLog() error {
 		j.log = log
 	}
 	return err
+}
+
+// removeRuin takes back what wal.Open made of a store that was being deleted: an empty first segment
+// and folders. A store's own first segment is never empty, and Remove leaves folders that aren't.
+func (j *Journal) removeRuin() {
+	path := filepath.Join(j.dir, journalName, segmentName(1))
+	if st, err := os.Lstat(path); err == nil && st.Size() == 0 {
+		_ = os.Remove(path)
+	}
+	_ = os.Remove(filepath.Join(j.dir, journalName))
+	_ = os.Remove(j.dir)
 }
 
 // write appends a batch and syncs it. On any error it undoes what it did.

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,7 +34,11 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 		removeEmpty(made)
 		return nil, err
 	}
-	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := syncAncestors(folder); err != nil {
+		removeEmpty(made)
+		return nil, err
+	}
+	tmp := path + ".tmp" // the caller holds the store's lock, or the creation lock
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		removeEmpty(made)
 		return nil, err

@@ -30,6 +30,7 @@ type NewStore struct {
 const (
 	createLock = ".lock" // in historyDir; a network's name can't begin with a dot
 	newPrefix  = ".new-"
+	ruinPrefix = ".ruin-" // remains of a deleted store that were in the way of a new one, kept
 )
 
 // Create makes the store <historyDir>/<network> with its first event, durable when it
@@ -82,6 +83,9 @@ func createLockFile(historyDir string, deadline time.Time) (*os.File, error) {
 		if err := makeDirs(historyDir, dirMode); err != nil {
 			return nil, err
 		}
+		if err := syncAncestors(historyDir); err != nil {
+			return nil, err
+		}
 		f, err := createFile(path)
 		switch {
 		case err == nil:
@@ -107,6 +111,10 @@ func build(historyDir, dir string, id ID, n NewStore) error {
 	}
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
 	err := fill(tmp, id, n)
+	if st, statErr := os.Lstat(dir); err == nil && statErr == nil && st.IsDir() {
+		// No store, as ReadMeta found, but what is left of one that was deleted beside running calls.
+		err = os.Rename(dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))
+	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
 	}

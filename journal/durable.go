@@ -66,6 +66,17 @@ func makeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
+// syncAncestors makes the names of a folder and of those above it durable: who made them may have
+// died before it did so. Folders that may not be read are passed over; they are not ours.
+func syncAncestors(path string) error {
+	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+		if err := SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
 // EnsureDir makes one folder of ours again if it was deleted, its name durable.
 func EnsureDir(path string) error {
 	err := makeDir(path)

@@ -1,6 +1,9 @@
 package journal
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"sync"
+)
 
 // Hooks for tests of this package alone.
 
@@ -57,4 +60,13 @@ func (r *Reader) OnListing(f func(done bool)) { r.onListing = f }
 // NewMarker returns the bytes of an idle marker of device 1 and inode 2.
 func NewMarker(id ID, durable Seq, hash Hash, boot BootID) []byte {
 	return marker{state: stateIdle, id: id, durable: durable, hash: hash, dev: 1, inode: 2, boot: boot, pid: 4242}.encode()
+}
+
+// OpenReaderDuring is OpenReader with something that happens once while the end is looked for.
+func OpenReaderDuring(dir string, f func()) (*Reader, error) {
+	meta, err := ReadMeta(dir)
+	if err != nil {
+		return nil, err
+	}
+	return openReader(dir, meta, sync.OnceFunc(f))
 }

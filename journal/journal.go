@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tidwall/wal"
@@ -53,10 +54,20 @@ func Open(dir string, deadline time.Time) (*Journal, error) {
 	}
 	j := &Journal{dir: dir, lock: lock, lockPath: lockPath}
 	if err := j.open(); err != nil {
+		err = j.Explain(err)
 		j.Close()
 		return nil, err
 	}
 	return j, nil
+}
+
+// Explain returns ErrReplaced instead of an error that was met while the store was deleted or
+// moved away: what is missing then is no damage.
+func (j *Journal) Explain(err error) error {
+	if same, statErr := stillAt(j.lock, j.lockPath); err != nil && statErr == nil && !same {
+		return fmt.Errorf("%s: %w: %v", j.dir, ErrReplaced, err)
+	}
+	return err
 }
 
 func (j *Journal) open() (err error) {
@@ -108,6 +119,12 @@ func (j *Journal) unfence() error {
 		if err != nil {
 			return fmt.Errorf("%w: %s: %v", ErrFenced, fencePath(j.meta.ID), err)
 		}
+		ours := m.id == j.meta.ID && m.dev == j.marker.dev && m.inode == j.marker.inode && m.boot == j.marker.boot
+		if !ours || m.seq <= j.marker.durable {
+			// The note is a copy's or another boot's, or a caller with another /run has undone the append
+			// and gone on: what it would cut has been acknowledged since.
+			return os.Remove(fencePath(j.meta.ID))
+		}
 		j.marker.segment, j.marker.size, j.marker.seq = m.segment, m.size, m.seq
 		j.marker.state = stateFailed
 	}
@@ -141,6 +158,7 @@ func cutBack(f *os.File, size int64) error {
 	if err := f.Truncate(size); err != nil {
 		return err
 	}
+	_ = preallocate(f, preallocBytes) // truncating gave it back; on a full disk that cannot be helped
 	return f.Sync()
 }
 
@@ -220,7 +238,13 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 		return err
 	}
 	j.last, j.head, j.loaded = r.last, r.head, true
-	if j.stale || j.marker.durable != j.last {
+	if j.stale && len(j.pending) == 0 {
+		if err := j.findUntold(); err != nil {
+			return err
+		}
+	}
+	// With a repair pending the marker stays stale until that is recorded, so that a crash in between is noticed.
+	if len(j.pending) == 0 && (j.stale || j.marker.durable != j.last) {
 		j.marker.durable, j.marker.hash = j.last, j.head
 		if err := j.setMarker(stateIdle); err != nil {
 			return err
@@ -228,6 +252,28 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 		j.stale = false
 	}
 	return j.recordRepairs(apply)
+}
+
+// findUntold looks for a tail of the newest segment that was cut by a process that died before
+// it could record the repair.
+func (j *Journal) findUntold() error {
+	entries, err := os.ReadDir(filepath.Join(j.dir, quarantineName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	segment := segmentName(j.segment)
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), fmt.Sprintf("-%s-%d", segment, j.size)) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		j.pending = append(j.pending, &Event{Kind: KindRepair, Text: ErrTorn.Error(),
+			Cut: Cut{File: segment, Offset: j.size, Bytes: info.Size(), Quarantine: e.Name()}})
+	}
+	return nil
 }
 
 // recordRepairs appends what this Load and SetAside repaired, as a batch of its own.
@@ -263,16 +309,35 @@ func (j *Journal) openActive() error {
 // syncUnacknowledged makes durable what a process left that died between its write and its
 // sync. If the disk refuses, that append is undone.
 func (j *Journal) syncUnacknowledged() error {
-	err := j.active.Sync()
+	known := j.marker.state == stateWriting && j.marker.segment == j.segment
+	var err error
+	if known {
+		err = rewrite(j.active, j.marker.size)
+	}
+	if err == nil {
+		err = j.active.Sync()
+	}
 	if err == nil {
 		j.adopt = false
 		return nil
 	}
-	if j.marker.state != stateWriting || j.marker.segment != j.segment {
+	if !known {
 		return err // where the good part ends is not known: nothing is cut
 	}
 	j.size = j.marker.size
 	return j.undo(err)
+}
+
+// rewrite writes what the file holds from an offset on once more. If a sync failed before its process
+// died, the page cache holds it as clean, and another sync alone would succeed without
+// having written it.
+func rewrite(f *os.File, from int64) error {
+	data, err := readAll(f)
+	if err != nil || int64(len(data)) <= from {
+		return err
+	}
+	_, err = f.WriteAt(data[from:], from)
+	return err
 }
 
 // segmentPath is a segment's first event and its file.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -514,6 +516,106 @@ func TestFenceNote(t *testing.T) {
 	}
 	if _, err := os.Lstat(note); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the note is still there")
+	}
+}
+
+// TestStaleFenceNote: a note whose append was undone by somebody else must not cut what came after.
+func TestStaleFenceNote(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: the note lies in /run")
+	}
+	dir := newStore(t)
+	fill(t, dir, 3)
+	size := int64(boundaries(t, read(t, segmentPath(dir, 1)))[3])
+	meta, err := journal.ReadMeta(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale, err := journal.EditMarker(read(t, filepath.Join(dir, "lock")), journal.StateFailed, 3, hashOf(t, dir, 3), 1, size, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := journal.FencePath(meta.ID)
+	if err := os.MkdirAll(filepath.Dir(note), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, note, stale)
+	t.Cleanup(func() { os.Remove(note) })
+	if _, events := open(t, dir); len(events) != 4 {
+		t.Errorf("%d events, want the 4 that were acknowledged", len(events))
+	}
+	if _, err := os.Lstat(note); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the note is still there")
+	}
+}
+
+// TestCutKeepsReservation: the room for releases is there again after a torn tail was cut.
+func TestCutKeepsReservation(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 3)
+	path := segmentPath(dir, 1)
+	reserved := func() int64 {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Blocks * 512
+	}
+	before := reserved()
+	if before < journal.PreallocBytes {
+		t.Skipf("the file system reserves nothing: %d bytes", before)
+	}
+	write(t, path, append(read(t, path), make([]byte, 600)...)) // truncates first, so gives it back
+	if reserved() >= before {
+		t.Fatal("the reservation is still there: the test reaches nothing")
+	}
+	open(t, dir)
+	if after := reserved(); after < before {
+		t.Errorf("%d bytes are reserved after the cut, %d before", after, before)
+	}
+}
+
+// TestUntoldCut: a tail that was cut by a process that died before it recorded that is told by the next.
+func TestUntoldCut(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 3)
+	size := len(read(t, segmentPath(dir, 1)))
+	name := fmt.Sprintf("1-%s-%d", journal.SegmentName(1), size)
+	write(t, filepath.Join(dir, "quarantine", name), []byte("tail"))
+	otherBoot(t, dir, 4)
+	for range 2 { // once, and not again
+		j, events := open(t, dir)
+		j.Close()
+		if len(events) != 5 || events[4].Kind != journal.KindRepair || events[4].Cut.Quarantine != name || events[4].Cut.Bytes != 4 {
+			t.Fatalf("events:\n%s", ids(events))
+		}
+		otherBoot(t, dir, 5)
+	}
+}
+
+// TestSegmentInTheMaking: a process that died while it made a segment leaves nothing that matters.
+func TestSegmentInTheMaking(t *testing.T) {
+	dir := newStore(t)
+	write(t, filepath.Join(dir, "next"), []byte("half"))
+	fill(t, dir, 700)
+	if _, events := open(t, dir); len(events) != 701 {
+		t.Errorf("%d events, want 701", len(events))
+	}
+}
+
+// TestReaderAfterReboot: an append of the first writer of this boot is not durable because it can be read.
+func TestReaderAfterReboot(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 4)
+	otherBoot(t, dir, 4)
+	boot := journal.CurrentBoot()
+	size := int64(boundaries(t, read(t, segmentPath(dir, 1)))[4])
+	r, err := journal.OpenReaderDuring(dir, func() { setMarker(t, dir, journal.StateWriting, 4, 1, size, &boot) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.Coverage(); c.Durable != 4 || !c.Live {
+		t.Errorf("%+v, want durable 4 of a live store", c)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
@@ -22,6 +23,7 @@ const (
 	archiveName    = "archive"
 	quarantineName = "quarantine"
 	reserveName    = "reserve"
+	nextName       = "next" // a segment in the making
 )
 
 // formatVersion is what this version writes and all that it can read.
@@ -124,6 +126,10 @@ func ReadMeta(dir string) (Meta, error) {
 func missingMeta(dir string) error {
 	for _, name := range []string{journalName, snapName, archiveName} {
 		entries, err := os.ReadDir(filepath.Join(dir, name))
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+			info, err := e.Info() // an empty segment is what a call leaves that runs beside a deletion
+			return err != nil || info.Size() == 0
+		})
 		if err == nil && len(entries) > 0 {
 			return &CorruptionError{File: filepath.Join(dir, metaName), Offset: -1,
 				Cause: fmt.Errorf("missing, but there is %s/%s", name, entries[0].Name())}

@@ -53,15 +53,35 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{dir: dir, meta: meta}
-	if err := r.readMarker(); err != nil {
-		return nil, err
+	return openReader(dir, meta, func() {})
+}
+
+// openReader runs atEnd, a hook for tests, when it has found an end that no live marker told.
+func openReader(dir string, meta Meta, atEnd func()) (*Reader, error) {
+	for range maxRestarts {
+		r := &Reader{dir: dir, meta: meta}
+		if err := r.readMarker(); err != nil {
+			return nil, err
+		}
+		if r.cov.Live {
+			r.cov.Durable = r.marker.durable
+			return r, nil
+		}
+		if err := r.findEnd(); err != nil {
+			return nil, err
+		}
+		atEnd()
+		// A first writer of this boot may have begun meanwhile, and what was just read as the end may be its
+		// append that is not durable yet. Then its marker is there by now.
+		again := &Reader{dir: dir, meta: meta}
+		if err := again.readMarker(); err != nil {
+			return nil, err
+		}
+		if again.marker == r.marker {
+			return r, nil
+		}
 	}
-	if r.cov.Live {
-		r.cov.Durable = r.marker.durable
-		return r, nil
-	}
-	return r, r.findEnd()
+	return nil, fmt.Errorf("%s: the marker changes too fast to be read", dir)
 }
 
 // readMarker reads the lock file's marker. It is overwritten in place by those who

@@ -25,16 +25,16 @@ all: build
 build: ## static, stripped bin/leaselog (the plugin) and bin/leasectl (the operator's tool)
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/leaselog .
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/leasectl ./tools/leasectl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $(BIN)/leasectl ./tools/leasectl
 
 refs: ## the reference plugins and cnitool, at the versions in test/tools/go.mod, into bin/test
 	@mkdir -p $(REFS)
-	CGO_ENABLED=0 $(GO) build -C test/tools -trimpath -o $(CURDIR)/$(REFS)/ tool
+	CGO_ENABLED=0 $(GO) build -C test/tools -trimpath -o '$(CURDIR)/$(REFS)/' tool
 
 check: fmt vet lint unit ## gofmt, vet, staticcheck, errorlint, import rules, every test under the race detector
 
 fmt:
-	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w is due for:"; echo "$$files"; exit 1; fi
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; if [ -n "$$files" ]; then echo "gofmt -w is due for:"; echo "$$files"; exit 1; fi
 
 vet:
 	$(GO) vet ./...
@@ -45,7 +45,7 @@ lint: $(REFS)/staticcheck
 
 $(REFS)/staticcheck: test/tools/lint/go.mod test/tools/lint/go.sum
 	@mkdir -p $(REFS)
-	CGO_ENABLED=0 $(GO) build -C test/tools/lint -trimpath -o $(CURDIR)/$(REFS)/ tool
+	CGO_ENABLED=0 $(GO) build -C test/tools/lint -trimpath -o '$(CURDIR)/$(REFS)/' tool
 	@touch $@
 
 # Never cached: tests under test/ build and run binaries, which the test cache does not see.

@@ -27,6 +27,7 @@ type Reader struct {
 // Coverage says how far a Reader's answers reach.
 type Coverage struct {
 	Live    bool     // the store is in use on this node: its marker is this boot's and this file's
+	Here    bool     // the marker names this very file: this is the store itself, whenever it was used last
 	Copy    bool     // the marker names another file: this is a copy of a store
 	Fenced  bool     // the disk refused a write that could not be undone
 	Durable Seq      // the newest event that is reported, unless damage comes before
@@ -116,7 +117,8 @@ func (r *Reader) readMarker() error {
 	}
 	r.marker = m
 	r.cov.Copy = m.dev != dev || m.inode != inode
-	r.cov.Live = !r.cov.Copy && m.boot == CurrentBoot()
+	r.cov.Here = !r.cov.Copy
+	r.cov.Live = r.cov.Here && m.boot == CurrentBoot()
 	r.cov.Fenced = r.cov.Live && (m.state == stateFailed || fenced(m.id))
 	return nil
 }

@@ -42,6 +42,12 @@ func parseSegmentName(name string) (Seq, bool) {
 	return Seq(n), err == nil && n > 0
 }
 
+// IsSegmentName reports whether a file is named like a segment.
+func IsSegmentName(name string) bool {
+	_, ok := parseSegmentName(name)
+	return ok
+}
+
 // listSegments returns the first events of the segments in dir, ascending. A name that is not a
 // segment's is damage: tidwall/wal deletes and renames by some of them. A missing dir is an error.
 func listSegments(dir string) ([]Seq, error) {

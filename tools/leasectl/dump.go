@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,10 @@ func (a *app) dump(path, idText string) error {
 	if snapshot {
 		return a.dumpSnapshot(path, id)
 	}
-	if id == (journal.ID{}) {
+	if !journal.IsSegmentName(filepath.Base(path)) {
+		return fmt.Errorf("%s: neither a snapshot nor named like a segment, by its first event in 20 decimal digits", path)
+	}
+	if idText == "" {
 		if id, err = idAbove(path); err != nil {
 			return err
 		}
@@ -130,6 +134,9 @@ func (a *app) dumpSegment(path string, id journal.ID) error {
 		var damage *journal.CorruptionError
 		if errors.As(err, &damage) {
 			ans.doubt(replay.Unknown, "%v; reading stopped there", err)
+			if len(items) == 0 {
+				ans.doubt(replay.Unknown, "or the segment is not one of journal %s", id)
+			}
 			items = append(items, dumpItem{Offset: damage.Offset, Seq: uint64(damage.Seq), Checksum: damage.Cause.Error()})
 			a.failed = true
 			break
@@ -175,7 +182,13 @@ func dumpTable() []column[dumpItem] {
 }
 
 func dumpCSV() []column[dumpItem] {
-	return append(entryColumns(), onEvent(eventCSV[eventColumnsFrom:])...)
+	columns := entryColumns()
+	for _, c := range onEvent(eventCSV[eventColumnsFrom:]) {
+		if !slices.ContainsFunc(columns, func(own column[dumpItem]) bool { return own.name == c.name }) {
+			columns = append(columns, c)
+		}
+	}
+	return columns
 }
 
 func (a *app) dumpSnapshot(path string, id journal.ID) error {

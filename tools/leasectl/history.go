@@ -79,7 +79,12 @@ start up to, not including, end. Between window_start and end its use is uncerta
 
 Times: RFC 3339, Unix seconds, "2026-11-03 14:05" (in --tz), "yesterday 14:05", -2h, now.`,
 		Example: "  leasectl history --ip 10.88.0.17 --since -2h",
-		Args:    cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("history takes no arguments: give the address by --ip")
+			}
+			return nil
+		},
 		RunE: func(*cobra.Command, []string) error {
 			if text == "" {
 				return usagef("history of what? give --ip ADDRESS")

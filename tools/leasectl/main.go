@@ -8,8 +8,8 @@
 //
 // Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
 // network configuration, a historyDir, or the folder of one store; and by --network,
-// without which all networks are meant. What is wiped shows only with a dataDir: in a
-// historyDir or a store's folder there is nothing that tells.
+// without which all networks are meant. A store in use says itself where its dataDir is, so
+// that a wipe shows; in a copy there is nothing that tells.
 //
 // It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
 // may run meanwhile, and a copy or a read-only file system will do.
@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/leaselog/leaselog/replay"
 )
@@ -47,6 +48,9 @@ const (
 	exitError     = 4
 	exitUsage     = 64
 )
+
+// version is set by the linker: -X main.version=v1.2.3.
+var version = "dev"
 
 const defaultDataDir = "/var/lib/cni/networks"
 
@@ -103,7 +107,17 @@ func (a *app) root() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		Version:       version,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			var empty error
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if f.Value.String() == "" {
+					empty = fmt.Errorf("--%s is empty", f.Name)
+				}
+			})
+			if empty != nil {
+				return empty
+			}
 			if !slices.Contains(formats, a.output) {
 				return fmt.Errorf("output format %q: want %s", a.output, strings.Join(formats, ", "))
 			}

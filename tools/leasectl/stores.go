@@ -113,6 +113,9 @@ func findStores(dir string) ([]*store, error) {
 	if holdsStore(dir) {
 		return []*store{{dir: dir, network: filepath.Base(dir)}}, nil
 	}
+	if _, elsewhere, err := journal.ReadClaim(dir); err == nil && holdsStore(elsewhere) {
+		return []*store{{dir: elsewhere, network: filepath.Base(dir), folder: dir}}, nil // a network's folder in a dataDir
+	}
 	var found []*store
 	history := filepath.Join(dir, historyName)
 	names, err := folders(history)
@@ -187,6 +190,9 @@ func (s *store) open() error {
 	}
 	cov := s.reader.Coverage()
 	s.doubts = slices.Clone(cov.Doubts)
+	if s.folder == "" && cov.Here {
+		s.folder = s.dataFolder()
+	}
 	switch {
 	case cov.Copy:
 		s.doubts = append(s.doubts, fmt.Sprintf("this is a copy of a store: it tells nothing after event %d", cov.Durable))
@@ -196,6 +202,19 @@ func (s *store) open() error {
 		s.doubts = append(s.doubts, fmt.Sprintf("no call of this boot of this node has used it: it tells nothing after event %d", cov.Durable))
 	}
 	return s.readClaim()
+}
+
+// dataFolder returns the network's folder in the dataDir of a store in use that was not found
+// by way of it, so that a wipe shows.
+func (s *store) dataFolder() string {
+	history := filepath.Dir(s.dir)
+	if filepath.Base(history) == historyName {
+		return filepath.Join(filepath.Dir(history), filepath.Base(s.dir))
+	}
+	if s.meta.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(s.meta.DataDir, filepath.Base(s.dir))
 }
 
 // readClaim looks whether the dataDir still ties its folder to the store.

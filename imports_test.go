@@ -31,8 +31,9 @@ var mayImport = map[string][]string{
 	"":                {"plugin"},
 	"plugin":          {"allocator", "state", "journal"},
 	"allocator":       {"state", "journal"},
-	"state":           {"journal"},
-	"journal":         nil,
+	"state":           {"journal", "internal/wire"},
+	"journal":         {"internal/wire"},
+	"internal/wire":   nil,
 	"journal/archive": {"journal"},
 	"replay":          {"state", "journal", "journal/archive", "allocator"},
 }
@@ -65,8 +66,9 @@ var pluginMustNotLink = []string{
 // mayTouch names, by package, the only files that may use the file system, through the
 // packages in impure, or the clock. Everything else there is a function of its arguments.
 var mayTouch = map[string][]string{
-	"state":     {"snapshot.go"},
-	"allocator": {"inspect.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
+	"internal/wire": nil,
+	"state":         {"snapshot.go"},
+	"allocator":     {"inspect.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
 }
 
 var impure = []string{

@@ -90,7 +90,7 @@ func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 		return err
 	})
 	if errors.Is(err, journal.ErrNoStore) {
-		err = s.notElsewhere()
+		err = s.noneElsewhere()
 	}
 	if err == nil && len(held) == 0 {
 		err = ErrNoLease
@@ -115,7 +115,11 @@ func (s *Store) ready(v *view, sets []RangeSet) error {
 	if v.reader.Coverage().Fenced {
 		return fmt.Errorf("%s: %w", s.dir, journal.ErrFenced)
 	}
-	for _, path := range []string{filepath.Join(s.dir, "journal"), filepath.Join(s.dir, "lock"), nearest(s.folder)} {
+	lock := filepath.Join(s.dir, "lock")
+	if st, err := os.Stat(lock); err != nil || !st.Mode().IsRegular() {
+		return errors.Join(err, fmt.Errorf("%s: not a file", lock))
+	}
+	for _, path := range []string{filepath.Join(s.dir, "journal"), lock, nearest(s.folder)} {
 		if err := writable(path); err != nil {
 			return err
 		}
@@ -160,9 +164,16 @@ func (s *Store) canCreate(sets []RangeSet) error {
 		return err
 	}
 	for _, path := range []string{s.o.HistoryDir, s.folder} {
-		if err := writable(nearest(path)); err != nil {
+		path = nearest(path)
+		if st, err := os.Stat(path); err == nil && !st.IsDir() {
+			return &fs.PathError{Op: "make a folder in", Path: path, Err: unix.ENOTDIR}
+		}
+		if err := writable(path); err != nil {
 			return err
 		}
+	}
+	if err := journal.CanCreate(s.o.HistoryDir); err != nil {
+		return err
 	}
 	return journal.RoomForStore(nearest(s.o.HistoryDir))
 }

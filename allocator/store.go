@@ -207,7 +207,7 @@ type DelRequest struct {
 func (s *Store) Del(r DelRequest) error {
 	t, err := s.begin()
 	if errors.Is(err, journal.ErrNoStore) {
-		return s.notElsewhere()
+		return s.noneElsewhere()
 	}
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (s *Store) GC(valid []state.Attachment) error {
 		err = s.gcBatch(nil, &stale)
 	}
 	if errors.Is(err, journal.ErrNoStore) {
-		return s.notElsewhere()
+		return s.noneElsewhere()
 	}
 	return err
 }

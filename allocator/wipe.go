@@ -47,6 +47,15 @@ func (s *Store) notElsewhere() error {
 	return fmt.Errorf("%s: %w: journal %s in %s; set ipam.historyDir to %s", s.folder, ErrElsewhere, id, dir, filepath.Dir(dir))
 }
 
+// noneElsewhere is notElsewhere for calls that need no claim: one that can't be read is no reason to
+// fail where no store is in sight.
+func (s *Store) noneElsewhere() error {
+	if err := s.notElsewhere(); errors.Is(err, ErrElsewhere) {
+		return err
+	}
+	return nil
+}
+
 // noForeignFiles returns ErrForeign if the data folder holds another program's state.
 func (s *Store) noForeignFiles() error {
 	entries, err := os.ReadDir(s.folder)

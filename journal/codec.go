@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/internal/wire"
 )
 
 // Sizes in bytes. They are part of the format: a reader refuses what is larger.
@@ -122,18 +124,14 @@ func appendEvent(dst []byte, ev *Event, pad bool) []byte {
 		n++
 	}
 	dst = append(dst, msgpcode.FixedArrayLow|3, msgpcode.FixedArrayLow|byte(n), recordVersion)
-	dst = appendFixed64(dst, msgpcode.Uint64, uint64(ev.Seq))
-	dst = appendFixed64(dst, msgpcode.Uint64, uint64(ev.Synced))
-	dst = appendBin(dst, ev.Prev[:])
-	dst = appendFixed64(dst, msgpcode.Int64, uint64(ev.Wall))
-	dst = appendFixed64(dst, msgpcode.Int64, uint64(ev.BootTime))
-	dst = appendBin(dst, ev.Boot[:])
-	if ev.Synchronised {
-		dst = append(dst, msgpcode.True)
-	} else {
-		dst = append(dst, msgpcode.False)
-	}
-	dst = appendUint(dst, uint64(max(ev.MaxError, 0)/time.Microsecond))
+	dst = wire.AppendFixed64(dst, msgpcode.Uint64, uint64(ev.Seq))
+	dst = wire.AppendFixed64(dst, msgpcode.Uint64, uint64(ev.Synced))
+	dst = wire.AppendBin(dst, ev.Prev[:])
+	dst = wire.AppendFixed64(dst, msgpcode.Int64, uint64(ev.Wall))
+	dst = wire.AppendFixed64(dst, msgpcode.Int64, uint64(ev.BootTime))
+	dst = wire.AppendBin(dst, ev.Boot[:])
+	dst = wire.AppendBool(dst, ev.Synchronised)
+	dst = wire.AppendUint(dst, uint64(max(ev.MaxError, 0)/time.Microsecond))
 	dst = append(dst, byte(ev.Kind))
 	dst = appendBody(dst, ev)
 	dst = append(dst, ev.more...)
@@ -166,14 +164,14 @@ func (w *body) key(k int) {
 func (w *body) string(k int, s string) {
 	if s != "" {
 		w.key(k)
-		w.b = appendString(w.b, s)
+		w.b = wire.AppendString(w.b, s)
 	}
 }
 
 func (w *body) uint(k int, v uint64) {
 	if v != 0 {
 		w.key(k)
-		w.b = appendUint(w.b, v)
+		w.b = wire.AppendUint(w.b, v)
 	}
 }
 
@@ -185,8 +183,8 @@ func appendBody(dst []byte, ev *Event) []byte {
 	w.string(fieldNetNS, ev.NetNS)
 	if ev.Pod != (Pod{}) {
 		w.key(fieldPod)
-		w.b = appendArray(w.b, 3)
-		w.b = appendString(appendString(appendString(w.b, ev.Pod.Namespace), ev.Pod.Name), ev.Pod.UID)
+		w.b = wire.AppendArray(w.b, 3)
+		w.b = wire.AppendString(wire.AppendString(wire.AppendString(w.b, ev.Pod.Namespace), ev.Pod.Name), ev.Pod.UID)
 	}
 	w.string(fieldTraceParent, ev.TraceParent)
 	w.addresses(ev.Addresses)
@@ -200,28 +198,28 @@ func appendBody(dst []byte, ev *Event) []byte {
 	w.uint(fieldConfig, uint64(ev.Config))
 	if ev.Digest != (Hash{}) {
 		w.key(fieldDigest)
-		w.b = appendBin(w.b, ev.Digest[:])
+		w.b = wire.AppendBin(w.b, ev.Digest[:])
 	}
 	w.ranges(ev.Ranges)
 	if ev.Claimed != 0 {
 		w.key(fieldClaimed)
-		w.b = appendFixed64(w.b, msgpcode.Int64, uint64(ev.Claimed))
+		w.b = wire.AppendFixed64(w.b, msgpcode.Int64, uint64(ev.Claimed))
 	}
 	if ev.Blocked {
 		w.key(fieldBlocked)
-		w.b = append(w.b, msgpcode.True)
+		w.b = wire.AppendBool(w.b, true)
 	}
 	w.cut(ev.Cut)
 	w.origin(ev.Origin)
 	if len(ev.Dropped) > 0 {
 		w.key(fieldDropped)
-		w.b = appendArray(w.b, len(ev.Dropped))
+		w.b = wire.AppendArray(w.b, len(ev.Dropped))
 		for _, name := range ev.Dropped {
-			w.b = appendString(w.b, name)
+			w.b = wire.AppendString(w.b, name)
 		}
 	}
 	w.key(maxField + 1)
-	return append(appendMap(dst, w.n), w.b...)
+	return append(wire.AppendMap(dst, w.n), w.b...)
 }
 
 func (w *body) addresses(as []Address) {
@@ -229,11 +227,11 @@ func (w *body) addresses(as []Address) {
 		return
 	}
 	w.key(fieldAddresses)
-	w.b = appendArray(w.b, len(as))
+	w.b = wire.AppendArray(w.b, len(as))
 	for _, a := range as {
-		w.b = appendUint(appendArray(w.b, 4), uint64(a.Set))
-		w.b = appendUint(appendAddr(w.b, a.IP), uint64(a.Bits))
-		w.b = appendAddr(w.b, a.Gateway)
+		w.b = wire.AppendUint(wire.AppendArray(w.b, 4), uint64(a.Set))
+		w.b = wire.AppendUint(wire.AppendAddr(w.b, a.IP), uint64(a.Bits))
+		w.b = wire.AppendAddr(w.b, a.Gateway)
 	}
 }
 
@@ -242,9 +240,9 @@ func (w *body) cursors(cs []Cursor) {
 		return
 	}
 	w.key(fieldCursors)
-	w.b = appendArray(w.b, len(cs))
+	w.b = wire.AppendArray(w.b, len(cs))
 	for _, c := range cs {
-		w.b = appendAddr(appendUint(appendArray(w.b, 2), uint64(c.Set)), c.IP)
+		w.b = wire.AppendAddr(wire.AppendUint(wire.AppendArray(w.b, 2), uint64(c.Set)), c.IP)
 	}
 }
 
@@ -253,9 +251,9 @@ func (w *body) attributes(as []Attribute) {
 		return
 	}
 	w.key(fieldAttributes)
-	w.b = appendMap(w.b, len(as))
+	w.b = wire.AppendMap(w.b, len(as))
 	for _, a := range as {
-		w.b = appendString(appendString(w.b, a.Key), a.Value)
+		w.b = wire.AppendString(wire.AppendString(w.b, a.Key), a.Value)
 	}
 }
 
@@ -264,9 +262,9 @@ func (w *body) addrs(k int, as []netip.Addr) {
 		return
 	}
 	w.key(k)
-	w.b = appendArray(w.b, len(as))
+	w.b = wire.AppendArray(w.b, len(as))
 	for _, a := range as {
-		w.b = appendAddr(w.b, a)
+		w.b = wire.AppendAddr(w.b, a)
 	}
 }
 
@@ -281,13 +279,13 @@ func (w *body) ranges(sets [][]Range) {
 // AppendRanges appends range sets as they stand in an event's body. A
 // configuration's digest is the SHA-256 of these bytes.
 func AppendRanges(b []byte, sets [][]Range) []byte {
-	b = appendArray(b, len(sets))
+	b = wire.AppendArray(b, len(sets))
 	for _, set := range sets {
-		b = appendArray(b, len(set))
+		b = wire.AppendArray(b, len(set))
 		for _, r := range set {
-			b = appendAddr(appendArray(b, 5), r.Subnet.Addr())
-			b = appendUint(b, uint64(max(r.Subnet.Bits(), 0)))
-			b = appendAddr(appendAddr(appendAddr(b, r.Start), r.End), r.Gateway)
+			b = wire.AppendAddr(wire.AppendArray(b, 5), r.Subnet.Addr())
+			b = wire.AppendUint(b, uint64(max(r.Subnet.Bits(), 0)))
+			b = wire.AppendAddr(wire.AppendAddr(wire.AppendAddr(b, r.Start), r.End), r.Gateway)
 		}
 	}
 	return b
@@ -298,9 +296,9 @@ func (w *body) cut(c Cut) {
 		return
 	}
 	w.key(fieldCut)
-	w.b = appendString(appendArray(w.b, 5), c.File)
-	w.b = appendUint(appendUint(w.b, uint64(c.Offset)), uint64(c.Bytes))
-	w.b = appendBin(appendString(w.b, c.Quarantine), inverted(c.Data))
+	w.b = wire.AppendString(wire.AppendArray(w.b, 5), c.File)
+	w.b = wire.AppendUint(wire.AppendUint(w.b, uint64(c.Offset)), uint64(c.Bytes))
+	w.b = wire.AppendBin(wire.AppendString(w.b, c.Quarantine), inverted(c.Data))
 }
 
 // inverted flips every bit: what was cut is often zeros, and a whole sector of zeros
@@ -318,9 +316,9 @@ func (w *body) origin(o Origin) {
 		return
 	}
 	w.key(fieldOrigin)
-	w.b = appendString(appendString(appendArray(w.b, 6), o.Network), o.Node)
-	w.b = appendBin(appendBin(w.b, o.Journal[:]), o.Parent[:])
-	w.b = appendBin(appendUint(w.b, uint64(o.ParentSeq)), o.ParentHash[:])
+	w.b = wire.AppendString(wire.AppendString(wire.AppendArray(w.b, 6), o.Network), o.Node)
+	w.b = wire.AppendBin(wire.AppendBin(w.b, o.Journal[:]), o.Parent[:])
+	w.b = wire.AppendBin(wire.AppendUint(w.b, uint64(o.ParentSeq)), o.ParentHash[:])
 }
 
 // DecodeRecord reads the record of event seq of the journal id. Any byte that
@@ -345,13 +343,11 @@ func decodeRecord(id ID, seq Seq, record []byte, text string) (Event, error) {
 		binary.BigEndian.Uint32(record[n-trailerBytes+1:]) != checksum(id, seq, body) {
 		return Event{}, errChecksum
 	}
-	d := decoder{b: body, s: text[:len(body)]}
+	d := newDecoder(body, text[:len(body)])
 	ev := d.event(n)
-	if d.err == nil && d.i != len(body) {
-		d.fail(errTrailing)
-	}
-	if d.err != nil {
-		return Event{}, d.err
+	d.End()
+	if err := d.failure(); err != nil {
+		return Event{}, err
 	}
 	if ev.Seq != seq {
 		return Event{}, errSeq
@@ -363,60 +359,59 @@ func decodeRecord(id ID, seq Seq, record []byte, text string) (Event, error) {
 }
 
 func (d *decoder) event(recordLen int) (ev Event) {
-	if d.code() != msgpcode.FixedArrayLow|3 {
-		d.fail(errShape)
+	if d.Code() != msgpcode.FixedArrayLow|3 {
+		d.Fail(wire.ErrShape)
 	}
-	n := d.array()
-	if version := d.code(); d.err == nil && version != recordVersion {
-		d.err = fmt.Errorf("record version %d: %w", version, ErrNewer)
+	n := d.Array()
+	if version := d.Code(); d.Err() == nil && version != recordVersion {
+		d.Fail(fmt.Errorf("record version %d: %w", version, ErrNewer))
 		return ev
 	}
 	if n < recordFields || n > 15 {
-		d.fail(errShape)
+		d.Fail(wire.ErrShape)
 	}
-	ev.Seq = Seq(d.fixed64(msgpcode.Uint64))
-	ev.Synced = Seq(d.fixed64(msgpcode.Uint64))
+	ev.Seq = Seq(d.Fixed64(msgpcode.Uint64))
+	ev.Synced = Seq(d.Fixed64(msgpcode.Uint64))
 	d.bytes(ev.Prev[:])
-	ev.Wall = int64(d.fixed64(msgpcode.Int64))
-	ev.BootTime = int64(d.fixed64(msgpcode.Int64))
+	ev.Wall = int64(d.Fixed64(msgpcode.Int64))
+	ev.BootTime = int64(d.Fixed64(msgpcode.Int64))
 	d.bytes(ev.Boot[:])
-	ev.Synchronised = d.bool()
+	ev.Synchronised = d.Bool()
 	ev.MaxError = time.Duration(d.small(1<<40)) * time.Microsecond
 	ev.Kind = Kind(d.small(maxField))
 	d.body(&ev)
-	if d.err != nil || n == recordFields {
+	if d.Err() != nil || n == recordFields {
 		return ev
 	}
-	if n == recordFields+1 && d.i == len(d.b)-1 && d.b[d.i] == msgpcode.Nil {
-		d.i++
+	if n == recordFields+1 && len(d.Rest()) == 1 && d.Null() {
 		if recordLen%lengthModulus != 1 {
-			d.fail(errPadding)
+			d.Fail(errPadding)
 		}
 		return ev
 	}
-	start := d.i
+	start := d.Offset()
 	for range n - recordFields {
-		d.skip(0)
+		d.Skip()
 	}
-	ev.more, ev.moreN = d.b[start:d.i], n-recordFields
+	ev.more, ev.moreN = d.Since(start), n-recordFields
 	return ev
 }
 
 func (d *decoder) body(ev *Event) {
 	last := 0
-	for range d.mapLen() {
+	for range d.Map() {
 		k := d.small(maxField)
-		if d.err == nil && k <= last {
-			d.fail(errOrder)
+		if d.Err() == nil && k <= last {
+			d.Fail(errOrder)
 		}
-		if d.err != nil {
+		if d.Err() != nil {
 			return
 		}
 		last = k
 		if k > lastKnownField {
-			start := d.i
-			d.skip(0)
-			ev.extra = append(ev.extra, rawField{k, d.b[start:d.i]})
+			start := d.Offset()
+			d.Skip()
+			ev.extra = append(ev.extra, rawField{k, d.Since(start)})
 			continue
 		}
 		d.field(ev, k)
@@ -432,10 +427,10 @@ func (d *decoder) field(ev *Event, k int) {
 	case fieldNetNS:
 		ev.NetNS = d.nonEmpty()
 	case fieldPod:
-		d.tuple(3)
-		ev.Pod = Pod{Namespace: d.string(), Name: d.string(), UID: d.string()}
+		d.Tuple(3)
+		ev.Pod = Pod{Namespace: d.Str(), Name: d.Str(), UID: d.Str()}
 		if ev.Pod == (Pod{}) {
-			d.fail(errEmpty)
+			d.Fail(errEmpty)
 		}
 	case fieldTraceParent:
 		ev.TraceParent = d.nonEmpty()
@@ -456,7 +451,7 @@ func (d *decoder) field(ev *Event, k int) {
 	case fieldRequested:
 		ev.Requested = make([]netip.Addr, d.filled())
 		for i := range ev.Requested {
-			ev.Requested[i] = d.addr()
+			ev.Requested[i] = d.Addr()
 		}
 	default:
 		d.rareField(ev, k)
@@ -467,56 +462,48 @@ func (d *decoder) field(ev *Event, k int) {
 func (d *decoder) rareField(ev *Event, k int) {
 	switch k {
 	case fieldConfig:
-		if ev.Config = Seq(d.uint()); ev.Config == 0 {
-			d.fail(errEmpty)
+		if ev.Config = Seq(d.Uint()); ev.Config == 0 {
+			d.Fail(errEmpty)
 		}
 	case fieldDigest:
 		if d.bytes(ev.Digest[:]); ev.Digest == (Hash{}) {
-			d.fail(errEmpty)
+			d.Fail(errEmpty)
 		}
 	case fieldRanges:
 		ev.Ranges = d.ranges()
 	case fieldClaimed:
-		if ev.Claimed = int64(d.fixed64(msgpcode.Int64)); ev.Claimed == 0 {
-			d.fail(errEmpty)
+		if ev.Claimed = int64(d.Fixed64(msgpcode.Int64)); ev.Claimed == 0 {
+			d.Fail(errEmpty)
 		}
 	case fieldBlocked:
-		if ev.Blocked = d.bool(); !ev.Blocked {
-			d.fail(errEmpty)
+		if ev.Blocked = d.Bool(); !ev.Blocked {
+			d.Fail(errEmpty)
 		}
 	case fieldCut:
-		d.tuple(5)
+		d.Tuple(5)
 		ev.Cut = Cut{File: d.nonEmpty(), Offset: int64(d.small(1 << 40)), Bytes: int64(d.small(1 << 40)),
-			Quarantine: d.string()}
-		if data := d.bin(); len(data) > 0 {
+			Quarantine: d.Str()}
+		if data := d.Bin(); len(data) > 0 {
 			ev.Cut.Data = inverted(data)
 		}
 	case fieldOrigin:
-		d.tuple(6)
-		ev.Origin = Origin{Network: d.string(), Node: d.string()}
+		d.Tuple(6)
+		ev.Origin = Origin{Network: d.Str(), Node: d.Str()}
 		d.bytes(ev.Origin.Journal[:])
 		d.bytes(ev.Origin.Parent[:])
-		ev.Origin.ParentSeq = Seq(d.uint())
+		ev.Origin.ParentSeq = Seq(d.Uint())
 		d.bytes(ev.Origin.ParentHash[:])
 		if ev.Origin == (Origin{}) {
-			d.fail(errEmpty)
+			d.Fail(errEmpty)
 		}
 	case fieldDropped:
 		ev.Dropped = make([]string, d.filled())
 		for i := range ev.Dropped {
-			ev.Dropped[i] = d.string()
+			ev.Dropped[i] = d.Str()
 		}
 	default:
-		d.fail(errRange)
+		d.Fail(wire.ErrRange)
 	}
-}
-
-func (d *decoder) nonZero(limit uint64) int {
-	v := d.small(limit)
-	if v == 0 {
-		d.fail(errEmpty)
-	}
-	return v
 }
 
 const maxSet = 1 << 16 // a range set's index is below; more would not fit a record
@@ -524,10 +511,10 @@ const maxSet = 1 << 16 // a range set's index is below; more would not fit a rec
 func (d *decoder) addresses() []Address {
 	as := make([]Address, d.filled())
 	for i := range as {
-		d.tuple(4)
-		as[i] = Address{Set: d.small(maxSet), IP: d.addr(), Bits: d.small(128), Gateway: d.addrOrNil()}
-		if d.err == nil && as[i].Bits > as[i].IP.BitLen() {
-			d.fail(errRange)
+		d.Tuple(4)
+		as[i] = Address{Set: d.small(maxSet), IP: d.Addr(), Bits: d.small(128), Gateway: d.AddrOrNil()}
+		if d.Err() == nil && as[i].Bits > as[i].IP.BitLen() {
+			d.Fail(wire.ErrRange)
 		}
 	}
 	return as
@@ -536,22 +523,22 @@ func (d *decoder) addresses() []Address {
 func (d *decoder) cursors() []Cursor {
 	cs := make([]Cursor, d.filled())
 	for i := range cs {
-		d.tuple(2)
-		cs[i] = Cursor{Set: d.small(maxSet), IP: d.addr()}
+		d.Tuple(2)
+		cs[i] = Cursor{Set: d.small(maxSet), IP: d.Addr()}
 	}
 	return cs
 }
 
 func (d *decoder) attributes() []Attribute {
-	as := make([]Attribute, d.mapLen())
+	as := make([]Attribute, d.Map())
 	for i := range as {
-		as[i] = Attribute{Key: d.string(), Value: d.string()}
+		as[i] = Attribute{Key: d.Str(), Value: d.Str()}
 		if i > 0 && as[i].Key <= as[i-1].Key {
-			d.fail(errOrder)
+			d.Fail(errOrder)
 		}
 	}
 	if len(as) == 0 {
-		d.fail(errEmpty)
+		d.Fail(errEmpty)
 	}
 	return as
 }
@@ -559,12 +546,12 @@ func (d *decoder) attributes() []Attribute {
 func (d *decoder) ranges() [][]Range {
 	sets := make([][]Range, d.filled())
 	for i := range sets {
-		sets[i] = make([]Range, d.array())
+		sets[i] = make([]Range, d.Array())
 		for j := range sets[i] {
-			d.tuple(5)
-			ip := d.addrOrNil()
+			d.Tuple(5)
+			ip := d.AddrOrNil()
 			sets[i][j] = Range{Subnet: netip.PrefixFrom(ip, d.small(uint64(ip.BitLen()))),
-				Start: d.addrOrNil(), End: d.addrOrNil(), Gateway: d.addrOrNil()}
+				Start: d.AddrOrNil(), End: d.AddrOrNil(), Gateway: d.AddrOrNil()}
 		}
 	}
 	return sets

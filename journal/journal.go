@@ -47,6 +47,9 @@ func Open(dir string, deadline time.Time) (*Journal, error) {
 		if _, err := ReadMeta(dir); err != nil {
 			return nil, err
 		}
+		lock, err = lockFile(lockPath, deadline) // the store may have been made since
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &CorruptionError{File: lockPath, Offset: -1, Cause: errors.New("missing")}
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/internal/wire"
 )
 
 // markerState says how the last call that wrote left the store.
@@ -47,16 +49,16 @@ const (
 // encode returns exactly markerBytes bytes: an array of fixed-width values and its CRC-32C.
 func (m marker) encode() []byte {
 	b := append(make([]byte, 0, markerBytes), msgpcode.FixedArrayLow|13, markerVersion, byte(m.state))
-	b = appendBin(b, m.id[:])
-	b = appendFixed64(b, msgpcode.Uint64, uint64(m.durable))
-	b = appendBin(b, m.hash[:])
-	b = appendFixed64(b, msgpcode.Uint64, m.dev)
-	b = appendFixed64(b, msgpcode.Uint64, m.inode)
-	b = appendBin(b, m.boot[:])
-	b = binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), m.pid)
-	b = appendFixed64(b, msgpcode.Uint64, uint64(m.segment))
-	b = appendFixed64(b, msgpcode.Uint64, uint64(m.size))
-	b = appendFixed64(b, msgpcode.Uint64, uint64(m.seq))
+	b = wire.AppendBin(b, m.id[:])
+	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.durable))
+	b = wire.AppendBin(b, m.hash[:])
+	b = wire.AppendFixed64(b, msgpcode.Uint64, m.dev)
+	b = wire.AppendFixed64(b, msgpcode.Uint64, m.inode)
+	b = wire.AppendBin(b, m.boot[:])
+	b = wire.AppendFixed32(b, m.pid)
+	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.segment))
+	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.size))
+	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.seq))
 	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b, castagnoli))
 }
 
@@ -68,29 +70,26 @@ func decodeMarker(b []byte) (marker, error) {
 	if binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32.Checksum(b[:markerBytes-5], castagnoli) {
 		return m, errChecksum
 	}
-	d := decoder{b: b}
-	d.tuple(13)
-	if version := d.code(); version != markerVersion {
+	d := newDecoder(b, "")
+	d.Tuple(13)
+	if version := d.Code(); version != markerVersion {
 		return m, ErrNewer
 	}
-	m.state = markerState(d.code())
+	m.state = markerState(d.Code())
 	d.bytes(m.id[:])
-	m.durable = Seq(d.fixed64(msgpcode.Uint64))
+	m.durable = Seq(d.Fixed64(msgpcode.Uint64))
 	d.bytes(m.hash[:])
-	m.dev = d.fixed64(msgpcode.Uint64)
-	m.inode = d.fixed64(msgpcode.Uint64)
+	m.dev = d.Fixed64(msgpcode.Uint64)
+	m.inode = d.Fixed64(msgpcode.Uint64)
 	d.bytes(m.boot[:])
-	if d.code() != msgpcode.Uint32 {
-		d.fail(errShape)
+	m.pid = d.Fixed32()
+	m.segment = Seq(d.Fixed64(msgpcode.Uint64))
+	m.size = int64(d.Fixed64(msgpcode.Uint64))
+	m.seq = Seq(d.Fixed64(msgpcode.Uint64))
+	if m.state < stateIdle || m.state > stateFailed || m.size < 0 {
+		d.Fail(wire.ErrRange)
 	}
-	m.pid = uint32(d.number(4, 0))
-	m.segment = Seq(d.fixed64(msgpcode.Uint64))
-	m.size = int64(d.fixed64(msgpcode.Uint64))
-	m.seq = Seq(d.fixed64(msgpcode.Uint64))
-	if d.err == nil && (m.state < stateIdle || m.state > stateFailed || m.size < 0) {
-		d.fail(errRange)
-	}
-	return m, d.err
+	return m, d.failure()
 }
 
 // readMarker reads the marker of an open lock file.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/internal/wire"
 )
 
 // Names in a store's folder.
@@ -46,31 +48,32 @@ const metaLimit = 64 << 10
 
 // encode returns META's bytes: an array of a map and the CRC-32C of the map's bytes.
 func (m Meta) encode() []byte {
-	b := appendMap(appendArray(nil, 2), 8)
-	b = appendUint(appendString(b, "format"), uint64(m.Format))
-	b = appendUint(appendString(b, "min_reader"), uint64(m.MinReader))
-	b = appendUint(appendString(b, "min_writer"), uint64(m.MinWriter))
-	b = appendBin(appendString(b, "journal"), m.ID[:])
-	b = appendString(appendString(b, "network"), m.Network)
-	b = appendFixed64(appendString(b, "created"), msgpcode.Int64, uint64(m.Created.UnixNano()))
-	b = appendString(appendString(b, "node"), m.Node)
-	b = appendString(appendString(b, "data_dir"), m.DataDir)
+	b := wire.AppendMap(wire.AppendArray(nil, 2), 8)
+	b = wire.AppendUint(wire.AppendString(b, "format"), uint64(m.Format))
+	b = wire.AppendUint(wire.AppendString(b, "min_reader"), uint64(m.MinReader))
+	b = wire.AppendUint(wire.AppendString(b, "min_writer"), uint64(m.MinWriter))
+	b = wire.AppendBin(wire.AppendString(b, "journal"), m.ID[:])
+	b = wire.AppendString(wire.AppendString(b, "network"), m.Network)
+	b = wire.AppendFixed64(wire.AppendString(b, "created"), msgpcode.Int64, uint64(m.Created.UnixNano()))
+	b = wire.AppendString(wire.AppendString(b, "node"), m.Node)
+	b = wire.AppendString(wire.AppendString(b, "data_dir"), m.DataDir)
 	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b[1:], castagnoli))
 }
 
 func decodeMeta(b []byte) (Meta, error) {
 	const trailer = 5
 	if len(b) < 1+trailer || b[len(b)-trailer] != msgpcode.Uint32 {
-		return Meta{}, errShape
+		return Meta{}, wire.ErrShape
 	}
-	d := decoder{b: b[:len(b)-trailer], s: string(b[:len(b)-trailer])}
-	if binary.BigEndian.Uint32(b[len(b)-trailer+1:]) != crc32.Checksum(d.b[1:], castagnoli) {
+	body := b[:len(b)-trailer]
+	if binary.BigEndian.Uint32(b[len(b)-trailer+1:]) != crc32.Checksum(body[1:], castagnoli) {
 		return Meta{}, errChecksum
 	}
+	d := newDecoder(body, string(body))
 	var m Meta
-	d.tuple(2)
-	for range d.mapLen() {
-		switch key := d.string(); key {
+	d.Tuple(2)
+	for range d.Map() {
+		switch key := d.Str(); key {
 		case "format":
 			m.Format = d.small(1 << 20)
 		case "min_reader":
@@ -80,24 +83,22 @@ func decodeMeta(b []byte) (Meta, error) {
 		case "journal":
 			d.bytes(m.ID[:])
 		case "network":
-			m.Network = d.string()
+			m.Network = d.Str()
 		case "created":
-			m.Created = time.Unix(0, int64(d.fixed64(msgpcode.Int64))).UTC()
+			m.Created = time.Unix(0, int64(d.Fixed64(msgpcode.Int64))).UTC()
 		case "node":
-			m.Node = d.string()
+			m.Node = d.Str()
 		case "data_dir":
-			m.DataDir = d.string()
+			m.DataDir = d.Str()
 		default:
-			d.skip(0)
+			d.Skip()
 		}
 	}
-	if d.err == nil && d.i != len(d.b) {
-		d.fail(errTrailing)
+	d.End()
+	if m.ID == (ID{}) {
+		d.Fail(errEmpty)
 	}
-	if d.err == nil && m.ID == (ID{}) {
-		d.fail(errEmpty)
-	}
-	return m, d.err
+	return m, d.failure()
 }
 
 // ReadMeta reads what the store in dir is. It returns ErrNoStore if there is none,
@@ -107,7 +108,14 @@ func ReadMeta(dir string) (Meta, error) {
 	path := filepath.Join(dir, metaName)
 	b, err := readLimited(path, metaLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Meta{}, missingMeta(dir)
+		missing := missingMeta(dir)
+		if errors.Is(missing, ErrNoStore) {
+			return Meta{}, missing
+		}
+		// There is a journal; but the store may have been made between the two looks.
+		if b, err = readLimited(path, metaLimit); errors.Is(err, fs.ErrNotExist) {
+			return Meta{}, missing
+		}
 	}
 	if err != nil {
 		return Meta{}, err

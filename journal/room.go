@@ -18,6 +18,19 @@ func CanWrite(m Meta) error {
 	return nil
 }
 
+// CanCreate returns why the creation lock in historyDir can't be taken, if it is there.
+func CanCreate(historyDir string) error {
+	path := filepath.Join(historyDir, createLock)
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !st.Mode().IsRegular() {
+		err = &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a file")}
+	}
+	return err
+}
+
 // Room returns ErrNoRoom if the next ADD would find no room: the newest segment is full and
 // there is no space for another.
 func (r *Reader) Room() error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/wire"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -64,38 +65,38 @@ type section struct {
 }
 
 // appendKey appends a key of the header's map.
-func appendKey(b []byte, s string) []byte { return appendStr(b, s) }
+func appendKey(b []byte, s string) []byte { return wire.AppendString(b, s) }
 
 // append appends the header's map. Counts have fixed widths, so that its length and
 // with it the first block of leases are known before the leases are counted.
 func (h *header) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, msgpcode.FixedMapLow|headerKeys)
-	b = appendStr(appendKey(b, "format"), formatName)
+	b = wire.AppendString(appendKey(b, "format"), formatName)
 	b = append(appendKey(b, "version"), formatVersion)
 	b = append(appendKey(b, "min_reader"), formatReader)
-	b = appendBin(appendKey(b, "journal"), h.id[:])
-	b = appendFixed64(appendKey(b, "seq"), msgpcode.Uint64, uint64(h.seq))
-	b = appendFixed32(appendKey(b, "headers"), 0)
-	b = appendBin(appendKey(b, "head"), h.hash[:])
-	b = appendStr(appendKey(b, "network"), h.network)
+	b = wire.AppendBin(appendKey(b, "journal"), h.id[:])
+	b = wire.AppendFixed64(appendKey(b, "seq"), msgpcode.Uint64, uint64(h.seq))
+	b = wire.AppendFixed32(appendKey(b, "headers"), 0)
+	b = wire.AppendBin(appendKey(b, "head"), h.hash[:])
+	b = wire.AppendString(appendKey(b, "network"), h.network)
 	b = appendClock(appendKey(b, "clock"), &h.clock)
-	b = appendFixed64(appendKey(b, "leases"), msgpcode.Uint64, h.leases)
+	b = wire.AppendFixed64(appendKey(b, "leases"), msgpcode.Uint64, h.leases)
 	b = appendArray(appendKey(b, "sections"), sections)
 	for i, s := range h.sections {
 		b = appendArray(b, 4)
 		b = append(b, byte(i+1))
-		b = appendFixed32(appendFixed32(b, s.first), s.blocks)
-		b = appendFixed64(b, msgpcode.Uint64, s.entries)
+		b = wire.AppendFixed32(wire.AppendFixed32(b, s.first), s.blocks)
+		b = wire.AppendFixed64(b, msgpcode.Uint64, s.entries)
 	}
-	b = appendFixed32(appendKey(b, "blocks"), h.blocks())
+	b = wire.AppendFixed32(appendKey(b, "blocks"), h.blocks())
 	b = appendArray(appendKey(b, "cursors"), len(h.cursors))
 	for _, c := range h.cursors {
-		b = appendAddr(appendUint(appendArray(b, 2), uint64(c.Set)), c.IP)
+		b = wire.AppendAddr(wire.AppendUint(appendArray(b, 2), uint64(c.Set)), c.IP)
 	}
 	b = appendArray(appendKey(b, "configs"), len(h.configs))
 	for _, c := range h.configs {
-		b = appendUint(appendBin(appendArray(b, 2), c.digest[:]), uint64(c.seq))
+		b = wire.AppendUint(wire.AppendBin(appendArray(b, 2), c.digest[:]), uint64(c.seq))
 	}
 	binary.BigEndian.PutUint32(b[start+blocksOffset:], blocksFor(uint64(len(b)-start), payloadBytes))
 	return b
@@ -122,30 +123,30 @@ var (
 // the keys in their places the offsets are right; the checksum can be looked at only after
 // that, since it needs the journal ID and seq.
 func checkFixedPart(b []byte) error {
-	p := parser{b: b}
-	if c := p.code(); c < msgpcode.FixedMapLow || c > msgpcode.FixedMapHigh {
+	p := newParser(b)
+	if c := p.Code(); c < msgpcode.FixedMapLow || c > msgpcode.FixedMapHigh {
 		return errNotSnapshot
 	}
-	if p.skipKey("format"); string(p.str()) != formatName || p.err != nil {
+	if p.skipKey("format"); string(p.StrBytes()) != formatName || p.Err() != nil {
 		return errNotSnapshot
 	}
 	p.skipKey("version")
-	p.code()
+	p.Code()
 	p.skipKey("min_reader")
-	p.code()
+	p.Code()
 	p.skipKey("journal")
 	p.bin(len(journal.ID{}))
 	p.skipKey("seq")
-	p.fixed64(msgpcode.Uint64)
+	p.Fixed64(msgpcode.Uint64)
 	p.skipKey("headers")
-	p.fixed32()
-	return p.err
+	p.Fixed32()
+	return p.Err()
 }
 
 // skipKey reads a key of the header and checks that it is the one that belongs there.
 func (p *parser) skipKey(name string) {
-	if !bytes.Equal(p.str(), []byte(name)) {
-		p.fail(fmt.Errorf("header has no %q where it belongs", name))
+	if !bytes.Equal(p.StrBytes(), []byte(name)) {
+		p.Fail(fmt.Errorf("header has no %q where it belongs", name))
 	}
 }
 
@@ -153,26 +154,26 @@ func (p *parser) skipKey(name string) {
 // it knows and leaves what follows.
 func parseHeader(b []byte) (header, error) {
 	h := header{version: b[versionOffset], id: journal.ID(b[idOffset:]), seq: journal.Seq(binary.BigEndian.Uint64(b[seqOffset:]))}
-	p := parser{b: b[fixedPart:]}
+	p := newParser(b[fixedPart:])
 	p.skipKey("head")
 	copy(h.hash[:], p.bin(len(h.hash)))
 	p.skipKey("network")
-	h.network = string(p.str())
+	h.network = string(p.StrBytes())
 	p.skipKey("clock")
 	h.clock = p.clock()
 	p.skipKey("leases")
-	h.leases = p.fixed64(msgpcode.Uint64)
+	h.leases = p.Fixed64(msgpcode.Uint64)
 	p.skipKey("sections")
 	p.tuple(sections)
 	for i := range h.sections {
 		h.sections[i] = p.section(byte(i + 1))
 	}
 	p.skipKey("blocks")
-	blocks := p.fixed32()
+	blocks := p.Fixed32()
 	p.headerCursors(&h)
 	p.headerConfigs(&h)
-	if p.err != nil {
-		return h, p.err
+	if p.Err() != nil {
+		return h, p.Err()
 	}
 	if blocks != h.blocks() {
 		return h, errHeader
@@ -180,7 +181,7 @@ func parseHeader(b []byte) (header, error) {
 	if h.version == formatVersion && (b[0] != msgpcode.FixedMapLow|headerKeys || b[readerOffset] != formatReader) {
 		return h, errHeader
 	}
-	if h.version == formatVersion && len(bytes.TrimLeft(p.b, "\x00")) > 0 {
+	if h.version == formatVersion && len(bytes.TrimLeft(p.Rest(), "\x00")) > 0 {
 		return h, errPadding
 	}
 	return h, h.check(binary.BigEndian.Uint32(b[blocksOffset:]))
@@ -189,8 +190,8 @@ func parseHeader(b []byte) (header, error) {
 // section reads the entry of the section with this number.
 func (p *parser) section(number byte) section {
 	p.tuple(4)
-	p.expect(number)
-	return section{first: p.fixed32(), blocks: p.fixed32(), entries: p.fixed64(msgpcode.Uint64)}
+	p.Expect(number)
+	return section{first: p.Fixed32(), blocks: p.Fixed32(), entries: p.Fixed64(msgpcode.Uint64)}
 }
 
 // headerCursors reads the cursors. They are in order, for binary search and because
@@ -203,14 +204,14 @@ func (p *parser) headerCursors(h *header) {
 	}
 	for range n {
 		p.tuple(2)
-		c := journal.Cursor{Set: int(p.atMost(math.MaxInt))}
-		if k := p.key(); p.err == nil {
+		c := journal.Cursor{Set: int(p.AtMost(math.MaxInt))}
+		if k := p.key(); p.Err() == nil {
 			c.IP = k.addr()
 		}
 		if n := len(h.cursors); n > 0 && h.cursors[n-1].Set >= c.Set {
-			p.fail(errHeader)
+			p.Fail(errHeader)
 		}
-		if p.err != nil {
+		if p.Err() != nil {
 			return
 		}
 		h.cursors = append(h.cursors, c)
@@ -223,7 +224,7 @@ func (p *parser) headerConfigs(h *header) {
 	p.skipKey("configs")
 	n := p.array()
 	if n > maxConfigs {
-		p.fail(errRange)
+		p.Fail(wire.ErrRange)
 		return
 	}
 	if n > 0 {
@@ -233,14 +234,14 @@ func (p *parser) headerConfigs(h *header) {
 		p.tuple(2)
 		var c config
 		copy(c.digest[:], p.bin(len(c.digest)))
-		c.seq = journal.Seq(p.uint())
+		c.seq = journal.Seq(p.Uint())
 		for _, before := range h.configs {
 			if before.seq >= c.seq || before.digest == c.digest {
-				p.fail(errHeader)
+				p.Fail(errHeader)
 			}
 		}
-		if c.seq > h.seq || p.err != nil {
-			p.fail(errHeader)
+		if c.seq > h.seq || p.Err() != nil {
+			p.Fail(errHeader)
 			return
 		}
 		h.configs = append(h.configs, c)

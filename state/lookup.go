@@ -63,10 +63,10 @@ func (l leaseBlock) key(i int) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	p := parser{b: raw}
+	p := newParser(raw)
 	p.tuple(recordFields)
 	k := p.key()
-	return k, p.err
+	return k, p.Err()
 }
 
 // search returns the first record whose address is not below k.

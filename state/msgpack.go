@@ -7,21 +7,12 @@ import (
 	"net/netip"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/internal/wire"
 )
 
-// The msgpack subset of snapshots, by hand: written in one form only, and read in that
-// form only, so that whatever decodes encodes to the same bytes. Lengths are checked
-// against what is there before anything is made of them.
-
-var (
-	errShort     = errors.New("ends too early")
-	errShape     = errors.New("unexpected msgpack type")
-	errNotMin    = errors.New("value is not in its shortest form")
-	errRange     = errors.New("number out of range")
-	errAddress   = errors.New("not an address")
-	errTrailing  = errors.New("bytes after the end")
-	errOwnerless = errors.New("owner and flags contradict each other")
-)
+// errOwnerless is of records that are well formed and to which no event leads.
+var errOwnerless = errors.New("owner and flags contradict each other")
 
 // extUUID is the msgpack extension type of a text that ends in a UUID: its 16 bytes,
 // then what stands before it.
@@ -33,80 +24,13 @@ const (
 	uuidText   = 36
 )
 
-// appendUint appends a number in its shortest form.
-func appendUint(b []byte, v uint64) []byte {
-	switch {
-	case v < 1<<7:
-		return append(b, byte(v))
-	case v < 1<<8:
-		return append(b, msgpcode.Uint8, byte(v))
-	case v < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, msgpcode.Uint16), uint16(v))
-	case v < 1<<32:
-		return appendFixed32(b, uint32(v))
-	default:
-		return appendFixed64(b, msgpcode.Uint64, v)
-	}
-}
-
-// appendFixed32 and appendFixed64 keep their width, whatever the value: for fields at
-// constant offsets, and for those counted after their place is taken.
-func appendFixed32(b []byte, v uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), v)
-}
-
-func appendFixed64(b []byte, code byte, v uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, code), v)
-}
-
-// appendStr appends at most 65535 bytes. Longer strings come from no journal; the
-// records that they would spoil are over maxRecord and refused for that.
-func appendStr(b []byte, s string) []byte {
-	switch n := len(s); {
-	case n < 32:
-		b = append(b, msgpcode.FixedStrLow|byte(n))
-	case n < 1<<8:
-		b = append(b, msgpcode.Str8, byte(n))
-	default:
-		b = binary.BigEndian.AppendUint16(append(b, msgpcode.Str16), uint16(n))
-	}
-	return append(b, s...)
-}
-
-// appendBin appends at most 255 bytes.
-func appendBin(b, v []byte) []byte {
-	return append(append(b, msgpcode.Bin8, byte(len(v))), v...)
-}
-
+// appendArray appends the head of an array of any length: a state may have more cursors than
+// any record has elements.
 func appendArray(b []byte, n int) []byte {
-	switch {
-	case n < 16:
-		return append(b, msgpcode.FixedArrayLow|byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, msgpcode.Array16), uint16(n))
-	default:
-		return binary.BigEndian.AppendUint32(append(b, msgpcode.Array32), uint32(n))
+	if n < 1<<16 {
+		return wire.AppendArray(b, n)
 	}
-}
-
-func appendBool(b []byte, v bool) []byte {
-	if v {
-		return append(b, msgpcode.True)
-	}
-	return append(b, msgpcode.False)
-}
-
-// appendAddr appends 4 or 16 bytes, or nil for the zero Addr.
-func appendAddr(b []byte, ip netip.Addr) []byte {
-	if !ip.IsValid() {
-		return append(b, msgpcode.Nil)
-	}
-	k := keyOf(ip)
-	n := byte(16)
-	if k.fam == fam4 {
-		n = 4
-	}
-	return k.append(append(b, msgpcode.Bin8, n))
+	return binary.BigEndian.AppendUint32(append(b, msgpcode.Array32), uint32(n))
 }
 
 // appendText appends a string in the shortest of three forms: container IDs are
@@ -118,7 +42,7 @@ func appendText(b []byte, s string) []byte {
 	}
 	cut := len(s) - uuidText
 	if cut < 0 || !isUUID(s[cut:]) {
-		return appendStr(b, s)
+		return wire.AppendString(b, s)
 	}
 	switch n := uuidBytes + cut; {
 	case n == uuidBytes:
@@ -201,132 +125,20 @@ func (t text) appendTo(b []byte) []byte {
 	}
 }
 
-// parser reads values off the front of b. The first error sticks, and everything
-// after it is zero, so callers check once.
-type parser struct {
-	b   []byte
-	err error
-}
+// parser is wire's Decoder with the forms that only snapshots have.
+type parser struct{ wire.Decoder }
 
-// fail notes the first error and leaves nothing to read, so that loops end by themselves.
-func (p *parser) fail(err error) {
-	if p.err == nil {
-		p.err = err
-	}
-	p.b = nil
-}
+func newParser(b []byte) parser { return parser{wire.NewDecoder(b, "")} }
 
-// take returns the next n bytes, without room to append to: what follows them is not theirs.
-func (p *parser) take(n int) []byte {
-	if n > len(p.b) {
-		p.fail(errShort)
-		return nil
-	}
-	v := p.b[:n:n]
-	p.b = p.b[n:]
-	return v
-}
-
-// code returns the next byte; after the end nil, which no value that must be there begins with.
-func (p *parser) code() byte {
-	if len(p.b) == 0 {
-		p.fail(errShort)
-		return msgpcode.Nil
-	}
-	c := p.b[0]
-	p.b = p.b[1:]
-	return c
-}
-
-// number reads a big-endian number of n bytes and checks that it needed them.
-func (p *parser) number(n int, atLeast uint64) uint64 {
-	var v uint64
-	for _, c := range p.take(n) {
-		v = v<<8 | uint64(c)
-	}
-	if v < atLeast {
-		p.fail(errNotMin)
-		return 0
-	}
-	return v
-}
-
-// uint reads what appendUint wrote.
-func (p *parser) uint() uint64 {
-	switch c := p.code(); {
-	case c <= msgpcode.PosFixedNumHigh:
-		return uint64(c)
-	case c == msgpcode.Uint8:
-		return p.number(1, 1<<7)
-	case c == msgpcode.Uint16:
-		return p.number(2, 1<<8)
-	case c == msgpcode.Uint32:
-		return p.number(4, 1<<16)
-	case c == msgpcode.Uint64:
-		return p.number(8, 1<<32)
-	}
-	p.fail(errShape)
-	return 0
-}
-
-// atMost reads a number that must not exceed limit.
-func (p *parser) atMost(limit uint64) uint64 {
-	v := p.uint()
-	if v > limit {
-		p.fail(errRange)
-		return 0
-	}
-	return v
-}
-
-func (p *parser) expect(code byte) {
-	if p.code() != code {
-		p.fail(errShape)
-	}
-}
-
-func (p *parser) fixed32() uint32 {
-	p.expect(msgpcode.Uint32)
-	return uint32(p.number(4, 0))
-}
-
-func (p *parser) fixed64(code byte) uint64 {
-	p.expect(code)
-	return p.number(8, 0)
-}
-
-func (p *parser) bool() bool {
-	c := p.code()
-	if c != msgpcode.True && c != msgpcode.False {
-		p.fail(errShape)
-	}
-	return c == msgpcode.True
-}
-
-// null passes over a nil, if one is next.
-func (p *parser) null() bool {
-	if len(p.b) > 0 && p.b[0] == msgpcode.Nil {
-		p.b = p.b[1:]
-		return true
-	}
-	return false
-}
-
-// array reads the head of an array; each of its elements takes at least one byte.
+// array reads what appendArray wrote; each of the elements takes at least one byte.
 func (p *parser) array() int {
-	var n uint64
-	switch c := p.code(); {
-	case c >= msgpcode.FixedArrayLow && c <= msgpcode.FixedArrayHigh:
-		n = uint64(c &^ msgpcode.FixedArrayLow)
-	case c == msgpcode.Array16:
-		n = p.number(2, 16)
-	case c == msgpcode.Array32:
-		n = p.number(4, 1<<16)
-	default:
-		p.fail(errShape)
+	if rest := p.Rest(); len(rest) == 0 || rest[0] != msgpcode.Array32 {
+		return p.Array()
 	}
-	if n > uint64(len(p.b)) {
-		p.fail(errShort)
+	p.Code()
+	n := p.Number(4, 1<<16)
+	if n > uint64(len(p.Rest())) {
+		p.Fail(wire.ErrShort)
 		return 0
 	}
 	return int(n)
@@ -335,65 +147,52 @@ func (p *parser) array() int {
 // tuple reads the head of an array that has n elements in every valid file.
 func (p *parser) tuple(n int) {
 	if p.array() != n {
-		p.fail(errShape)
+		p.Fail(wire.ErrShape)
 	}
 }
 
 // bin reads exactly n bytes, at most 255.
 func (p *parser) bin(n int) []byte {
-	p.expect(msgpcode.Bin8)
-	if c := p.code(); int(c) != n {
-		p.fail(errShape)
+	p.Expect(msgpcode.Bin8)
+	if c := p.Code(); int(c) != n {
+		p.Fail(wire.ErrShape)
 	}
-	return p.take(n)
-}
-
-// str reads what appendStr wrote. The bytes belong to the input.
-func (p *parser) str() []byte {
-	switch c := p.code(); {
-	case c >= msgpcode.FixedStrLow && c <= msgpcode.FixedStrHigh:
-		return p.take(int(c &^ msgpcode.FixedStrLow))
-	case c == msgpcode.Str8:
-		return p.take(int(p.number(1, 32)))
-	case c == msgpcode.Str16:
-		return p.take(int(p.number(2, 1<<8)))
-	}
-	p.fail(errShape)
-	return nil
+	return p.Take(n)
 }
 
 // text reads what appendText wrote, and refuses a string that it would have written shorter.
 func (p *parser) text() text {
-	if len(p.b) == 0 {
-		p.fail(errShort)
+	rest := p.Rest()
+	if len(rest) == 0 {
+		p.Fail(wire.ErrShort)
 		return text{}
 	}
-	switch p.b[0] {
+	switch rest[0] {
 	case msgpcode.Bin8:
 		return text{msgpcode.Bin8, p.bin(hexIDBytes)}
 	case msgpcode.FixExt16:
-		p.code()
+		p.Code()
 		return p.uuid(uuidBytes)
 	case msgpcode.Ext8:
-		p.code()
-		return p.uuid(p.number(1, uuidBytes+1))
+		p.Code()
+		return p.uuid(p.Number(1, uuidBytes+1))
 	case msgpcode.Ext16:
-		p.code()
-		return p.uuid(p.number(2, 1<<8))
+		p.Code()
+		return p.uuid(p.Number(2, 1<<8))
 	}
-	s := p.str()
+	s := p.StrBytes()
 	if cut := len(s) - uuidText; cut >= 0 && isUUID(s[cut:]) || len(s) == 2*hexIDBytes && isHex(s) {
-		p.fail(errNotMin)
+		p.Fail(wire.ErrNotMin)
 	}
 	return text{msgpcode.Str8, s}
 }
 
 // uuid reads the rest of a text of n bytes that ends in a UUID.
 func (p *parser) uuid(n uint64) text {
-	p.expect(extUUID)
-	b := p.take(int(n))
+	p.Expect(extUUID)
+	b := p.Take(int(n))
 	if len(b) < uuidBytes {
-		p.fail(errShort)
+		p.Fail(wire.ErrShort)
 		return text{form: msgpcode.Str8}
 	}
 	return text{msgpcode.FixExt16, b}
@@ -401,28 +200,28 @@ func (p *parser) uuid(n uint64) text {
 
 // key reads an address that must be there.
 func (p *parser) key() key {
-	p.expect(msgpcode.Bin8)
-	n := p.code()
+	p.Expect(msgpcode.Bin8)
+	n := p.Code()
 	if n != 4 && n != 16 {
-		p.fail(errAddress)
+		p.Fail(wire.ErrAddress)
 	}
-	b := p.take(int(n))
-	if p.err != nil {
+	b := p.Take(int(n))
+	if p.Err() != nil {
 		return key{}
 	}
 	k := keyFrom(b)
 	if k.mapped() {
-		p.fail(errAddress)
+		p.Fail(wire.ErrAddress)
 	}
 	return k
 }
 
-// addr reads what appendAddr wrote.
+// addr reads what wire.AppendAddr wrote.
 func (p *parser) addr() netip.Addr {
-	if p.null() {
+	if p.Null() {
 		return netip.Addr{}
 	}
-	if k := p.key(); p.err == nil {
+	if k := p.key(); p.Err() == nil {
 		return k.addr()
 	}
 	return netip.Addr{}

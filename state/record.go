@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/wire"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -47,55 +48,55 @@ func cutClock(c journal.Clock) journal.Clock {
 // small values, and it keeps the header's length from depending on the hour.
 func appendClock(b []byte, c *journal.Clock) []byte {
 	b = appendArray(b, clockFields)
-	b = appendFixed64(b, msgpcode.Int64, uint64(c.Wall))
-	b = appendFixed64(b, msgpcode.Int64, uint64(c.BootTime))
+	b = wire.AppendFixed64(b, msgpcode.Int64, uint64(c.Wall))
+	b = wire.AppendFixed64(b, msgpcode.Int64, uint64(c.BootTime))
 	if c.Boot == (journal.BootID{}) {
 		b = append(b, msgpcode.Nil)
 	} else {
-		b = appendBin(b, c.Boot[:])
+		b = wire.AppendBin(b, c.Boot[:])
 	}
-	b = appendBool(b, c.Synchronised)
-	return appendUint(b, uint64(max(c.MaxError, 0)/time.Microsecond))
+	b = wire.AppendBool(b, c.Synchronised)
+	return wire.AppendUint(b, uint64(max(c.MaxError, 0)/time.Microsecond))
 }
 
 // clock reads what appendClock wrote.
 func (p *parser) clock() (c journal.Clock) {
 	p.tuple(clockFields)
-	c.Wall = int64(p.fixed64(msgpcode.Int64))
-	c.BootTime = int64(p.fixed64(msgpcode.Int64))
-	if !p.null() {
+	c.Wall = int64(p.Fixed64(msgpcode.Int64))
+	c.BootTime = int64(p.Fixed64(msgpcode.Int64))
+	if !p.Null() {
 		copy(c.Boot[:], p.bin(len(c.Boot)))
 		if c.Boot == (journal.BootID{}) {
-			p.fail(errNotMin) // nil says the same
+			p.Fail(wire.ErrNotMin) // nil says the same
 		}
 	}
-	c.Synchronised = p.bool()
-	c.MaxError = time.Duration(p.atMost(maxMicros)) * time.Microsecond
+	c.Synchronised = p.Bool()
+	c.MaxError = time.Duration(p.AtMost(maxMicros)) * time.Microsecond
 	return c
 }
 
 // appendOwner appends the part of a record that says who holds the lease.
 func appendOwner(b []byte, a Attachment) []byte {
-	return appendStr(appendText(b, a.ContainerID), a.IfName)
+	return wire.AppendString(appendText(b, a.ContainerID), a.IfName)
 }
 
 // appendRecord appends a lease. Every lease has exactly one form, since equal states
 // must give equal snapshots: what can be absent is nil and never empty.
 func appendRecord(b []byte, l *Lease) []byte {
 	b = appendArray(b, recordFields)
-	b = appendAddr(b, l.IP)
+	b = wire.AppendAddr(b, l.IP)
 	b = appendOwner(b, l.Attachment)
-	b = appendUint(b, uint64(l.Set))
-	b = appendUint(b, uint64(l.Bits))
-	b = appendAddr(b, l.Gateway)
+	b = wire.AppendUint(b, uint64(l.Set))
+	b = wire.AppendUint(b, uint64(l.Bits))
+	b = wire.AppendAddr(b, l.Gateway)
 	b = appendText(b, l.NetNS)
 	if l.Pod == (journal.Pod{}) {
 		b = append(b, msgpcode.Nil)
 	} else {
 		b = appendArray(b, podFields)
-		b = appendText(appendStr(appendStr(b, l.Pod.Namespace), l.Pod.Name), l.Pod.UID)
+		b = appendText(wire.AppendString(wire.AppendString(b, l.Pod.Namespace), l.Pod.Name), l.Pod.UID)
 	}
-	b = appendUint(b, uint64(l.Start))
+	b = wire.AppendUint(b, uint64(l.Start))
 	b = appendClock(b, &l.Clock)
 	flags := uint64(0)
 	if l.Import {
@@ -104,11 +105,11 @@ func appendRecord(b []byte, l *Lease) []byte {
 	if l.Blocked {
 		flags |= flagBlocked
 	}
-	b = appendUint(b, flags)
+	b = wire.AppendUint(b, flags)
 	if l.Claimed == 0 {
 		return append(b, msgpcode.Nil)
 	}
-	return appendFixed64(b, msgpcode.Int64, uint64(l.Claimed))
+	return wire.AppendFixed64(b, msgpcode.Int64, uint64(l.Claimed))
 }
 
 // record is a lease record taken apart but not copied: its slices belong to the
@@ -134,50 +135,48 @@ type record struct {
 // parseHead reads what lookups compare, the address and the owner, and leaves the rest.
 func parseHead(raw []byte) (record, parser) {
 	r := record{raw: raw}
-	p := parser{b: raw}
+	p := newParser(raw)
 	p.tuple(recordFields)
 	r.key = p.key()
-	before := p.b
+	start := p.Offset()
 	r.id = p.text()
-	r.ifn = p.str()
-	r.owner = before[:len(before)-len(p.b)]
+	r.ifn = p.StrBytes()
+	r.owner = p.Since(start)
 	return r, p
 }
 
 // parseRecord reads and checks a whole record.
 func parseRecord(raw []byte) (record, error) {
 	r, p := parseHead(raw)
-	r.set = int(p.atMost(math.MaxInt))
+	r.set = int(p.AtMost(math.MaxInt))
 	limit := uint64(128)
 	if r.key.fam == fam4 {
 		limit = 32
 	}
-	r.bits = int(p.atMost(limit))
+	r.bits = int(p.AtMost(limit))
 	r.gateway = p.addr()
 	r.netns = p.text()
-	if !p.null() {
+	if !p.Null() {
 		p.tuple(podFields)
-		r.podNS, r.podN, r.podUID = p.str(), p.str(), p.text()
+		r.podNS, r.podN, r.podUID = p.StrBytes(), p.StrBytes(), p.text()
 		if len(r.podNS)+len(r.podN)+len(r.podUID.b) == 0 {
-			p.fail(errNotMin) // nil says the same
+			p.Fail(wire.ErrNotMin) // nil says the same
 		}
 	}
-	r.start = journal.Seq(p.uint())
+	r.start = journal.Seq(p.Uint())
 	r.clock = p.clock()
-	r.flags = p.atMost(knownFlags)
-	if !p.null() {
-		r.claimed = int64(p.fixed64(msgpcode.Int64))
+	r.flags = p.AtMost(knownFlags)
+	if !p.Null() {
+		r.claimed = int64(p.Fixed64(msgpcode.Int64))
 		if r.claimed == 0 {
-			p.fail(errNotMin)
+			p.Fail(wire.ErrNotMin)
 		}
 	}
-	if p.err == nil && len(p.b) > 0 {
-		p.fail(errTrailing)
+	p.End()
+	if !r.consistent() {
+		p.Fail(errOwnerless)
 	}
-	if p.err == nil && !r.consistent() {
-		p.fail(errOwnerless)
-	}
-	return r, p.err
+	return r, p.Err()
 }
 
 // consistent reports whether the record is one that some event leads to: only imports

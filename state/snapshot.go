@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/wire"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -322,7 +323,7 @@ func (s *Snapshot) scan(first, n uint32, fn func(number uint32, payload []byte) 
 // readError tells a file that is too short, which is damage, from one that can't be read.
 func (s *Snapshot) readError(err error, at int64) error {
 	if errors.Is(err, io.EOF) {
-		return s.damaged(at, errShort)
+		return s.damaged(at, wire.ErrShort)
 	}
 	return fmt.Errorf("read snapshot: %w", err)
 }

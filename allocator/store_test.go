@@ -271,11 +271,19 @@ func TestGCLeavesNewLeases(t *testing.T) {
 // TestManyAddresses: an attachment may hold more addresses than one record can name.
 func TestManyAddresses(t *testing.T) {
 	s := newBusyStore(t)
-	const many = 1500
+	const adds, each = 20, 40
+	const many = adds * each // more than one batch can name
+	var subnets []string
+	for i := range each {
+		subnets = append(subnets, fmt.Sprintf("2001:db8:%x::/64", i))
+	}
+	sets := mustSets(t, subnets...)
 	fill := func(n int) {
-		for i := range many {
-			r := request(t, n, fmt.Sprintf("2001:db8::%d:%x", n, 0x100+i))
-			r.Sets = r.Sets[1:]
+		for i := range adds {
+			r := allocator.AddRequest{Request: allocator.Request{Owner: owner(n), Sets: sets}}
+			for k := range each {
+				r.IPs = append(r.IPs, netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::%d:%x", k, n, i+2)))
+			}
 			if _, err := s.Add(r); err != nil {
 				t.Fatal(err)
 			}
@@ -524,16 +532,45 @@ func TestHistoryElsewhere(t *testing.T) {
 	}
 }
 
-// churn makes n events on small leases and returns the attachments that hold something.
+// bulk appends n adds of other attachments in large batches, as fast as many calls would be slow.
+func bulk(t testing.TB, s *allocator.Store, n int) {
+	t.Helper()
+	j, err := journal.Open(s.Dir(), time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	const batch = 64
+	for n > 0 {
+		var events []*journal.Event
+		for i := range min(n, batch) {
+			k := int(j.Last()) + i // never used before
+			events = append(events, &journal.Event{Kind: journal.KindAdd, ContainerID: fmt.Sprintf("b%d", k), IfName: "eth0",
+				Addresses: []journal.Address{{IP: netip.AddrFrom4([4]byte{10, 2, byte(k >> 8), byte(k)}), Bits: 16}}})
+		}
+		if err := j.Append(events...); err != nil {
+			t.Fatal(err)
+		}
+		n -= len(events)
+	}
+}
+
+// churn makes at least n events, takes snapshots on the way and returns some attachments with what they hold.
 func churn(t testing.TB, s *allocator.Store, n int) map[int]netip.Addr {
 	t.Helper()
 	held := map[int]netip.Addr{}
-	for i := range n / 2 {
-		held[i] = add(t, s, i)
-		if i >= 50 {
-			release(t, s, i-50)
-			delete(held, i-50)
+	const round = allocator.SnapshotEvents
+	for i := 0; n > 0; i, n = i+1, n-round {
+		for k := range 10 {
+			held[100*i+k] = add(t, s, 100*i+k)
 		}
+		add(t, s, 100*i+50)
+		release(t, s, 100*i+50)
+		bulk(t, s, round-12)
+		held[100*i+10] = add(t, s, 100*i+10) // its upkeep takes the snapshot
 	}
 	return held
 }
@@ -634,13 +671,12 @@ func TestDamagedSnapshots(t *testing.T) {
 // TestDamageMetByADecision: damage that loading does not meet, only the question who holds what.
 func TestDamageMetByADecision(t *testing.T) {
 	s := newBusyStore(t)
-	var snaps []string
-	for n := 0; len(snaps) == 0; n++ { // no event after the snapshot: loading one would read blocks too
-		add(t, s, n)
-		var err error
-		if snaps, err = filepath.Glob(filepath.Join(s.Dir(), "snap", "*.snap")); err != nil || n > allocator.SnapshotEvents {
-			t.Fatalf("%d events and no snapshot, %v", n, err)
-		}
+	add(t, s, 1)
+	bulk(t, s, allocator.SnapshotEvents)
+	add(t, s, 7) // the last event before the snapshot: loading a later one would read blocks too
+	snaps, err := filepath.Glob(filepath.Join(s.Dir(), "snap", "*.snap"))
+	if err != nil || len(snaps) != 1 {
+		t.Fatalf("snapshots %v, %v", snaps, err)
 	}
 	b, err := os.ReadFile(snaps[0])
 	if err != nil {
@@ -741,8 +777,10 @@ func TestMissingFolders(t *testing.T) {
 			if err := f.Close(); err != nil {
 				t.Fatal(err)
 			}
-			for n := 1; n < 2*allocator.SnapshotEvents+10; n++ {
-				add(t, s, n)
+			add(t, s, 1)
+			for n := range 2 {
+				bulk(t, s, allocator.SnapshotEvents)
+				add(t, s, 2+n)
 			}
 			if entries, err := os.ReadDir(filepath.Join(s.Dir(), name)); err != nil || len(entries) == 0 {
 				t.Errorf("%d files in %s/, %v", len(entries), name, err)

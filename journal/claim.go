@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,11 +20,20 @@ const claimLimit = 16 << 10
 // WriteClaim ties dataDir's network folder to a journal: the file's first line is the
 // journal's ID, the second says where its history is. It is durable when this returns, names
 // of folders included. The returned function takes back what was made.
+//
+// It returns ErrReplaced if the folder is deleted while it is being claimed.
 func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error) {
+	defer func() {
+		if errors.Is(err, fs.ErrNotExist) { // only a deletion takes away what was just made
+			err = fmt.Errorf("%s: %w: %w", folder, ErrReplaced, err)
+		}
+	}()
 	path := filepath.Join(folder, ClaimName)
 	made := missingDirs(folder)
 	undo = func() {
-		_ = os.Remove(path)
+		if found, _, err := ReadClaim(folder); err == nil && found == id {
+			_ = os.Remove(path)
+		}
 		removeEmpty(made)
 	}
 	if err := makeDirs(filepath.Dir(folder), parentMode); err != nil {

@@ -10,7 +10,7 @@ import (
 var (
 	// ErrLocked is returned by Open when the store's lock stayed with others until the deadline.
 	ErrLocked = errors.New("store is locked")
-	// ErrReplaced is returned by Open and Append when the store was deleted or moved away during the
+	// ErrReplaced is returned by Open, Append and WriteClaim when the store was deleted or moved away during the
 	// call: what was written is gone with it, and nothing may be acknowledged.
 	ErrReplaced = errors.New("store was removed during the call")
 	// ErrNoStore is returned by Open, OpenReader and ReadMeta when the network has no store.

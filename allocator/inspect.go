@@ -23,7 +23,29 @@ type view struct {
 
 // look asks a question of the leases as of the newest durable event. A wiped data folder
 // holds none. A question that meets damage in a snapshot is asked again over the one before.
+//
+// Files that go while they are read, and a store that is deleted or made anew meanwhile, are no
+// findings: then it looks again.
 func (s *Store) look(question func(*view) error) error {
+	err := s.lookOnce(question)
+	for range maxLooks {
+		var damage *journal.CorruptionError
+		if !errors.As(err, &damage) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		again := s.lookOnce(question)
+		if again != nil && again.Error() == err.Error() {
+			return again
+		}
+		err = again
+	}
+	return err
+}
+
+// maxLooks bounds how often a reader begins again.
+const maxLooks = 10
+
+func (s *Store) lookOnce(question func(*view) error) error {
 	r, err := journal.OpenReader(s.dir)
 	if err != nil {
 		return err
@@ -42,7 +64,7 @@ func (s *Store) look(question func(*view) error) error {
 	for i := len(paths) - 1; i >= 0; i-- {
 		snap, err := state.OpenSnapshot(paths[i], r.Meta().ID)
 		if errors.Is(err, fs.ErrNotExist) {
-			return s.look(question) // removed since it was listed; a newer one is there
+			return err // removed since it was listed; a newer one is there
 		}
 		if err == nil {
 			if err = ask(&view{reader: r, state: state.Over(snap)}, question); damageIn(err, snap) == nil {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -694,6 +696,62 @@ func TestDamageMetByADecision(t *testing.T) {
 	}
 	if evs := events(t, s); evs[len(evs)-2].Kind != journal.KindRepair {
 		t.Errorf("the damage was not told: %s", evs[len(evs)-2].Kind)
+	}
+}
+
+// TestOddSnapshots: what only looks like a snapshot is set aside.
+func TestOddSnapshots(t *testing.T) {
+	const name = "00000000000000000099.snap"
+	for kind, put := range map[string]func(path string) error{
+		"dangling link": func(path string) error { return os.Symlink("nowhere", path) },
+		"pipe":          func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"folder":        func(path string) error { return os.Mkdir(path, 0o700) },
+		"empty":         func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			s := newStore(t)
+			add(t, s, 1)
+			if err := put(filepath.Join(s.Dir(), "snap", name)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Status(nil); err != nil && kind != "dangling link" {
+				t.Errorf("STATUS: %v", err)
+			}
+			add(t, s, 2)
+			if _, err := s.Check(owner(1)); err != nil {
+				t.Errorf("CHECK: %v", err)
+			}
+		})
+	}
+}
+
+// TestSnapshotThatNobodyReads: damage that no decision meets must not keep the next snapshot from being taken.
+func TestSnapshotThatNobodyReads(t *testing.T) {
+	s := newBusyStore(t)
+	churn(t, s, 2*allocator.SnapshotEvents)
+	snaps, err := filepath.Glob(filepath.Join(s.Dir(), "snap", "*.snap"))
+	if err != nil || len(snaps) != 2 {
+		t.Fatalf("snapshots %v, %v", snaps, err)
+	}
+	newest := snaps[1]
+	b, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[3*4096+200] ^= 1 // a block of leases of other attachments
+	if err := os.WriteFile(newest, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 { // a map of this size is written every 4,096 events
+		bulk(t, s, allocator.SnapshotEvents)
+		add(t, s, 9000+n)
+	}
+	if _, err := os.Stat(newest); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the damaged snapshot is still there")
+	}
+	snaps, err = filepath.Glob(filepath.Join(s.Dir(), "snap", "*.snap"))
+	if err != nil || len(snaps) == 0 || snaps[len(snaps)-1] < newest {
+		t.Errorf("no newer snapshot: %v, %v", snaps, err)
 	}
 }
 

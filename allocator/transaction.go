@@ -158,8 +158,8 @@ func openNewest(dir string, id journal.ID) (*state.Snapshot, []*journal.Corrupti
 		switch {
 		case err == nil:
 			return snap, damage, nil
-		case errors.Is(err, fs.ErrNotExist): // removed since it was listed; a newer one is there
-			return openNewest(dir, id)
+		case errors.Is(err, fs.ErrNotExist): // a link to nowhere: who unlinks snapshots holds the lock
+			damage = append(damage, &journal.CorruptionError{File: path, Offset: -1, Cause: err})
 		case errors.As(err, &d):
 			damage = append(damage, d)
 		default:
@@ -181,7 +181,7 @@ func snapshots(dir string) ([]string, error) {
 	}
 	var paths []string
 	for _, e := range entries { // sorted by name, and the name begins with the sequence number
-		if _, ok := snapshotSeq(e.Name()); ok {
+		if _, ok := snapshotSeq(e.Name()); ok && !e.IsDir() {
 			paths = append(paths, filepath.Join(folder, e.Name()))
 		}
 	}

@@ -45,9 +45,27 @@ func (s *Store) Maintain() {
 	if !s.upkeep.due() {
 		return
 	}
-	if err := s.maintain(s.upkeep); err != nil {
+	err := s.maintain(s.upkeep)
+	if d := new(journal.CorruptionError); errors.As(err, &d) && filepath.Dir(d.File) == filepath.Join(s.dir, "snap") {
+		// No decision has met the damage so far, but no snapshot can be built on it.
+		err = errors.Join(err, s.dropSnapshot(d))
+	}
+	if err != nil {
 		s.o.Warn(fmt.Sprintf("snapshot of %s: %v", s.dir, err))
 	}
+}
+
+// dropSnapshot sets a damaged snapshot aside and has that told; a later call builds on the one before.
+func (s *Store) dropSnapshot(d *journal.CorruptionError) error {
+	t, err := s.beginUntil(time.Now().Add(upkeepTimeout))
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	if err := t.setAside(d); err != nil {
+		return err
+	}
+	return t.load()
 }
 
 // maintain publishes the snapshot and drops what it replaces. Order: the journal was synced by the

@@ -131,6 +131,9 @@ func (j *Journal) makeRoom(b *batch, release bool) error {
 //
 // System calls: open(O_CREAT|O_EXCL), fallocate, fsync(segment), rename, fsync(folder), ftruncate(old).
 func (j *Journal) rotate() error {
+	if same, err := stillAt(j.active, j.active.Name()); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced)) // the path may be another store's by now
+	}
 	next := j.last + 1
 	tmp := filepath.Join(j.dir, nextName)
 	path := filepath.Join(j.dir, journalName, segmentName(next))

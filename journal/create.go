@@ -54,7 +54,7 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil && len(made) > 0 {
+		if same, statErr := stillAt(lock, lock.Name()); err != nil && statErr == nil && same && len(made) > 0 {
 			_ = os.Remove(lock.Name())
 			removeEmpty(made)
 		}
@@ -67,7 +67,7 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := build(historyDir, dir, id, n); err != nil {
+	if err := build(lock, dir, id, n); err != nil {
 		undo()
 		return err
 	}
@@ -103,14 +103,27 @@ func createLockFile(historyDir string, deadline time.Time) (*os.File, error) {
 	}
 }
 
-// build makes the store under a name that readers pass over and renames it into place.
-func build(historyDir, dir string, id ID, n NewStore) error {
+// build makes the store under a name that readers pass over and renames it into place. The
+// creation lock has to be the one at its path until then: if it was deleted, another call
+// may have made the store.
+func build(lock *os.File, dir string, id ID, n NewStore) error {
+	historyDir := filepath.Dir(dir)
 	var random [4]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return err
 	}
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
 	err := fill(tmp, id, n)
+	if err == nil {
+		if _, err = ReadMeta(dir); errors.Is(err, ErrNoStore) {
+			err = nil
+		} else if err == nil {
+			err = fmt.Errorf("%s: made by another call: %w", dir, ErrReplaced)
+		}
+	}
+	if same, statErr := stillAt(lock, lock.Name()); err == nil && (statErr != nil || !same) {
+		err = errors.Join(statErr, fmt.Errorf("%s: %w", lock.Name(), ErrReplaced))
+	}
 	if st, statErr := os.Lstat(dir); err == nil && statErr == nil && st.IsDir() {
 		// No store, as ReadMeta found, but what is left of one that was deleted beside running calls.
 		err = os.Rename(dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))

@@ -117,6 +117,12 @@ func makeDirs(path string, mode fs.FileMode) error {
 	return SyncDir(parent)
 }
 
+// openToRead opens a file for reading. It does not wait for the other end of what turns out to
+// be a named pipe.
+func openToRead(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
 // readAll reads a file from its beginning, whatever its offset.
 func readAll(f *os.File) ([]byte, error) {
 	st, err := f.Stat()

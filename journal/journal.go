@@ -172,6 +172,9 @@ func (j *Journal) setMarker(state markerState) error {
 		j.marker.segment, j.marker.size, j.marker.seq = 0, 0, 0
 	}
 	_, err := j.lock.WriteAt(j.marker.encode(), 0)
+	if err == nil && j.stale {
+		err = j.lock.Truncate(markerBytes) // what was there may have been longer, and unreadable for that
+	}
 	return err
 }
 
@@ -306,7 +309,7 @@ func (j *Journal) openActive() error {
 		return err
 	}
 	j.active = f
-	return nil
+	return checkSegment(f)
 }
 
 // syncUnacknowledged makes durable what a process left that died between its write and its
@@ -549,6 +552,9 @@ const maxInline = 2 << 10
 
 // quarantine keeps bytes in a new file of quarantine/ and returns its name, durable.
 func (j *Journal) quarantine(what string, content []byte) (string, error) {
+	if same, err := stillAt(j.lock, j.lockPath); err != nil || !same {
+		return "", errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	}
 	dir := filepath.Join(j.dir, quarantineName)
 	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), what)
 	if err := EnsureDir(dir); err != nil {

@@ -619,6 +619,77 @@ func TestReaderAfterReboot(t *testing.T) {
 	}
 }
 
+// TestLongMarker: bytes behind the marker make it unreadable once, and not for ever.
+func TestLongMarker(t *testing.T) {
+	dir := newStore(t)
+	lock := filepath.Join(dir, "lock")
+	write(t, lock, append(read(t, lock), 'x'))
+	fill(t, dir, 3)
+	segment := read(t, segmentPath(dir, 1))
+	write(t, segmentPath(dir, 1), segment[:len(segment)-20])
+	var damage *journal.CorruptionError
+	if _, _, err := tryOpen(dir); !errors.As(err, &damage) {
+		t.Errorf("an acknowledged event is gone: %v, want damage", err)
+	}
+}
+
+// TestOddFiles: something else in a file's place is named, and never waited for.
+func TestOddFiles(t *testing.T) {
+	kinds := map[string]func(path string) error{
+		"pipe":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"huge": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 8<<30))
+		},
+	}
+	for kind, put := range kinds {
+		for _, name := range []string{"META", "lock", "journal/" + journal.SegmentName(1)} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				dir := newStore(t)
+				path := filepath.Join(dir, name)
+				if err := errors.Join(os.Remove(path), put(path)); err != nil {
+					t.Fatal(err)
+				}
+				j, _, err := tryOpen(dir)
+				if err == nil {
+					j.Close()
+				}
+				if err == nil && (kind != "huge" || name != "lock") {
+					t.Error("a writer takes it")
+				}
+				r, err := journal.OpenReader(dir)
+				if err == nil {
+					for _, err = range r.Records(0) {
+						_ = err
+					}
+				}
+				if err == nil && name != "lock" {
+					t.Error("a reader takes it")
+				}
+			})
+		}
+	}
+}
+
+// TestCreationLockDeleted: who makes a store while the creation lock is deleted and another call makes
+// it first must not take that away.
+func TestCreationLockDeleted(t *testing.T) {
+	historyDir := filepath.Join(t.TempDir(), ".leaselog")
+	err := journal.Create(historyDir, journal.NewStore{Network: "net", Claim: func(journal.ID) (func(), error) {
+		if err := os.RemoveAll(historyDir); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, createStore(t, historyDir), 3)
+		return func() {}, nil
+	}}, soon())
+	if !errors.Is(err, journal.ErrReplaced) {
+		t.Errorf("got %v, want ErrReplaced", err)
+	}
+	if _, events := open(t, filepath.Join(historyDir, "net")); len(events) != 4 {
+		t.Errorf("the other call's store holds %d events, want 4", len(events))
+	}
+}
+
 func TestUnreadableMarker(t *testing.T) {
 	for _, content := range []string{"", "x", strings.Repeat("x", journal.MarkerBytes), strings.Repeat("x", 4096)} {
 		dir := newStore(t)

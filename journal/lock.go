@@ -22,6 +22,9 @@ func lockFile(path string, deadline time.Time) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+			return nil, errors.Join(err, f.Close(), &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a file")})
+		}
 		if err := flockUntil(f, deadline); err != nil {
 			return nil, err
 		}

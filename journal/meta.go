@@ -148,7 +148,7 @@ func missingMeta(dir string) error {
 
 // readLimited reads a small file whole, and refuses a larger one or something else.
 func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := openToRead(path)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -88,7 +87,7 @@ func openReader(dir string, meta Meta, atEnd func()) (*Reader, error) {
 // readMarker reads the lock file's marker. It is overwritten in place by those who
 // append, so one that doesn't check is read again before it counts as damaged.
 func (r *Reader) readMarker() error {
-	f, err := os.Open(filepath.Join(r.dir, lockName))
+	f, err := openToRead(filepath.Join(r.dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.cov.Doubts = append(r.cov.Doubts, "the lock file is missing, so nothing witnesses the last event")
 		return nil

@@ -4,13 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // A segment is a file of entries as tidwall/wal writes them: a record's length as a
@@ -80,19 +77,27 @@ func covering(segments []Seq, base Seq) []Seq {
 
 // readSegment reads a whole segment.
 func readSegment(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := openToRead(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, &fs.PathError{Op: "fstat", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > segmentLimit {
-		return nil, &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a segment: no regular file, or too large")}
+	if err := checkSegment(f); err != nil {
+		return nil, err
 	}
 	return readAll(f)
+}
+
+// checkSegment refuses what can't be a segment before it is read into memory.
+func checkSegment(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() || st.Size() > segmentLimit {
+		return &CorruptionError{File: f.Name(), Offset: -1, Cause: errors.New("not a segment: no regular file, or too large")}
+	}
+	return nil
 }
 
 // scanner walks through the entries of one segment. Its bytes must not change.

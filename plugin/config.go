@@ -121,6 +121,9 @@ func load(stdin []byte, args string) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
+	if l.historyDir == l.dataDir {
+		return config{}, invalid(fmt.Sprintf("ipam.historyDir %s is ipam.dataDir: each network has a folder in both", l.historyDir))
+	}
 	return config{
 		location:       l,
 		cniVersion:     n.CNIVersion,

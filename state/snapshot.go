@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
@@ -62,12 +63,19 @@ func SnapshotName(seq journal.Seq) string { return fmt.Sprintf("%020d.snap", uin
 // *journal.CorruptionError, as is a snapshot of another journal or under another
 // snapshot's name; one that only a later version can read wraps journal.ErrNewer.
 func OpenSnapshot(path string, id journal.ID) (*Snapshot, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not be waited for
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	s := &Snapshot{f: f, path: path}
-	if err := s.readHeader(id); err != nil {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = s.damaged(0, errors.New("not a file"))
+	}
+	if err == nil {
+		err = s.readHeader(id)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return s, nil

@@ -211,3 +211,13 @@ func FuzzConfig(f *testing.F) {
 		_, _, _ = prevAddresses(stdin)
 	})
 }
+
+func TestHistoryDirIsDataDir(t *testing.T) {
+	_, err := load([]byte(`{"name":"n","ipam":{"subnet":"10.1.2.0/24","dataDir":"/d","historyDir":"/x/../d"}}`), "")
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	if got := failureOf(t, err); got.Code != types.ErrInvalidNetworkConfig || !strings.Contains(got.Msg, "historyDir /d") {
+		t.Errorf("got %+v, want code 7 that names the folder", got)
+	}
+}

@@ -70,3 +70,6 @@ func OpenReaderDuring(dir string, f func()) (*Reader, error) {
 	}
 	return openReader(dir, meta, sync.OnceFunc(f))
 }
+
+// NetworkFS names a network file system by its magic number.
+func NetworkFS(magic int64) string { return networkFS(magic) }

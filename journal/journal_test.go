@@ -1178,3 +1178,25 @@ func Example() {
 	// 1 genesis
 	// 2 del is durable
 }
+
+// TestNetworkFS: the numbers are those of statfs(2). FUSE and overlay are fine.
+func TestNetworkFS(t *testing.T) {
+	tests := []struct {
+		magic int64
+		want  string
+	}{
+		{unix.NFS_SUPER_MAGIC, "NFS"}, {unix.SMB_SUPER_MAGIC, "SMB"}, {unix.CIFS_SUPER_MAGIC, "SMB"},
+		{unix.SMB2_SUPER_MAGIC, "SMB"}, {unix.AFS_SUPER_MAGIC, "AFS"}, {unix.AFS_FS_MAGIC, "AFS"},
+		{unix.CEPH_SUPER_MAGIC, "Ceph"}, {unix.V9FS_MAGIC, "9p"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"},
+		{unix.EXT4_SUPER_MAGIC, ""}, {unix.XFS_SUPER_MAGIC, ""}, {unix.BTRFS_SUPER_MAGIC, ""}, {unix.TMPFS_MAGIC, ""},
+		{unix.FUSE_SUPER_MAGIC, ""}, {unix.OVERLAYFS_SUPER_MAGIC, ""},
+	}
+	for _, tt := range tests {
+		if got := journal.NetworkFS(tt.magic); got != tt.want {
+			t.Errorf("magic %#x: got %q, want %q", tt.magic, got, tt.want)
+		}
+		if got := journal.NetworkFS(int64(int32(tt.magic))); got != tt.want { // as a 32-bit kernel has it
+			t.Errorf("magic %#x, sign-extended: got %q, want %q", tt.magic, got, tt.want)
+		}
+	}
+}

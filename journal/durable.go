@@ -67,10 +67,14 @@ func makeDir(path string) error {
 }
 
 // syncAncestors makes the names of a folder and of those above it durable: who made them may have
-// died before it did so. Folders that may not be read are passed over; they are not ours.
+// died before it did so. Folders that may not be read, and those of file systems that have nothing
+// to sync (read-only images), are passed over: nobody made a name there lately.
 func syncAncestors(path string) error {
 	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
-		if err := SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		switch err := SyncDir(parent); {
+		case err == nil, errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
+		default:
 			return err
 		}
 	}

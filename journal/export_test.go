@@ -73,3 +73,6 @@ func OpenReaderDuring(dir string, f func()) (*Reader, error) {
 
 // NetworkFS names a network file system by its magic number.
 func NetworkFS(magic int64) string { return networkFS(magic) }
+
+// SyncAncestors makes the names of a folder and of those above it durable.
+func SyncAncestors(path string) error { return syncAncestors(path) }

@@ -181,9 +181,6 @@ func (j *Journal) setMarker(state markerState) error {
 // Meta says what store this is.
 func (j *Journal) Meta() Meta { return j.meta }
 
-// Dir returns the store's folder.
-func (j *Journal) Dir() string { return j.dir }
-
 // Last returns the newest event; all up to it are durable. Load has to have succeeded.
 func (j *Journal) Last() Seq { return j.last }
 
@@ -206,8 +203,8 @@ func (j *Journal) Close() error {
 }
 
 // Load reads the events after base, whose record has the hash head, and hands them to
-// apply in order. A torn tail is cut, kept in quarantine and told by a repair event
-// in the next batch. Damage is a *CorruptionError, and so is a journal that ends before what
+// apply in order. A torn tail is cut, kept in quarantine and told by a repair event, which is
+// durable and applied when Load returns. Damage is a *CorruptionError, and so is a journal that ends before what
 // its marker or base witness. Load may be repeated with an older base.
 func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 	if j.closed {
@@ -295,7 +292,7 @@ func (j *Journal) recordRepairs(apply func(*Event) error) error {
 			return err
 		}
 	}
-	j.pending = nil
+	j.pending, j.stale = nil, false
 	return nil
 }
 
@@ -566,7 +563,7 @@ func (j *Journal) quarantine(what string, content []byte) (string, error) {
 	return name, SyncDir(dir)
 }
 
-// SetAside moves a damaged snapshot to quarantine/ and has the next batch tell it.
+// SetAside moves a damaged snapshot to quarantine/ and has the next Load record that.
 func (j *Journal) SetAside(path string, cause error) error {
 	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), filepath.Base(path))
 	if err := EnsureDir(filepath.Join(j.dir, quarantineName)); err != nil {

@@ -210,9 +210,6 @@ func (r *Reader) Close() error { return nil }
 // Meta says what store this is.
 func (r *Reader) Meta() Meta { return r.meta }
 
-// Dir returns the store's folder.
-func (r *Reader) Dir() string { return r.dir }
-
 // Coverage says how far the answers reach.
 func (r *Reader) Coverage() Coverage { return r.cov }
 

@@ -46,7 +46,7 @@ type call struct {
 	stdout, stderr io.Writer
 
 	// changed is the store that this call appended to, nil if there is none. Its upkeep
-	// waits until the answer is out, because the runtime waits for the answer alone.
+	// waits until the answer is out, so that nothing that happens in it can change the answer.
 	changed interface{ Maintain() }
 }
 

@@ -153,11 +153,13 @@ func (j *Journal) rotate() error {
 	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(tmp))
 	}
+	// From here on the new segment is there, and nothing may go into the old one any more: a full
+	// disk is no longer a cause that the caller could go by.
 	if err := errors.Join(SyncDir(filepath.Dir(path)), f.Close()); err != nil {
-		return err
+		return fmt.Errorf("start segment %s: %v", segmentName(next), err)
 	}
 	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil { // under the name that it has now
-		return err
+		return fmt.Errorf("start segment %s: %v", segmentName(next), err)
 	}
 	// The rest that was reserved for the old segment goes back to the file system. That is
 	// no promise to anybody, so an error is none either.

@@ -115,18 +115,7 @@ func build(lock *os.File, dir string, id ID, n NewStore) error {
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
 	err := fill(tmp, id, n)
 	if err == nil {
-		if _, err = ReadMeta(dir); errors.Is(err, ErrNoStore) {
-			err = nil
-		} else if err == nil {
-			err = fmt.Errorf("%s: made by another call: %w", dir, ErrReplaced)
-		}
-	}
-	if same, statErr := stillAt(lock, lock.Name()); err == nil && (statErr != nil || !same) {
-		err = errors.Join(statErr, fmt.Errorf("%s: %w", lock.Name(), ErrReplaced))
-	}
-	if st, statErr := os.Lstat(dir); err == nil && statErr == nil && st.IsDir() {
-		// No store, as ReadMeta found, but what is left of one that was deleted beside running calls.
-		err = os.Rename(dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))
+		err = makeWay(lock, dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
@@ -135,6 +124,24 @@ func build(lock *os.File, dir string, id ID, n NewStore) error {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	return SyncDir(historyDir)
+}
+
+// makeWay looks once more whether the store may be made, and moves to ruin what is left at its
+// place of one that was deleted beside running calls.
+func makeWay(lock *os.File, dir, ruin string) error {
+	switch _, err := ReadMeta(dir); {
+	case err == nil:
+		return fmt.Errorf("%s: made by another call: %w", dir, ErrReplaced)
+	case !errors.Is(err, ErrNoStore):
+		return err
+	}
+	if same, err := stillAt(lock, lock.Name()); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s: %w", lock.Name(), ErrReplaced))
+	}
+	if st, err := os.Lstat(dir); err != nil || !st.IsDir() {
+		return nil // the rename that follows says what is in its way
+	}
+	return os.Rename(dir, ruin)
 }
 
 // fill makes everything that a store consists of, synced.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // ClaimName is the file in <dataDir>/<network> that ties the folder to its journal.
@@ -53,7 +54,7 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 		removeEmpty(made)
 		return nil, err
 	}
-	err = writeNew(tmp, []byte(id.String()+"\n"+historyDir+"\n"))
+	err = writeNew(tmp, claimText(id, historyDir))
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
@@ -66,6 +67,25 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 		return nil, err
 	}
 	return undo, nil
+}
+
+// ReplaceClaim ties the folder to a journal where what stands in the claim's place is damaged. The two
+// change places in one step, so that there is no moment without a claim, and what was there is kept
+// beside it.
+func ReplaceClaim(folder string, id ID, historyDir string) error {
+	path := filepath.Join(folder, ClaimName)
+	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().UnixNano())
+	if err := writeNew(aside, claimText(id, historyDir)); err != nil {
+		return err
+	}
+	if err := exchange(aside, path); err != nil {
+		return errors.Join(err, os.Remove(aside))
+	}
+	return SyncDir(folder)
+}
+
+func claimText(id ID, historyDir string) []byte {
+	return []byte(id.String() + "\n" + historyDir + "\n")
 }
 
 // ReadClaim returns the journal that the network folder is tied to and where its history

@@ -113,7 +113,7 @@ func build(lock *os.File, dir string, id ID, n NewStore) error {
 		return err
 	}
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
-	err := fill(tmp, id, n)
+	err := fill(tmp, id, n, Event{})
 	if err == nil {
 		err = makeWay(lock, dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))
 	}
@@ -144,8 +144,8 @@ func makeWay(lock *os.File, dir, ruin string) error {
 	return os.Rename(dir, ruin)
 }
 
-// fill makes everything that a store consists of, synced.
-func fill(tmp string, id ID, n NewStore) error {
+// fill makes everything that a store consists of, synced. Genesis may come with more to say.
+func fill(tmp string, id ID, n NewStore, genesis Event) error {
 	if err := makeDir(tmp); err != nil {
 		return err
 	}
@@ -158,8 +158,8 @@ func fill(tmp string, id ID, n NewStore) error {
 	if err != nil {
 		node = "" // a name is a help to readers, not a need
 	}
-	genesis := Event{Seq: 1, Clock: ReadClock(), Kind: KindGenesis, Version: n.Version,
-		Origin: Origin{Network: n.Network, Node: node, Journal: id}}
+	genesis.Seq, genesis.Clock, genesis.Kind, genesis.Version = 1, ReadClock(), KindGenesis, n.Version
+	genesis.Origin.Network, genesis.Origin.Node, genesis.Origin.Journal = n.Network, node, id
 	record, err := AppendRecord(nil, id, &genesis)
 	if err != nil {
 		return err

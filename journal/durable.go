@@ -121,6 +121,21 @@ func makeDirs(path string, mode fs.FileMode) error {
 	return SyncDir(parent)
 }
 
+// ErrNoExchange is returned where the file system can't exchange two names in one step.
+var ErrNoExchange = errors.New("the file system can't exchange two names in one step")
+
+// exchange makes each of two names mean what the other one meant, in one step.
+func exchange(a, b string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		err = ErrNoExchange
+	}
+	return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
+}
+
 // openToRead opens a file for reading. It does not wait for the other end of what turns out to
 // be a named pipe.
 func openToRead(path string) (*os.File, error) {

@@ -33,6 +33,7 @@ type Journal struct {
 	size    int64    // its good length
 	log     *wal.Log // appends to the newest segment; nil until the first append and after an error
 	pending []*Event // repairs that no batch has recorded yet
+	cuts    []Cut    // torn tails that Load has recorded
 }
 
 // Open takes the lock of the store in dir and reads its marker. It waits for the
@@ -187,6 +188,9 @@ func (j *Journal) Last() Seq { return j.last }
 // Head returns the hash of the newest event's record.
 func (j *Journal) Head() Hash { return j.head }
 
+// Cuts returns the torn tails that this handle has cut and recorded.
+func (j *Journal) Cuts() []Cut { return j.cuts }
+
 // Close gives up the lock. It doesn't sync: what Append returned nil for is durable already.
 func (j *Journal) Close() error {
 	j.closed = true
@@ -288,6 +292,9 @@ func (j *Journal) recordRepairs(apply func(*Event) error) error {
 		return err
 	}
 	for _, ev := range j.pending {
+		if ev.Cut.Bytes > 0 {
+			j.cuts = append(j.cuts, ev.Cut)
+		}
 		if err := apply(ev); err != nil {
 			return err
 		}

@@ -102,6 +102,26 @@ func readMarker(f *os.File) (marker, error) {
 	return decodeMarker(room[:n])
 }
 
+// Marker is what a lock file tells to those who only look.
+type Marker struct {
+	ID      ID
+	Durable Seq  // newest event that was acknowledged or may be
+	Live    bool // of this boot and this very file: calls of this boot keep it
+	Fenced  bool // the disk refused a write and its undoing in this boot
+}
+
+// InspectMarker reads the marker of the store in dir, more than once if need be: calls overwrite it
+// in place. One that can't be read is a *CorruptionError.
+func InspectMarker(dir string) (Marker, error) {
+	r := &Reader{dir: dir}
+	m, same, err := r.marked()
+	if err != nil {
+		return Marker{}, err
+	}
+	live := same && m.boot == CurrentBoot()
+	return Marker{ID: m.id, Durable: m.durable, Live: live, Fenced: live && (m.state == stateFailed || fenced(m.id))}, nil
+}
+
 // identity returns a file's device and inode.
 func identity(f *os.File) (dev, inode uint64, err error) {
 	var st unix.Stat_t

@@ -56,6 +56,9 @@ func OpenReader(dir string) (*Reader, error) {
 	return openReader(dir, meta, func() {})
 }
 
+// OpenReaderAs is OpenReader for a store whose META is lost or damaged: the caller says what it is.
+func OpenReaderAs(dir string, meta Meta) (*Reader, error) { return openReader(dir, meta, func() {}) }
+
 // openReader runs atEnd, a hook for tests, when it has found an end that no live marker told.
 func openReader(dir string, meta Meta, atEnd func()) (*Reader, error) {
 	for range maxRestarts {
@@ -84,19 +87,36 @@ func openReader(dir string, meta Meta, atEnd func()) (*Reader, error) {
 	return nil, fmt.Errorf("%s: the marker changes too fast to be read", dir)
 }
 
-// readMarker reads the lock file's marker. It is overwritten in place by those who
-// append, so one that doesn't check is read again before it counts as damaged.
+// readMarker reads the lock file's marker and what it says of the store.
 func (r *Reader) readMarker() error {
-	f, err := openToRead(filepath.Join(r.dir, lockName))
-	if errors.Is(err, fs.ErrNotExist) {
+	m, same, err := r.marked()
+	_, damaged := errors.AsType[*CorruptionError](err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		r.cov.Doubts = append(r.cov.Doubts, "the lock file is missing, so nothing witnesses the last event")
 		return nil
-	}
-	if err != nil {
+	case damaged, err == nil && m.id != r.meta.ID:
+		r.cov.Doubts = append(r.cov.Doubts, "the marker in the lock file is unreadable, so nothing witnesses the last event")
+		return nil
+	case err != nil:
 		return err
 	}
+	r.marker = m
+	r.cov.Copy = !same
+	r.cov.Here = same
+	r.cov.Live = same && m.boot == CurrentBoot()
+	r.cov.Fenced = r.cov.Live && (m.state == stateFailed || fenced(m.id))
+	return nil
+}
+
+// marked reads the marker in the lock file, and whether it names this very file. It is overwritten in
+// place by those who append, so one that doesn't check is read again before it counts as damaged.
+func (r *Reader) marked() (m marker, same bool, err error) {
+	f, err := openToRead(filepath.Join(r.dir, lockName))
+	if err != nil {
+		return marker{}, false, err
+	}
 	defer f.Close()
-	var m marker
 	for range maxRestarts {
 		if m, err = readMarker(f); err == nil || errors.Is(err, ErrNewer) {
 			break
@@ -104,22 +124,16 @@ func (r *Reader) readMarker() error {
 		time.Sleep(time.Millisecond) // a writer is between two bytes of one pwrite
 	}
 	if errors.Is(err, ErrNewer) {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return marker{}, false, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	if err != nil || m.id != r.meta.ID {
-		r.cov.Doubts = append(r.cov.Doubts, "the marker in the lock file is unreadable, so nothing witnesses the last event")
-		return nil
+	if err != nil {
+		return marker{}, false, &CorruptionError{File: f.Name(), Offset: -1, Cause: fmt.Errorf("unreadable marker: %w", err)}
 	}
 	dev, inode, err := identity(f)
 	if err != nil {
-		return err
+		return marker{}, false, err
 	}
-	r.marker = m
-	r.cov.Copy = m.dev != dev || m.inode != inode
-	r.cov.Here = !r.cov.Copy
-	r.cov.Live = r.cov.Here && m.boot == CurrentBoot()
-	r.cov.Fenced = r.cov.Live && (m.state == stateFailed || fenced(m.id))
-	return nil
+	return m, m.dev == dev && m.inode == inode, nil
 }
 
 // findEnd looks for the last valid event where no live marker tells it. Damage there is kept for

@@ -47,12 +47,9 @@ func (t tail) classify() error {
 // have been durable once, or that merely lost its length.
 func (t tail) laterRecord() error {
 	for i := t.from; i+minRecord <= len(t.data); i++ {
-		if t.data[i] != 0x93 || t.data[i+1]&0xf0 != 0x90 || t.data[i+2] != recordVersion {
-			continue
-		}
-		ev, ok := t.recordAt(i)
+		ev, _, ok := recordAt(t.id, t.data, i, t.expected, t.expected+MaxBatch/minRecord)
 		switch {
-		case !ok || ev.Seq < t.expected:
+		case !ok:
 		case ev.Seq == t.expected:
 			return fmt.Errorf("%w, but event %d begins at byte %d", t.cause, ev.Seq, i)
 		case ev.Synced >= t.expected:
@@ -62,23 +59,27 @@ func (t tail) laterRecord() error {
 	return nil
 }
 
-// recordAt tries to read a record of any length at i. Its end is found by the checksum, which
-// only needs to be computed where a sentinel closes something that looks like a trailer.
-func (t tail) recordAt(i int) (Event, bool) {
-	seq := Seq(binary.BigEndian.Uint64(t.data[i+4:]))
-	if seq < t.expected || seq > t.expected+MaxBatch/minRecord {
-		return Event{}, false
+// recordAt tries to read a record of any length at i, with a number from low to high. Its end is
+// found by the checksum, which only needs to be computed where a sentinel closes something that
+// looks like a trailer.
+func recordAt(id ID, data []byte, i int, low, high Seq) (ev Event, end int, ok bool) {
+	if data[i] != 0x93 || data[i+1]&0xf0 != 0x90 || data[i+2] != recordVersion {
+		return Event{}, 0, false
 	}
-	limit := min(i+MaxConfig, len(t.data))
+	seq := Seq(binary.BigEndian.Uint64(data[i+4:]))
+	if seq < low || seq > high {
+		return Event{}, 0, false
+	}
+	limit := min(i+MaxConfig, len(data))
 	for end := i + minRecord; end <= limit; end++ {
-		if t.data[end-1] != sentinel || t.data[end-trailerBytes] != 0xce {
+		if data[end-1] != sentinel || data[end-trailerBytes] != 0xce {
 			continue
 		}
-		if ev, err := DecodeRecord(t.id, seq, t.data[i:end]); err == nil {
-			return ev, true
+		if ev, err := DecodeRecord(id, seq, data[i:end]); err == nil {
+			return ev, end, true
 		}
 	}
-	return Event{}, false
+	return Event{}, 0, false
 }
 
 // zeroSector reports whether some sector that the tail reaches into holds nothing but

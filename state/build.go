@@ -182,8 +182,11 @@ func (b *builder) write() error {
 // Verify reads the whole snapshot: every checksum, every lease, and whether it is bit for
 // bit what its leases, cursors and configurations lead to. Damage is a
 // *journal.CorruptionError. Lookups don't need it: they check the blocks that they read.
-func (s *Snapshot) Verify() error {
-	st := Over(s)
+func (s *Snapshot) Verify() error { return s.Matches(Over(s)) }
+
+// Matches reads the whole snapshot and returns a *journal.CorruptionError unless it is bit for bit
+// what WriteSnapshot would write of the state. A header of a later version is not compared.
+func (s *Snapshot) Matches(st *State) error {
 	b := newBuilder(s.head.id, s.head.network, st)
 	if s.head.version != formatVersion {
 		b.block = s.head.sections[sectionLeases].first // its header may be longer than ours

@@ -1,0 +1,268 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Loss is a stretch of a journal that can't be read any more. It may have cost events, or bytes
+// between events alone.
+type Loss struct {
+	File   string // below the store's folder; a folder where the whole file is missing
+	Offset int64  // of the first bad byte in File; -1 where there are none to look at
+	Bytes  int64  // up to the next record that can be read, or the file's end
+	First  Seq    // first event affected
+	Last   Seq    // last one that is known to be lost; before First if none is
+	Open   bool   // nothing that can be read follows, so events after Last may be lost too
+	Cause  error
+}
+
+// Events returns how many events the loss has cost at most: where nothing follows it, as many as
+// its bytes could hold.
+func (l Loss) Events() Seq {
+	n := l.Last + 1 - l.First
+	if l.Open {
+		n = max(n, Seq(l.Bytes/minRecord))
+	}
+	return n
+}
+
+// Error returns the loss as damage of the store in dir.
+func (l Loss) Error(dir string) *CorruptionError {
+	cause := l.Cause
+	switch {
+	case l.Open:
+		cause = fmt.Errorf("%w; events from %d on are lost, at most %d", cause, l.First, l.Events())
+	case l.Last > l.First:
+		cause = fmt.Errorf("%w; events %d to %d are lost", cause, l.First, l.Last)
+	case l.Last == l.First:
+		cause = fmt.Errorf("%w; event %d is lost", cause, l.First)
+	default:
+		cause = fmt.Errorf("%w; no event is lost", cause)
+	}
+	return &CorruptionError{File: filepath.Join(dir, l.File), Seq: l.First, Offset: l.Offset, Cause: cause}
+}
+
+// Piece is what Salvage finds next: a record, or a loss if Loss is not nil.
+type Piece struct {
+	Record
+	Loss *Loss
+}
+
+// Salvage returns everything after an event that can still be read of the store in dir, in order,
+// damage or not: between the records stand the losses. It ends with an error where reading itself
+// fails, or at a record of a newer version. A Reader's Records, in contrast, ends at the first damage.
+//
+// Of a live store it returns what is durable, and calls may go on meanwhile: events are missed only
+// once a second listing has missed them too. Of any other it returns all, but for a torn tail.
+func Salvage(dir string, meta Meta, after Seq) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		r := &Reader{dir: dir, meta: meta}
+		if err := r.readMarker(); err != nil {
+			yield(Piece{}, err)
+			return
+		}
+		r.cov.Durable = r.marker.durable
+		s := salvage{r: r, next: after + 1, yield: yield}
+		for misses := 0; ; {
+			before := s.next
+			err := s.pass()
+			if s.next > before {
+				misses = 0
+			}
+			switch misses++; {
+			case s.stopped:
+				return
+			case err == nil:
+				return
+			case errors.Is(err, errMissed), errors.Is(err, fs.ErrNotExist) && misses < maxRestarts:
+			default:
+				yield(Piece{}, err)
+				return
+			}
+		}
+	}
+}
+
+// errMissed says that events were not there where a listing should have had them.
+var errMissed = errors.New("events are missing")
+
+// salvage is a walk over all segments of a store.
+type salvage struct {
+	r       *Reader
+	next    Seq // the event to come
+	missed  Seq // the event that a listing has missed already
+	yield   func(Piece, error) bool
+	stopped bool
+}
+
+// ended reports whether the event to come is beyond what a live store's reader may tell.
+func (s *salvage) ended(next Seq) bool { return s.r.cov.Live && next > s.r.cov.Durable }
+
+func (s *salvage) record(rec Record) {
+	if rec.Event.Seq < s.next {
+		return
+	}
+	s.next = rec.Event.Seq + 1
+	s.stopped = !s.yield(Piece{Record: rec}, nil)
+}
+
+func (s *salvage) loss(l Loss) {
+	if l.First < s.next {
+		return // told by the pass before, or of no interest
+	}
+	if l.Last >= s.next {
+		s.next = l.Last + 1
+	}
+	s.stopped = !s.yield(Piece{Loss: &l}, nil)
+}
+
+// pass goes through the segments as one listing has them. errMissed and fs.ErrNotExist ask for
+// another listing.
+func (s *salvage) pass() error {
+	segments, err := s.r.readable()
+	if err != nil {
+		return err
+	}
+	segments = covering(segments, s.next-1)
+	for i, first := range segments {
+		if s.ended(s.next) {
+			return nil
+		}
+		if first > s.next {
+			if err := s.gap(first-1, "missing"); err != nil || s.stopped {
+				return err
+			}
+		}
+		until := Seq(0) // the newest segment has no end
+		if i+1 < len(segments) {
+			until = segments[i+1] - 1
+		}
+		if err := s.segment(first, until); err != nil || s.stopped {
+			return err
+		}
+	}
+	if last := s.r.marker.durable; last >= s.next {
+		return s.gap(last, fmt.Sprintf("the journal ends at event %d, but event %d was acknowledged", s.next-1, last))
+	}
+	return nil
+}
+
+// gap tells that the events up to last are missing, once two listings have missed them.
+func (s *salvage) gap(last Seq, cause string) error {
+	if s.missed != s.next {
+		s.missed = s.next
+		return errMissed
+	}
+	s.loss(Loss{File: journalName, Offset: -1, First: s.next, Last: last, Cause: errors.New(cause)})
+	return nil
+}
+
+// readable lists all segments, in use or archived, by their first events, and passes over what is
+// not one.
+func (r *Reader) readable() ([]Seq, error) {
+	var all []Seq
+	for _, folder := range []string{journalName, archiveName} { // in this order, see listing
+		entries, err := os.ReadDir(filepath.Join(r.dir, folder))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if first, ok := parseSegmentName(e.Name()); ok {
+				all = append(all, first)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// segment goes through one segment, whose events end with until, or with the journal if that is 0.
+func (s *salvage) segment(first, until Seq) error {
+	path, data, err := s.r.readSegment(first)
+	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
+	var damage *CorruptionError
+	if errors.As(err, &damage) {
+		err = damage.Cause
+	}
+	if err != nil && (damage != nil || errors.Is(err, unix.EIO)) {
+		last := until
+		if until == 0 {
+			last = max(s.r.marker.durable, s.next)
+		}
+		s.loss(Loss{File: name, Offset: -1, First: s.next, Last: last, Open: until == 0, Cause: err})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sc := newScanner(s.r.meta.ID, first, data)
+	for !sc.done() && !s.ended(sc.next) && !s.stopped {
+		if until != 0 && sc.next > until {
+			s.loss(Loss{File: name, Offset: int64(sc.off), Bytes: int64(len(data) - sc.off), First: sc.next, Last: sc.next - 1,
+				Cause: fmt.Errorf("goes on after event %d, with which the next segment begins", until)})
+			return nil
+		}
+		at := sc.off
+		ev, record, err := sc.read()
+		switch {
+		case errors.Is(err, ErrNewer):
+			return fmt.Errorf("%s: event %d: %w", path, sc.next, err)
+		case err == nil && ev.Seq == s.r.marker.durable && RecordHash(record) != s.r.marker.hash:
+			s.loss(Loss{File: name, Offset: int64(at), Bytes: int64(sc.off - at), First: ev.Seq, Last: ev.Seq, Cause: errNotAcknowledged})
+		case err == nil:
+			s.record(Record{Event: ev, File: name, Offset: int64(sc.off - len(record)), Raw: record})
+		case s.torn(sc, until, err):
+			return nil
+		default:
+			s.skip(sc, name, until, err)
+		}
+	}
+	if !s.stopped && s.next <= until && !s.ended(s.next) {
+		s.loss(Loss{File: name, Offset: int64(len(data)), First: s.next, Last: until,
+			Cause: fmt.Errorf("ends before event %d", until)})
+	}
+	return nil
+}
+
+// torn reports whether what the scanner can't read is an append cut short, which is no damage.
+func (s *salvage) torn(sc *scanner, until Seq, bad error) bool {
+	if until != 0 || s.r.cov.Live {
+		return false
+	}
+	t := tail{data: sc.data, from: sc.off, expected: sc.next, id: sc.id, durable: s.r.marker.durable, good: -1, cause: bad}
+	return t.classify() == nil
+}
+
+// skip puts the scanner behind bad bytes: to the next whole record, or to the segment's end.
+func (s *salvage) skip(sc *scanner, name string, until Seq, bad error) {
+	from, low, high := sc.off, sc.next, until
+	if high == 0 {
+		high = low + Seq((len(sc.data)-from)/minRecord)
+	}
+	for i := from; i+minRecord <= len(sc.data); i++ {
+		ev, end, ok := recordAt(sc.id, sc.data, i, low, high)
+		if !ok {
+			continue
+		}
+		s.loss(Loss{File: name, Offset: int64(from), Bytes: int64(i - from), First: low, Last: ev.Seq - 1, Cause: bad})
+		if !s.stopped && !s.ended(ev.Seq) {
+			s.record(Record{Event: ev, File: name, Offset: int64(i), Raw: sc.data[i:end]})
+		}
+		sc.off, sc.next = end, ev.Seq+1
+		return
+	}
+	l := Loss{File: name, Offset: int64(from), Bytes: int64(len(sc.data) - from), First: low, Last: until, Cause: bad}
+	if until == 0 {
+		l.Last, l.Open = max(low, s.r.marker.durable), true
+	}
+	s.loss(l)
+	sc.off = len(sc.data)
+}

@@ -21,7 +21,15 @@ func invalid(text string) error {
 // coded returns err as the CNI library prints it. It must be the outermost error,
 // since the library drops whatever is wrapped around one of its own.
 func coded(err error) error {
-	return types.NewError(codeOf(err), err.Error(), "")
+	return types.NewError(codeOf(err), err.Error(), advice(err))
+}
+
+// advice says what to do about an error, where that is not plain from its text.
+func advice(err error) string {
+	if _, ok := errors.AsType[*journal.CorruptionError](err); ok {
+		return "leases of this network can't be told until it is repaired: see leasectl verify and leasectl repair"
+	}
+	return ""
 }
 
 // codeOf says which CNI code an error of the store has.

@@ -45,5 +45,5 @@ func exhaustible(stdin []byte) ([]allocator.RangeSet, error) {
 
 // notAvailable returns the one code that STATUS has for the plugin's own troubles.
 func notAvailable(err error) error {
-	return types.NewError(types.ErrPluginNotAvailable, err.Error(), "")
+	return types.NewError(types.ErrPluginNotAvailable, err.Error(), advice(err))
 }

@@ -17,6 +17,9 @@ func (r *reading) doubts(iv *Interval) {
 	if iv.Lease.Import {
 		r.importDoubts(iv, say)
 	}
+	if iv.doubt != "" {
+		say("%s", iv.doubt)
+	}
 	if r.Base != nil && iv.File == r.BaseFile {
 		say("taken from a snapshot: the events before were not read")
 	}
@@ -37,8 +40,13 @@ func (r *reading) importDoubts(iv *Interval, say func(string, ...any)) {
 	if iv.Lease.Claimed != 0 {
 		since = "at " + time.Unix(0, iv.Lease.Claimed).UTC().Format(timeLayout) + " by the word of its source"
 	}
-	say("imported by event %d: the lease began %s; who held the address before event %d is unknown",
-		iv.Start.Seq, since, iv.Start.Seq)
+	if iv.parentSeq != "" {
+		say("carried over by event %d from journal %s, whose event %s gave the lease at %s: what was before is told there",
+			iv.Start.Seq, r.h.Origin.Parent, iv.parentSeq, time.Unix(0, iv.Lease.Claimed).UTC().Format(timeLayout))
+	} else {
+		say("imported by event %d: the lease began %s; who held the address before event %d is unknown",
+			iv.Start.Seq, since, iv.Start.Seq)
+	}
 	if iv.Lease.Blocked {
 		say("held back without a known owner")
 	}
@@ -48,6 +56,8 @@ func (r *reading) importDoubts(iv *Interval, say func(string, ...any)) {
 func (r *reading) cause(iv *Interval) string {
 	boot := iv.Lease.Clock.Boot
 	switch {
+	case iv.doubt != "" && iv.Doubtful.Seq == iv.Start.Seq:
+		return "events of the parent are lost"
 	case iv.End == nil && boot != r.last.clock.Boot:
 		return "the node has booted since, and no event ended the lease"
 	case iv.End == nil:

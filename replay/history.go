@@ -39,7 +39,9 @@ type Interval struct {
 	File      string      // that holds the first event, within the store's folder
 	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
 
-	endBoot journal.BootID
+	endBoot   journal.BootID
+	doubt     string // what a successor says against a lease that it carried over
+	parentSeq string // the parent's event that gave it
 }
 
 // End is the event that ended a lease.
@@ -63,6 +65,9 @@ type History struct {
 
 	ranges map[journal.Range]struct{} // all that addresses were given from
 	hidden bool                       // some ADD's ranges were not recorded
+
+	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
+	settled Point  // from this event on that doesn't matter any more; Seq 0 if it still does
 }
 
 // gcRunGap parts one GC run from the next: a run writes its releases in batches and

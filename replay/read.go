@@ -33,6 +33,8 @@ type draft struct {
 	start, end mark // end.seq is 0 while it is held
 	window     mark
 	reason     journal.Reason
+	doubt      string // what a successor says against a lease that it carried over
+	parentSeq  string // the parent's event that gave it
 }
 
 // reading is the state of one Read.
@@ -46,6 +48,9 @@ type reading struct {
 
 	first, last mark
 	head        journal.Hash // of the record of last; zero if not known
+
+	lost             string // how many events of the parent are lost, by genesis
+	genesis, settled mark   // from settled on that doesn't matter; its seq is 0 if it still does
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,
@@ -130,7 +135,9 @@ func (r *reading) event(rec *journal.Record) error {
 		r.h.addRanges(ev.Ranges)
 	case journal.KindGenesis:
 		r.h.Origin = ev.Origin
+		r.lost = attribute(ev, journal.AttributeLost)
 	}
+	r.settle(ev, m)
 	// From here on the event counts itself as "last of its boot" and as a GC's.
 	if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {
 		r.gc.release(m)
@@ -144,6 +151,28 @@ func (r *reading) event(rec *journal.Record) error {
 		r.head = journal.RecordHash(rec.Raw)
 	}
 	return nil
+}
+
+// attribute returns the value of an event's attribute, "" if it has none.
+func attribute(ev *journal.Event, key string) string {
+	for _, a := range ev.Attributes {
+		if a.Key == key {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// settle notes from when on it doesn't matter any more that events of the parent are lost: with a
+// reset every lease ends, and nothing of a boot is alive in the next.
+func (r *reading) settle(ev *journal.Event, m mark) {
+	switch {
+	case ev.Kind == journal.KindGenesis:
+		r.genesis = m
+	case r.lost == "" || r.lost == "0" || r.settled.seq != 0:
+	case ev.Kind == journal.KindReset || ev.Boot != r.genesis.clock.Boot:
+		r.settled = m
+	}
 }
 
 // located adds the record's place to damage that the lease map found: it sees events
@@ -187,6 +216,9 @@ func (r *reading) begin(rec *journal.Record) {
 			Import:     ev.Kind == journal.KindImport,
 			Blocked:    ev.Blocked,
 		}, rec.File)
+		if d := r.open[a.IP]; d != nil && ev.Kind == journal.KindImport {
+			d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
+		}
 	}
 }
 
@@ -244,6 +276,10 @@ func (r *reading) finish() {
 	if r.last.seq != 0 {
 		h.Last = h.Clocks.point(r.last)
 	}
+	h.lost = r.lost
+	if r.settled.seq != 0 {
+		h.settled = h.Clocks.point(r.settled)
+	}
 	for _, d := range r.open {
 		r.done = append(r.done, d)
 	}
@@ -276,9 +312,14 @@ func (r *reading) interval(d *draft) Interval {
 		p := clocks.point(doubtful)
 		iv.Doubtful, iv.Certainty = &p, Uncertain
 	}
+	if d.doubt != "" && d.start.seq != doubtful.seq {
+		p := clocks.point(d.start)
+		iv.Doubtful, iv.Certainty = &p, Uncertain
+	}
 	if iv.End == nil && r.h.Stopped != nil {
 		iv.Certainty = Unknown
 	}
+	iv.doubt, iv.parentSeq = d.doubt, d.parentSeq
 	r.doubts(&iv)
 	return iv
 }

@@ -3,6 +3,8 @@ package replay
 import (
 	"fmt"
 	"time"
+
+	"github.com/leaselog/leaselog/journal"
 )
 
 // Answer is what a history says about a window of time.
@@ -67,7 +69,11 @@ func (h *History) cover(a *Answer, w span, covered time.Time) {
 	for _, d := range Outside(h.First, h.Last, w.since, w.until, covered) {
 		a.doubt(Unknown, "%s", d)
 	}
-	if h.Origin.ParentSeq != 0 {
+	if h.lost != "" && h.lost != "0" && (h.settled.Seq == 0 || w.since.Before(h.settled.Effective)) {
+		a.doubt(Uncertain, "events of journal %s are lost, at most %s: an address given in them may be in use here and not be known as held",
+			h.Origin.Parent, h.lost)
+	}
+	if h.Origin.Parent != (journal.ID{}) {
 		a.doubt(Certain, "the journal continues journal %s after its event %d: what was before is told there",
 			h.Origin.Parent, h.Origin.ParentSeq)
 	}

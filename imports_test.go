@@ -68,7 +68,7 @@ var pluginMustNotLink = []string{
 var mayTouch = map[string][]string{
 	"internal/wire": nil,
 	"state":         {"snapshot.go"},
-	"allocator":     {"inspect.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
+	"allocator":     {"inspect.go", "repair.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
 }
 
 var impure = []string{

@@ -132,14 +132,22 @@ func (c *chooser) pick(index int, set RangeSet) (netip.Addr, error) {
 	if err := c.checkDuplicate(index, set); err != nil {
 		return netip.Addr{}, err
 	}
+	if ip, err := c.next(index, set); ip.IsValid() || err != nil {
+		return ip, err
+	}
+	return netip.Addr{}, &Refusal{Set: index, Cause: ErrExhausted,
+		text: "no IP addresses available in range set: " + set.String()}
+}
+
+// next returns the address that a set gives next, zero if it is full.
+func (c *chooser) next(index int, set RangeSet) (netip.Addr, error) {
 	cursor, _ := c.leases.Cursor(index)
 	for _, s := range searchOrder(set, cursor.Unmap()) {
 		if ip, ok, err := c.free(s); ok || err != nil {
 			return ip, err
 		}
 	}
-	return netip.Addr{}, &Refusal{Set: index, Cause: ErrExhausted,
-		text: "no IP addresses available in range set: " + set.String()}
+	return netip.Addr{}, nil
 }
 
 // checkWanted refuses a requested address of the set that can't be given.

@@ -50,7 +50,7 @@ func (s *Store) lookOnce(question func(*view) error) error {
 	if err != nil {
 		return err
 	}
-	ok, err := s.claimed(r.Meta().ID)
+	ok, _, err := s.claimed(r.Meta().ID)
 	if err != nil {
 		return err
 	}

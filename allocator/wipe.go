@@ -80,26 +80,50 @@ func (s *Store) noForeignFiles() error {
 	return nil
 }
 
-// claimed reports whether the data folder is still tied to the journal.
-func (s *Store) claimed(id journal.ID) (bool, error) {
+// claimed reports whether the data folder is still tied to the journal, and if so whether to one that
+// the journal has succeeded: then a repair ended before it could write the claim.
+func (s *Store) claimed(id journal.ID) (ok, outdated bool, err error) {
 	found, historyDir, err := journal.ReadClaim(s.folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, false, nil
+	case err != nil:
+		return false, false, err
+	case found == id:
+		return true, false, nil
+	case historyDir == s.dir && s.continues(found):
+		return true, true, nil
 	}
-	if err != nil {
-		return false, err
+	return false, false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s", s.folder, ErrElsewhere, found, historyDir, id, s.dir)
+}
+
+// maxParents bounds the walk from a journal to those that it has succeeded.
+const maxParents = 64
+
+// continues reports whether the store's journal has succeeded the one with this ID.
+func (s *Store) continues(id journal.ID) bool {
+	dir := s.dir
+	for range maxParents {
+		genesis, err := journal.ReadGenesis(dir)
+		if err != nil || genesis.Origin.Parent == (journal.ID{}) {
+			return false
+		}
+		if genesis.Origin.Parent == id {
+			return true
+		}
+		dir = filepath.Join(s.dir, "archive", genesis.Origin.Parent.String())
 	}
-	if found != id {
-		return false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s", s.folder, ErrElsewhere, found, historyDir, id, s.dir)
-	}
-	return true, nil
+	return false
 }
 
 // honourWipe records one reset if the data folder was wiped, and ties it to the journal again. The
 // reset is durable before the claim is back: a crash in between repeats the claim alone.
 func (t *transaction) honourWipe() error {
 	s, meta := t.store, t.journal.Meta()
-	ok, err := s.claimed(meta.ID)
+	ok, outdated, err := s.claimed(meta.ID)
+	if outdated {
+		_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
+	}
 	if ok || err != nil {
 		return err
 	}

@@ -1,0 +1,256 @@
+package allocator
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// fold is what the events that are left of a journal amount to. Up to the first loss it is exact;
+// from there on an event that contradicts what is known proves that something in between is lost,
+// and wins: whoever got an address by an event that can be read was the only one to hold it then.
+type fold struct {
+	exact    *state.State // until the first loss; nil afterwards
+	good     journal.Seq  // last event before the first loss
+	goodHash journal.Hash
+	lost     journal.Seq // events lost since, or since the reset after that, at most
+	leases   map[netip.Addr]carried
+	cursors  map[int]netip.Addr
+	configs  map[journal.Seq][][]journal.Range
+	sets     [][]journal.Range // of the newest add; nil if they are not known
+}
+
+// carried is a lease that a successor takes over.
+type carried struct {
+	state.Lease
+	uncertain bool // an event that is lost may have ended it
+}
+
+// fold reads what is left of the journal after the snapshot. Of what comes before only the
+// configurations matter.
+func (r *repair) fold() (*fold, error) {
+	f := &fold{exact: r.over(), good: r.baseSeq(), leases: map[netip.Addr]carried{}, cursors: map[int]netip.Addr{},
+		configs: map[journal.Seq][][]journal.Range{}}
+	if r.base != nil {
+		f.goodHash = r.base.Head()
+	}
+	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
+		switch {
+		case err != nil:
+			return nil, err
+		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
+			l := *p.Loss
+			l.First = max(l.First, r.baseSeq()+1)
+			if err := f.lose(l.Events()); err != nil {
+				return nil, err
+			}
+		case p.Loss != nil: // no lease depends on it
+		default:
+			if err := f.take(&p.Record, r.baseSeq()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f, f.lose(0)
+}
+
+// lose takes in that n events are lost here.
+func (f *fold) lose(n journal.Seq) error {
+	f.lost += n
+	if f.exact != nil {
+		for l, err := range f.exact.Leases() {
+			if err != nil {
+				return err
+			}
+			f.leases[l.IP] = carried{Lease: l}
+		}
+		for _, c := range f.exact.Cursors() {
+			f.cursors[c.Set] = c.IP
+		}
+		f.exact = nil
+	}
+	if n > 0 {
+		for ip, l := range f.leases {
+			l.uncertain = true
+			f.leases[ip] = l
+		}
+	}
+	return nil
+}
+
+func (f *fold) take(rec *journal.Record, base journal.Seq) error {
+	ev := &rec.Event
+	switch ev.Kind {
+	case journal.KindConfig:
+		f.configs[ev.Seq] = ev.Ranges
+	case journal.KindAdd:
+		f.sets = slices.Concat(ev.Ranges, f.configs[ev.Config])
+	}
+	if ev.Seq <= base {
+		return nil
+	}
+	if f.exact != nil {
+		seam := ev.Seq == base+1 && base > 0 && ev.Prev != f.goodHash
+		if err := f.exact.Apply(ev); err == nil && !seam {
+			f.good, f.goodHash = ev.Seq, journal.RecordHash(rec.Raw)
+			return nil
+		}
+		if err := f.lose(1); err != nil { // it can't have happened here, unless something is missing
+			return err
+		}
+	}
+	f.apply(ev)
+	return nil
+}
+
+// apply folds an event onto what may have changed unseen.
+func (f *fold) apply(ev *journal.Event) {
+	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
+	switch ev.Kind {
+	case journal.KindAdd, journal.KindImport:
+		for _, a := range ev.Addresses {
+			f.leases[a.IP] = carried{Lease: state.Lease{Address: a, Attachment: owner, NetNS: ev.NetNS, Pod: ev.Pod,
+				Start: ev.Seq, Clock: ev.Clock, Claimed: ev.Claimed, Import: ev.Kind == journal.KindImport, Blocked: ev.Blocked}}
+		}
+		for _, c := range ev.Cursors {
+			f.cursors[c.Set] = c.IP
+		}
+	case journal.KindDel, journal.KindRelease:
+		for _, a := range ev.Addresses {
+			l, ok := f.leases[a.IP]
+			if ok && l.ContainerID == owner.ContainerID && (l.IfName == owner.IfName || l.IfName == "") {
+				delete(f.leases, a.IP)
+			}
+		}
+	case journal.KindReset:
+		clear(f.leases)
+		clear(f.cursors)
+		f.lost = 0
+	}
+}
+
+// successorEvents returns what a successor begins with after genesis: what is lost, the leases by the
+// events that gave them, and the cursors.
+func (r *repair) successorEvents(f *fold) ([]*journal.Event, error) {
+	var events []*journal.Event
+	for _, l := range r.m.Losses {
+		text := l.Error(r.m.Archive).Error()
+		events = append(events, &journal.Event{Kind: journal.KindRepair, Version: r.store.o.Version, Text: text[:min(len(text), 1024)],
+			Cut: journal.Cut{File: r.m.Archive + "/" + l.File, Offset: max(l.Offset, 0), Bytes: l.Bytes}})
+	}
+	leases := slices.SortedFunc(maps.Values(f.leases), func(a, b carried) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.IfName, b.IfName),
+			cmp.Compare(a.Set, b.Set), a.IP.Compare(b.IP))
+	})
+	for len(leases) > 0 {
+		like := leases[0]
+		n := slices.IndexFunc(leases, func(l carried) bool {
+			return l.Start != like.Start || l.Attachment != like.Attachment || l.Blocked != like.Blocked
+		})
+		if n < 0 {
+			n = len(leases)
+		}
+		events = append(events, r.carry(f, leases[:n])...)
+		leases = leases[n:]
+	}
+	cursors, err := f.movedOn()
+	if err != nil {
+		return nil, err
+	}
+	if len(cursors) > 0 {
+		events = append(events, &journal.Event{Kind: journal.KindImport, Version: r.store.o.Version, Cursors: cursors})
+	}
+	return events, nil
+}
+
+// carry returns the import of leases that one event of the parent gave: one event, or more where
+// the words about them leave too little room in one.
+func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
+	l := leases[0]
+	ev := journal.Event{Kind: journal.KindImport, ContainerID: l.ContainerID, IfName: l.IfName, NetNS: l.NetNS, Pod: l.Pod,
+		Version: r.store.o.Version, Blocked: l.Blocked, Claimed: l.Claimed,
+		Attributes: []journal.Attribute{{Key: journal.AttributeParentSeq, Value: strconv.FormatUint(uint64(l.Start), 10)}}}
+	if ev.Claimed == 0 {
+		ev.Claimed = l.Clock.Wall
+	}
+	if l.uncertain {
+		ev.Attributes = slices.Insert(ev.Attributes, 0, journal.Attribute{Key: journal.AttributeDoubt,
+			Value: fmt.Sprintf("events of journal %s after %d are lost, at most %d, and one of them may have ended the lease", r.meta.ID, f.good, f.lost)})
+	}
+	var events []*journal.Event
+	const most = 32 // addresses of an import, so that it fits with all that is said about it
+	for len(leases) > 0 {
+		part := ev
+		for _, l := range leases[:min(most, len(leases))] {
+			part.Addresses = append(part.Addresses, l.Address)
+		}
+		leases = leases[len(part.Addresses):]
+		events = append(events, &part)
+	}
+	return events
+}
+
+// movedOn returns the cursors as if each lost event had been an ADD, which is the most that they
+// can have moved: addresses that were given in the lost part come back as late as possible. Where the
+// ranges are not known, they stay where they were last seen.
+func (f *fold) movedOn() ([]journal.Cursor, error) {
+	st := state.New()
+	seq := journal.Seq(0)
+	apply := func(ev journal.Event) error {
+		seq++
+		ev.Seq = seq
+		return st.Apply(&ev)
+	}
+	for _, l := range f.leases {
+		if err := apply(journal.Event{Kind: journal.KindImport, ContainerID: l.ContainerID, IfName: l.IfName, Blocked: l.Blocked,
+			Addresses: []journal.Address{l.Address}}); err != nil {
+			return nil, err
+		}
+	}
+	var cursors []journal.Cursor
+	for set, ip := range f.cursors {
+		cursors = append(cursors, journal.Cursor{Set: set, IP: ip})
+	}
+	if err := apply(journal.Event{Kind: journal.KindImport, Cursors: cursors}); err != nil {
+		return nil, err
+	}
+	sets := fromEvent(f.sets)
+	for i := range sets {
+		// Each set by itself: a full one must not keep the others from moving.
+		c := chooser{leases: st}
+		for range min(f.lost, maxMoves) {
+			ip, err := c.next(i, sets[i])
+			if err != nil {
+				return nil, err
+			}
+			if !ip.IsValid() {
+				break // full
+			}
+			if err := apply(journal.Event{Kind: journal.KindImport, Blocked: true,
+				Addresses: []journal.Address{{Set: i, IP: ip, Bits: ip.BitLen()}}, Cursors: []journal.Cursor{{Set: i, IP: ip}}}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return st.Cursors(), nil
+}
+
+// maxMoves bounds the search for where cursors may have got to.
+const maxMoves = 1 << 18
+
+// fromEvent is the inverse of toEvent.
+func fromEvent(sets [][]journal.Range) []RangeSet {
+	out := make([]RangeSet, len(sets))
+	for i, set := range sets {
+		for _, r := range set {
+			out[i] = append(out[i], Range(r))
+		}
+	}
+	return out
+}

@@ -1,0 +1,378 @@
+package allocator
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// Mending says what is wrong with a store, and what Repair did about it or would do.
+type Mending struct {
+	Journal   journal.ID
+	Successor journal.ID  // the journal that took its place; zero if there is none, or not yet
+	Steps     []string    // what is done, in words and in order; empty if the store needs no repair
+	Losses    []Lost      // what can't be read any more, history that no lease depends on included
+	ParentSeq journal.Seq // with a successor: the last event before the first loss that leases depend on
+	Events    journal.Seq // with a successor: how many events are lost from there on, at most
+	Kept      int         // with a successor: leases that are carried over
+	Uncertain int         // of these, those that a lost event may have ended
+	Archive   string      // with a successor: where the old store's bytes are, below the store's folder
+	succeeds  bool
+}
+
+// Lost is a loss with the clocks of the events before and after it; zero where there is none.
+type Lost struct {
+	journal.Loss
+	After, Before time.Time
+}
+
+// Needed reports whether there is something to repair.
+func (m *Mending) Needed() bool { return len(m.Steps) > 0 }
+
+// Succeeds reports whether a new journal takes, or would take, the place of the old one.
+func (m *Mending) Succeeds() bool { return m.succeeds }
+
+func (m *Mending) step(format string, args ...any) {
+	m.Steps = append(m.Steps, fmt.Sprintf(format, args...))
+}
+
+// Repair mends what stops the store's calls, or only says what it would do if apply is false: then it
+// takes no lock and changes nothing. What loses nothing is put right in place: META and the lock file
+// are made anew, strange files and damaged snapshots moved to quarantine/, a torn tail cut, the claim
+// rewritten. Where events that leases depend on are lost, a successor takes the journal's place: it
+// holds the leases and cursors as far as the rest tells them, names its parent, and keeps the old
+// bytes in archive/. Damage to history alone is told and left as it is.
+//
+// It returns journal.ErrNoStore if there is no store, journal.ErrFenced if the disk still refuses
+// writes, and a *journal.CorruptionError for what can't be repaired. When it returns nil with
+// apply, all it did is durable.
+func (s *Store) Repair(apply bool) (*Mending, error) {
+	r := &repair{store: s, apply: apply, deadline: time.Now().Add(s.o.LockTimeout), m: &Mending{}}
+	if err := r.identify(); err != nil {
+		return nil, err
+	}
+	r.m.Journal = r.meta.ID
+	if err := r.findLosses(); err != nil {
+		return nil, err
+	}
+	var err error
+	if apply {
+		err = r.mend()
+	} else {
+		err = r.judge()
+	}
+	if err == nil {
+		err = r.claim()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.m, nil
+}
+
+// repair is one Repair.
+type repair struct {
+	store    *Store
+	apply    bool
+	deadline time.Time
+	meta     journal.Meta
+	base     *state.Snapshot // the newest snapshot that is whole, nil if there is none
+	m        *Mending
+}
+
+// identify makes META and the lock file anew if need be.
+func (r *repair) identify() error {
+	dir := r.store.dir
+	var err error
+	r.meta, err = journal.ReadMeta(dir)
+	damage, damaged := errors.AsType[*journal.CorruptionError](err)
+	if err != nil && !damaged {
+		return err
+	}
+	if damaged {
+		if r.meta, err = journal.Identify(dir, r.snapshotIDs()...); err != nil {
+			return errors.Join(damage, err)
+		}
+		r.meta.DataDir = r.store.o.DataDir
+		r.m.step("make META anew, of journal %s: %v", r.meta.ID, damage)
+		if r.apply {
+			if err := journal.WriteMeta(dir, r.meta); err != nil {
+				return err
+			}
+		}
+	}
+	if err := journal.CanWrite(r.meta); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if journal.HasLock(dir) {
+		return nil
+	}
+	r.m.step("make the lock file anew: it is missing or not a file, so nothing witnesses the last event")
+	if !r.apply {
+		return nil
+	}
+	return journal.RestoreLock(dir, r.meta.ID)
+}
+
+// snapshotIDs returns the journals that the store's snapshots say they belong to.
+func (r *repair) snapshotIDs() []journal.ID {
+	paths, err := snapshots(r.store.dir)
+	if err != nil {
+		return nil
+	}
+	var ids []journal.ID
+	for _, path := range paths {
+		if snap, err := state.OpenSnapshot(path, journal.ID{}); err == nil {
+			ids = append(ids, snap.ID())
+			_ = snap.Close()
+		}
+	}
+	return ids
+}
+
+// findLosses reads the whole history for what is lost in it.
+func (r *repair) findLosses() error {
+	var last time.Time
+	open := 0 // losses whose next event hasn't come yet
+	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
+		if err != nil {
+			return err
+		}
+		if p.Loss != nil {
+			r.m.Losses = append(r.m.Losses, Lost{Loss: *p.Loss, After: last})
+			open++
+			continue
+		}
+		last = p.Event.Time()
+		for ; open > 0; open-- {
+			r.m.Losses[len(r.m.Losses)-open].Before = last
+		}
+	}
+	return nil
+}
+
+// openSnapshots finds the newest snapshot that is whole and returns the damage of the others.
+func (r *repair) openSnapshots() ([]*journal.CorruptionError, error) {
+	paths, err := snapshots(r.store.dir)
+	if err != nil {
+		return nil, err
+	}
+	var damage []*journal.CorruptionError
+	for _, path := range paths {
+		snap, err := state.OpenSnapshot(path, r.meta.ID)
+		if err == nil {
+			err = snap.Verify()
+		}
+		if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
+			damage = append(damage, d)
+			r.m.step("move a damaged snapshot to quarantine/: %v", d)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.base = snap
+	}
+	return damage, nil
+}
+
+// strays moves what is in journal/ and is not a segment, with what to do with each.
+func (r *repair) strays(setAside func(path string, cause error) error) error {
+	strays, err := journal.Strays(r.store.dir)
+	for _, path := range strays {
+		r.m.step("move %s to quarantine/: nothing but segments belongs there", path)
+		if setAside != nil && err == nil {
+			err = setAside(path, errStray)
+		}
+	}
+	return err
+}
+
+var errStray = errors.New("not a segment")
+
+// judge says what mend would do.
+func (r *repair) judge() error {
+	if err := r.strays(nil); err != nil {
+		return err
+	}
+	if _, err := r.openSnapshots(); err != nil {
+		return err
+	}
+	damage, err := r.damage()
+	if err != nil || damage == nil {
+		return err
+	}
+	f, err := r.fold()
+	if err != nil {
+		return err
+	}
+	r.succession(f, damage)
+	return nil
+}
+
+// damage returns why the next call would refuse the journal, nil if it would not.
+func (r *repair) damage() (*journal.CorruptionError, error) {
+	strays, err := journal.Strays(r.store.dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(strays) > 0 { // a Reader stops at them, and they go
+		for _, l := range r.m.Losses {
+			if l.Last > r.baseSeq() || l.Open {
+				return l.Error(r.store.dir), nil
+			}
+		}
+		return nil, nil
+	}
+	reader, err := journal.OpenReaderAs(r.store.dir, r.meta)
+	if err == nil {
+		if torn := reader.Coverage().Torn; torn > 0 {
+			r.m.step("cut %d bytes that an unfinished append left, and keep them in quarantine/", torn)
+		}
+		err = r.follows(reader)
+	}
+	if err == nil {
+		err = reader.CheckTail()
+	}
+	if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
+		return d, nil
+	}
+	return nil, err
+}
+
+// follows reads what follows the snapshot as a call would.
+func (r *repair) follows(reader *journal.Reader) error {
+	if last := reader.Coverage().Durable; last < r.baseSeq() {
+		return &journal.CorruptionError{File: filepath.Join(r.store.dir, "journal"), Seq: last + 1, Offset: -1,
+			Cause: fmt.Errorf("the journal ends here, but a snapshot covers event %d", r.baseSeq())}
+	}
+	for rec, err := range reader.Records(r.baseSeq()) {
+		if err == nil && r.base != nil && rec.Event.Seq == r.baseSeq()+1 && rec.Event.Prev != r.base.Head() {
+			err = &journal.CorruptionError{File: filepath.Join(r.store.dir, rec.File), Seq: rec.Event.Seq, Offset: rec.Offset,
+				Cause: errors.New("does not continue the event before it")}
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	return follow(r.over(), reader)
+}
+
+// baseSeq returns the last event that the snapshot covers, 0 if there is none.
+func (r *repair) baseSeq() journal.Seq {
+	if r.base == nil {
+		return 0
+	}
+	return r.base.Seq()
+}
+
+// over returns the state that the events after the snapshot are folded onto.
+func (r *repair) over() *state.State {
+	if r.base == nil {
+		return state.New()
+	}
+	return state.Over(r.base)
+}
+
+// mend does what judge says, under the store's lock.
+func (r *repair) mend() error {
+	j, err := journal.Open(r.store.dir, r.deadline)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	if err := r.strays(j.SetAside); err != nil {
+		return err
+	}
+	aside, err := r.openSnapshots()
+	if err != nil {
+		return err
+	}
+	for _, d := range aside {
+		if err := j.SetAside(d.File, d); err != nil {
+			return err
+		}
+	}
+	var head journal.Hash
+	if r.base != nil {
+		head = r.base.Head()
+	}
+	err = j.Load(r.baseSeq(), head, r.over().Apply)
+	for _, c := range j.Cuts() {
+		r.m.step("cut %d bytes that an unfinished append left in %s at byte %d, kept in quarantine/%s", c.Bytes, c.File, c.Offset, c.Quarantine)
+	}
+	if damage, ok := errors.AsType[*journal.CorruptionError](err); ok {
+		return r.succeed(j, damage)
+	}
+	return err
+}
+
+// succeed puts a successor in the journal's place.
+func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) error {
+	f, err := r.fold()
+	if err != nil {
+		return err
+	}
+	r.succession(f, damage)
+	events, err := r.successorEvents(f)
+	if err != nil {
+		return err
+	}
+	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, ParentSeq: f.good, ParentHash: f.goodHash,
+		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: fmt.Sprint(f.lost)}},
+		Write: func(next *journal.Journal) error {
+			for len(events) > 0 {
+				n := batchLen(events)
+				if err := next.Append(events[:n]...); err != nil {
+					return err
+				}
+				events = events[n:]
+			}
+			return nil
+		}}, r.deadline)
+	if err != nil {
+		return err
+	}
+	r.meta, r.m.Successor = meta, meta.ID
+	return nil
+}
+
+// succession tells what a successor means.
+func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
+	m := r.m
+	m.succeeds, m.ParentSeq, m.Events, m.Kept, m.Archive = true, f.good, f.lost, len(f.leases), filepath.Join("archive", r.meta.ID.String())
+	for _, l := range f.leases {
+		if l.uncertain {
+			m.Uncertain++
+		}
+	}
+	m.step("begin a new journal in place of %s, which can't be built on: %v", r.meta.ID, damage)
+	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the lost events: at most %d", m.Kept, m.Uncertain, m.Events)
+	m.step("keep all bytes of the old store in %s", m.Archive)
+}
+
+// claim ties the data folder to the store again where its claim is damaged, or still the parent's.
+func (r *repair) claim() error {
+	s := r.store
+	id, _, err := journal.ReadClaim(s.folder)
+	damage, damaged := errors.AsType[*journal.CorruptionError](err)
+	switch {
+	case damaged:
+		r.m.step("write the claim anew: %v", damage)
+	case err != nil || id == r.meta.ID || !r.apply || !s.continues(id):
+		return nil // missing is a wipe, which the next call records; others say whose it is
+	}
+	if !r.apply {
+		return nil
+	}
+	if damaged {
+		return journal.ReplaceClaim(s.folder, r.meta.ID, s.dir)
+	}
+	_, err = journal.WriteClaim(s.folder, r.meta.ID, s.dir)
+	return err
+}

@@ -5,6 +5,8 @@
 //	leasectl history --ip ADDRESS          who held an address, and when
 //	leasectl events                        the journal itself
 //	leasectl dump FILE                     a segment or snapshot as text
+//	leasectl verify                        whether all that is stored is as it was written
+//	leasectl repair --dry-run|--apply      mend a store whose calls are refused
 //
 // Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
 // network configuration, a historyDir, or the folder of one store; and by --network,
@@ -12,7 +14,8 @@
 // that a wipe shows; in a copy there is nothing that tells.
 //
 // It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
-// may run meanwhile, and a copy or a read-only file system will do.
+// may run meanwhile, and a copy or a read-only file system will do. The exception is repair
+// --apply, which works under the plugin's lock.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
 // not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns
@@ -130,12 +133,13 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dataDir, "data-dir", defaultDataDir, "`folder` of a dataDir, a historyDir or one store")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
-	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.dumpCommand())
+	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.dumpCommand(),
+		a.verifyCommand(), a.repairCommand())
 	return root
 }
 
 const longHelp = `Questions about the leases that leaselog gives out. Nothing is changed: no lock is
-taken, no file is made, and the plugin may run meanwhile.
+taken, no file is made, and the plugin may run meanwhile. The exception is repair --apply.
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.

@@ -30,7 +30,8 @@ type answer struct {
 	Stores    []storeItem `json:"stores"`
 	Certainty string      `json:"certainty"`
 	Doubts    []string    `json:"doubts"`
-	Header    any         `json:"header,omitempty"` // of a dumped snapshot
+	Header    any         `json:"header,omitempty"`  // of a dumped snapshot
+	Verdict   string      `json:"verdict,omitempty"` // of verify
 
 	worst replay.Certainty
 }

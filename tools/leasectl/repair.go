@@ -1,0 +1,225 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
+)
+
+// repairAsked is what repair was told to do.
+type repairAsked struct {
+	DataDir string `json:"data_dir"`
+	Network string `json:"network,omitempty"`
+	Apply   bool   `json:"apply"`
+	At      string `json:"at"`
+}
+
+// mendingItem is what repair did to one store, or would do.
+type mendingItem struct {
+	Schema    string     `json:"schema"`
+	Network   string     `json:"network"`
+	Dir       string     `json:"dir"`
+	StoreID   string     `json:"store_id"`
+	Needed    bool       `json:"needed"`
+	Done      bool       `json:"done"`
+	Steps     []string   `json:"steps"`
+	Losses    []lossItem `json:"losses"`
+	Succeeds  bool       `json:"succeeds"`            // a new journal takes the old one's place
+	Successor string     `json:"successor,omitempty"` // its ID, once it is there
+	ParentSeq uint64     `json:"parent_seq"`
+	Lost      uint64     `json:"lost_events"` // that leases depend on, at most
+	Kept      int        `json:"kept_leases"`
+	Uncertain int        `json:"uncertain_leases"`
+	Archive   string     `json:"archive,omitempty"`
+}
+
+// lossItem is a stretch of the journal that can't be read.
+type lossItem struct {
+	File     string `json:"file"`
+	Offset   int64  `json:"offset"` // -1 if a whole file is missing
+	Bytes    int64  `json:"bytes"`
+	FirstSeq uint64 `json:"first_seq"`
+	LastSeq  uint64 `json:"last_seq"`
+	Open     bool   `json:"open"`   // more than up to last_seq may be lost
+	After    string `json:"after"`  // time of the event before, "" if there is none
+	Before   string `json:"before"` // time of the event that follows, "" if there is none
+	Cause    string `json:"cause"`
+}
+
+func (a *app) repairCommand() *cobra.Command {
+	var dry, apply bool
+	cmd := &cobra.Command{
+		Use:   "repair --dry-run|--apply",
+		Short: "Mend a store whose calls are refused because of damage",
+		Long: `Mends what verify calls damage. --dry-run says what would be done and changes nothing; --apply
+does it, under the plugin's lock, so that calls may go on meanwhile.
+
+What loses nothing is put right in place: META, the lock file or the claim made anew, strange
+files and damaged snapshots moved to quarantine/, an unfinished append cut and kept.
+
+Where events that leases depend on are lost, a new journal takes the old one's place. It has an
+ID of its own, names its parent, and holds the leases as far as snapshot and remaining events tell
+them; those that a lost event may have ended are marked uncertain. Cursors move on by the number
+of lost events, so that addresses given in them come back late. A lease that began in the
+lost part is not known any more: look for such containers, CHECK fails for them. All bytes of
+the old store are kept in archive/JOURNAL-ID, which leasectl reads like a store.
+
+Exit codes: 0 nothing to repair, or all done; 1 there is something to repair (--dry-run);
+4 error, among them damage that can't be repaired; 64 usage.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if dry == apply {
+				return usagef("give either --dry-run or --apply")
+			}
+			return a.repair(apply)
+		},
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, change nothing")
+	cmd.Flags().BoolVar(&apply, "apply", false, "do it")
+	return cmd
+}
+
+func (a *app) repair(apply bool) error {
+	stores, err := a.stores()
+	if err != nil {
+		return err
+	}
+	if len(stores) == 0 && !a.failed {
+		return fmt.Errorf("no network has a store in %q", a.dataDir)
+	}
+	ans := newAnswer("repair", repairAsked{a.dataDir, a.network, apply, stamp(a.now)})
+	var items []mendingItem
+	for _, s := range stores {
+		m, err := s.repair(apply)
+		if err != nil {
+			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			continue
+		}
+		if m.Needed() && !apply {
+			a.code = exitNobody
+		}
+		it := s.mending(m, apply)
+		items = append(items, it)
+		if a.output == "table" {
+			a.tell(&it)
+		}
+	}
+	if a.output == "table" {
+		return nil
+	}
+	return show(a, ans, each(items), layout[mendingItem]{"networks", nil, mendingCSV})
+}
+
+// repair repairs the store through the one way to change it.
+func (s *store) repair(apply bool) (*allocator.Mending, error) {
+	o := allocator.Options{Network: filepath.Base(s.dir), HistoryDir: filepath.Dir(s.dir), Version: version, Warn: func(string) {}}
+	switch {
+	case s.folder != "":
+		o.DataDir = filepath.Dir(s.folder)
+	case filepath.Base(o.HistoryDir) == historyName:
+		o.DataDir = filepath.Dir(o.HistoryDir)
+	case s.meta.DataDir != "":
+		o.DataDir = s.meta.DataDir
+	default:
+		return nil, fmt.Errorf("%s does not tell its dataDir: give --data-dir that folder", s.dir)
+	}
+	if s.inArchive() {
+		return nil, fmt.Errorf("%s is kept as evidence of another store and is not repaired", s.dir)
+	}
+	return allocator.NewStore(o).Repair(apply)
+}
+
+// inArchive reports whether the store is the kept parent of another one.
+func (s *store) inArchive() bool {
+	_, err := journal.ParseID(filepath.Base(s.dir))
+	return err == nil && filepath.Base(filepath.Dir(s.dir)) == "archive"
+}
+
+func (s *store) mending(m *allocator.Mending, apply bool) mendingItem {
+	it := mendingItem{Schema: "leaselog.mending/1", Network: s.network, Dir: s.dir, StoreID: m.Journal.String(), Needed: m.Needed(),
+		Done: apply && m.Needed(), Steps: m.Steps, Losses: []lossItem{}, Succeeds: m.Succeeds(), ParentSeq: uint64(m.ParentSeq),
+		Lost: uint64(m.Events), Kept: m.Kept, Uncertain: m.Uncertain, Archive: m.Archive}
+	if it.Steps == nil {
+		it.Steps = []string{}
+	}
+	if m.Successor != (journal.ID{}) {
+		it.Successor = m.Successor.String()
+	}
+	for _, l := range m.Losses {
+		it.Losses = append(it.Losses, lossItem{File: l.File, Offset: l.Offset, Bytes: l.Bytes, FirstSeq: uint64(l.First),
+			LastSeq: uint64(l.Last), Open: l.Open, After: eventTime(l.After), Before: eventTime(l.Before), Cause: l.Error("").Cause.Error()})
+	}
+	return it
+}
+
+func eventTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return stamp(t)
+}
+
+// tell prints what was done, or would be, for people.
+func (a *app) tell(it *mendingItem) {
+	line := func(format string, args ...any) { fmt.Fprintln(a.stdout, escape(fmt.Sprintf(format, args...))) }
+	switch {
+	case !it.Needed && len(it.Losses) == 0:
+		line("network %s: nothing to repair", it.Network)
+	case !it.Needed:
+		line("network %s: nothing to repair: no lease depends on what is lost, and nothing brings it back", it.Network)
+	case it.Done:
+		line("network %s: repaired", it.Network)
+	default:
+		line("network %s: would be repaired", it.Network)
+	}
+	for _, step := range it.Steps {
+		line("  %s", step)
+	}
+	for _, l := range it.Losses {
+		line("  lost: %s", l.String())
+	}
+	if !it.Succeeds {
+		return
+	}
+	line("  containers that were given an address in the lost part are not known: CHECK fails for them")
+	if it.Successor != "" {
+		line("  the new journal is %s", it.Successor)
+	}
+}
+
+// String says what is lost, where it stood, and between which times.
+func (l lossItem) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", l.File)
+	if l.Offset >= 0 {
+		fmt.Fprintf(&b, " at byte %d, %d bytes", l.Offset, l.Bytes)
+	}
+	fmt.Fprintf(&b, ": %s", l.Cause)
+	if l.After != "" {
+		fmt.Fprintf(&b, "; after %s", l.After)
+	}
+	if l.Before != "" {
+		fmt.Fprintf(&b, "; before %s", l.Before)
+	}
+	return b.String()
+}
+
+var mendingCSV = []column[mendingItem]{
+	{"network", func(it *mendingItem) string { return it.Network }},
+	{"store_id", func(it *mendingItem) string { return it.StoreID }},
+	{"needed", func(it *mendingItem) string { return fmt.Sprint(it.Needed) }},
+	{"done", func(it *mendingItem) string { return fmt.Sprint(it.Done) }},
+	{"successor", func(it *mendingItem) string { return it.Successor }},
+	{"parent_seq", func(it *mendingItem) string { return number(it.ParentSeq) }},
+	{"lost_events", func(it *mendingItem) string { return fmt.Sprint(it.Lost) }},
+	{"kept_leases", func(it *mendingItem) string { return fmt.Sprint(it.Kept) }},
+	{"uncertain_leases", func(it *mendingItem) string { return fmt.Sprint(it.Uncertain) }},
+	{"archive", func(it *mendingItem) string { return it.Archive }},
+	{"steps", func(it *mendingItem) string { return strings.Join(it.Steps, "; ") }},
+}

@@ -1,0 +1,440 @@
+package allocator_test
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// tree returns every file below dir with its content, and every folder.
+func tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		content := ""
+		if d.Type().IsRegular() {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			content = string(b)
+		}
+		all[path] = content
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// repaired has a store repaired: first a dry run, which must change nothing and name the same steps.
+func repaired(t *testing.T, s *allocator.Store) *allocator.Mending {
+	t.Helper()
+	root := filepath.Dir(filepath.Dir(s.Dir()))
+	before := tree(t, root)
+	dry, err := s.Repair(false)
+	if err != nil {
+		t.Fatalf("dry run: %v", err)
+	}
+	if !maps.Equal(before, tree(t, root)) {
+		t.Error("the dry run changed something")
+	}
+	m, err := s.Repair(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(dry.Steps) != len(m.Steps) || dry.Succeeds() != m.Succeeds() || dry.Kept != m.Kept || dry.Uncertain != m.Uncertain || dry.Events != m.Events {
+		t.Errorf("the dry run said %q, then it was %q", dry.Steps, m.Steps)
+	}
+	again, err := s.Repair(true)
+	if err != nil || again.Needed() {
+		t.Errorf("after the repair: %v, %v; want nothing to do", again, err)
+	}
+	return m
+}
+
+// heldNow returns the leases that the store's calls go by.
+func heldNow(t testing.TB, s *allocator.Store) map[netip.Addr]state.Lease {
+	t.Helper()
+	r, err := journal.OpenReader(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := state.New()
+	for rec, err := range r.Records(0) {
+		if err == nil {
+			err = st.Apply(&rec.Event)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := map[netip.Addr]state.Lease{}
+	for l, err := range st.Leases() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		held[l.IP] = l
+	}
+	return held
+}
+
+// recordAt returns where an event stands in the store's first segment.
+func recordAt(t testing.TB, s *allocator.Store, seq journal.Seq) journal.Record {
+	t.Helper()
+	r, err := journal.OpenReader(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rec, err := range r.Records(seq - 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	t.Fatalf("no event %d", seq)
+	return journal.Record{}
+}
+
+// damageEvent flips a bit in the middle of an event's record.
+func damageEvent(t testing.TB, s *allocator.Store, seq journal.Seq) {
+	t.Helper()
+	rec := recordAt(t, s, seq)
+	path := filepath.Join(s.Dir(), rec.File)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[int(rec.Offset)+len(rec.Raw)/2] ^= 4
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRepairAnyEvent damages each event of a random history in turn and repairs that. A plain model of
+// what the rest of the events proves says which leases must be kept, and which are uncertain.
+func TestRepairAnyEvent(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	s := newBusyStore(t)
+	live := map[int]bool{}
+	for n := range 14 {
+		add(t, s, n)
+		live[n] = true
+		if r.IntN(3) == 0 {
+			victim := r.IntN(n + 1)
+			release(t, s, victim)
+			delete(live, victim)
+		}
+	}
+	history := events(t, s)
+	root := filepath.Dir(filepath.Dir(s.Dir()))
+	good := tree(t, root)
+	for seq := journal.Seq(1); seq <= journal.Seq(len(history)); seq++ {
+		restore(t, root, good)
+		damageEvent(t, s, seq)
+		if _, err := s.Add(request(t, 99)); err == nil || !strings.Contains(err.Error(), "damage") {
+			t.Fatalf("event %d damaged: ADD says %v", seq, err)
+		}
+		m := repaired(t, s)
+		if !m.Succeeds() || m.Events != max(1, m.Events) || m.ParentSeq != seq-1 {
+			t.Fatalf("event %d damaged: %+v", seq, m)
+		}
+		checkCarried(t, s, history, seq)
+		checkGoesOn(t, s, history, seq)
+	}
+}
+
+// restore makes a folder hold what it held.
+func restore(t testing.TB, root string, good map[string]string) {
+	t.Helper()
+	for path := range tree(t, root) {
+		if _, ok := good[path]; !ok {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(good)) {
+		if st, err := os.Lstat(path); err == nil && st.IsDir() {
+			continue
+		}
+		if content := good[path]; content != "" || filepath.Ext(path) != "" || strings.Contains(filepath.Base(path), "lock") {
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // the lock keeps its inode where it is still there
+			if err == nil {
+				_, err = f.WriteString(content)
+				err = cmpErr(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// checkCarried compares a successor's leases with what the events but one prove.
+func checkCarried(t *testing.T, s *allocator.Store, history []journal.Event, lost journal.Seq) {
+	t.Helper()
+	type lease struct {
+		owner     string
+		uncertain bool
+	}
+	want := map[netip.Addr]lease{}
+	for _, ev := range history {
+		switch {
+		case ev.Seq == lost:
+			for ip, l := range want {
+				want[ip] = lease{l.owner, true}
+			}
+		case ev.Kind == journal.KindAdd:
+			for _, a := range ev.Addresses {
+				want[a.IP] = lease{ev.ContainerID, false}
+			}
+		case ev.Kind == journal.KindDel:
+			for _, a := range ev.Addresses {
+				if want[a.IP].owner == ev.ContainerID {
+					delete(want, a.IP)
+				}
+			}
+		}
+	}
+	got := map[netip.Addr]lease{}
+	for _, ev := range events(t, s) {
+		doubt := slices.ContainsFunc(ev.Attributes, func(a journal.Attribute) bool { return a.Key == journal.AttributeDoubt })
+		if ev.Kind == journal.KindImport {
+			for _, a := range ev.Addresses {
+				got[a.IP] = lease{ev.ContainerID, doubt}
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("event %d lost: carried over %v, want %v", lost, got, want)
+	}
+}
+
+// checkGoesOn has the repaired store serve calls. An address that the lost event may have given must not
+// be the next to be given.
+func checkGoesOn(t *testing.T, s *allocator.Store, history []journal.Event, lost journal.Seq) {
+	t.Helper()
+	held := heldNow(t, s)
+	c, err := s.Add(request(t, 100))
+	if err != nil {
+		t.Fatalf("event %d lost, repaired: %v", lost, err)
+	}
+	for _, a := range c.Addresses {
+		if _, ok := held[a.IP]; ok {
+			t.Errorf("event %d lost: %s given twice", lost, a.IP)
+		}
+		if slices.ContainsFunc(history[lost-1].Addresses, func(b journal.Address) bool { return b.IP == a.IP }) && history[lost-1].Kind == journal.KindAdd {
+			t.Errorf("event %d lost: %s, which it gave, is given at once", lost, a.IP)
+		}
+	}
+	for n := range 15 {
+		release(t, s, n)
+	}
+	release(t, s, 100)
+	if left := heldNow(t, s); len(left) > 0 {
+		t.Errorf("event %d lost: still held after a DEL of all: %v", lost, left)
+	}
+}
+
+// TestRepairInPlace mends what costs no event in the journal that is there.
+func TestRepairInPlace(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		damage func(t *testing.T, s *allocator.Store)
+		step   string // words of the one step; "" if there is nothing to repair
+	}{
+		{"nothing", func(*testing.T, *allocator.Store) {}, ""},
+		{"META missing", func(t *testing.T, s *allocator.Store) { unlink(t, filepath.Join(s.Dir(), "META")) }, "META"},
+		{"META rotten", func(t *testing.T, s *allocator.Store) { overwrite(t, filepath.Join(s.Dir(), "META"), "rotten") }, "META"},
+		{"lock missing", func(t *testing.T, s *allocator.Store) { unlink(t, filepath.Join(s.Dir(), "lock")) }, "lock file"},
+		{"a stray file", func(t *testing.T, s *allocator.Store) {
+			overwrite(t, filepath.Join(s.Dir(), "journal", "x.START"), "x")
+		}, "nothing but segments"},
+		{"claim rotten", func(t *testing.T, s *allocator.Store) { overwrite(t, claimOf(s), "rotten") }, "claim"},
+		{"claim missing", func(t *testing.T, s *allocator.Store) { unlink(t, claimOf(s)) }, ""},
+		{"snapshot rotten", func(t *testing.T, s *allocator.Store) {
+			overwrite(t, filepath.Join(s.Dir(), "snap", state.SnapshotName(3)), "rotten")
+		}, "snapshot"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStore(t)
+			for n := range 4 {
+				add(t, s, n)
+			}
+			want := heldNow(t, s)
+			test.damage(t, s)
+			m := repaired(t, s)
+			if test.step == "" && m.Needed() || test.step != "" && (len(m.Steps) != 1 || !strings.Contains(m.Steps[0], test.step)) || m.Succeeds() {
+				t.Fatalf("steps %q, want one with %q", m.Steps, test.step)
+			}
+			if test.name == "claim missing" {
+				return // a wipe stays one
+			}
+			if got := heldNow(t, s); len(got) != len(want) {
+				t.Errorf("got leases %v, want %v", got, want)
+			}
+			if _, err := s.Add(request(t, 9)); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Check(owner(1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func claimOf(s *allocator.Store) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(s.Dir())), "net", journal.ClaimName)
+}
+
+func unlink(t testing.TB, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func overwrite(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRepairOverSnapshot loses events that a snapshot covers, and then some that none does.
+func TestRepairOverSnapshot(t *testing.T) {
+	s := newBusyStore(t)
+	churn(t, s, allocator.SnapshotEvents)
+	for n := 5000; n < 5010; n++ {
+		add(t, s, n)
+	}
+	want := heldNow(t, s)
+	damageEvent(t, s, 5)
+	m, err := s.Repair(true)
+	if err != nil || m.Needed() || len(m.Losses) != 1 {
+		t.Fatalf("history damaged below a snapshot: %+v, %v; want it told and left", m, err)
+	}
+	if _, err := s.Check(owner(5003)); err != nil {
+		t.Error(err)
+	}
+	last := journal.Seq(0)
+	for _, l := range want {
+		last = max(last, l.Start)
+	}
+	path := filepath.Join(s.Dir(), recordAfter(t, s, last).File)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := recordAfter(t, s, last)
+	b[rec.Offset+60] ^= 1
+	overwrite(t, path, string(b))
+	m = repaired(t, s)
+	if !m.Succeeds() || m.Kept != len(want)-2 || m.Uncertain != m.Kept || m.Events < 1 || len(m.Losses) != 2 {
+		t.Fatalf("got %+v, want %d leases, all uncertain", m, len(want)-2)
+	}
+	for ip := range heldNow(t, s) {
+		if _, ok := want[ip]; !ok {
+			t.Errorf("%s: held by nobody before", ip)
+		}
+	}
+}
+
+// recordAfter returns an event of a store whose older history is damaged.
+func recordAfter(t testing.TB, s *allocator.Store, seq journal.Seq) journal.Record {
+	t.Helper()
+	meta, err := journal.ReadMeta(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, err := range journal.Salvage(s.Dir(), meta, seq-1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Loss == nil {
+			return p.Record
+		}
+	}
+	t.Fatalf("no event %d", seq)
+	return journal.Record{}
+}
+
+// TestRepairEndedBeforeTheClaim is a crash between the new journal and its claim: the next call of
+// either kind goes by the leases that were carried over, and it is no wipe.
+func TestRepairEndedBeforeTheClaim(t *testing.T) {
+	s := newStore(t)
+	for n := range 5 {
+		add(t, s, n)
+	}
+	old, err := os.ReadFile(claimOf(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		damageEvent(t, s, journal.Seq(4-round))
+		if m := repaired(t, s); !m.Succeeds() {
+			t.Fatalf("got %+v", m)
+		}
+	}
+	overwrite(t, claimOf(s), string(old)) // of the parent's parent
+	if _, err := s.Check(owner(4)); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	if _, err := s.Add(request(t, 9)); err != nil {
+		t.Fatalf("ADD: %v", err)
+	}
+	for _, ev := range events(t, s) {
+		if ev.Kind == journal.KindReset {
+			t.Error("read as a wipe")
+		}
+	}
+	if now, err := os.ReadFile(claimOf(s)); err != nil || string(now) == string(old) {
+		t.Errorf("the claim was not renewed: %v", err)
+	}
+	overwrite(t, claimOf(s), fmt.Sprintf("%s\n%s\n", journal.ID{7}, s.Dir()))
+	if _, err := s.Add(request(t, 10)); err == nil {
+		t.Error("a stranger's claim was taken for the parent's")
+	}
+}
+
+// TestRepairAfterReset has no doubt left where a reset follows what is lost.
+func TestRepairAfterReset(t *testing.T) {
+	s := newStore(t)
+	for n := range 3 {
+		add(t, s, n)
+	}
+	unlink(t, claimOf(s))
+	add(t, s, 10)
+	damageEvent(t, s, 4)
+	if m := repaired(t, s); m.Kept != 2 || m.Uncertain != 0 || m.Events != 0 {
+		t.Errorf("got %+v, want the two leases given after the reset, certain", m)
+	}
+}

@@ -227,7 +227,7 @@ func (s *salvage) segment(first, until Seq) error {
 	}
 	if !s.stopped && s.next <= until && !s.ended(s.next) {
 		s.loss(Loss{File: name, Offset: int64(len(data)), First: s.next, Last: until,
-			Cause: fmt.Errorf("ends before event %d", until)})
+			Cause: fmt.Errorf("ends with event %d, and the next segment begins with event %d", s.next-1, until+1)})
 	}
 	return nil
 }

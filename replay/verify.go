@@ -293,7 +293,8 @@ func (v *verifier) lost(l *journal.Loss) {
 
 // kept reports whether the store is one that its successor keeps in archive/: no call uses it.
 func (v *verifier) kept() bool {
-	return filepath.Base(v.dir) == v.meta.ID.String() && filepath.Base(filepath.Dir(v.dir)) == "archive"
+	real, err := filepath.EvalSymlinks(v.dir)
+	return err == nil && filepath.Base(real) == v.meta.ID.String() && filepath.Base(filepath.Dir(real)) == "archive"
 }
 
 func (v *verifier) record(rec *journal.Record) error {

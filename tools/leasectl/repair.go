@@ -137,8 +137,12 @@ func (s *store) repair(apply bool) (*allocator.Mending, error) {
 
 // inArchive reports whether the store is the kept parent of another one.
 func (s *store) inArchive() bool {
-	_, err := journal.ParseID(filepath.Base(s.dir))
-	return err == nil && filepath.Base(filepath.Dir(s.dir)) == "archive"
+	real, err := filepath.EvalSymlinks(s.dir)
+	if err != nil {
+		return false
+	}
+	_, err = journal.ParseID(filepath.Base(real))
+	return err == nil && filepath.Base(filepath.Dir(real)) == "archive"
 }
 
 func (s *store) mending(m *allocator.Mending, apply bool) mendingItem {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ func TestScripts(t *testing.T) {
 			"snapshot": cmdSnapshot,
 			"flip":     cmdFlip,
 			"watch":    cmdWatch,
+			"parent":   cmdParent,
 		},
 	})
 }
@@ -80,6 +82,16 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	b[i] ^= 1
 	ts.Check(os.WriteFile(path, b, 0o600))
+}
+
+// cmdParent makes the folder in which a store keeps the one it succeeded known as parent: parent DIR
+func cmdParent(ts *testscript.TestScript, _ bool, args []string) {
+	kept, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archive", strings.Repeat("[0-9a-f]", 32)))
+	ts.Check(err)
+	if len(kept) != 1 {
+		ts.Fatalf("kept: %q, want one", kept)
+	}
+	ts.Check(os.Symlink(kept[0], ts.MkAbs("parent")))
 }
 
 // cmdWatch keeps what is below a folder, and at the second call says if it changed.

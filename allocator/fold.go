@@ -20,6 +20,7 @@ type fold struct {
 	good     journal.Seq  // last event before the first loss
 	goodHash journal.Hash
 	lost     journal.Seq // events lost since, or since the reset after that, at most
+	endless  bool        // the journal's end is missing, and nothing tells how much: lost is no bound
 	leases   map[netip.Addr]carried
 	cursors  map[int]netip.Addr
 	configs  map[journal.Seq][][]journal.Range
@@ -40,25 +41,37 @@ func (r *repair) fold() (*fold, error) {
 	if r.base != nil {
 		f.goodHash = r.base.Head()
 	}
+	last := journal.Seq(0) // event read or known to be lost
 	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
 		switch {
 		case err != nil:
 			return nil, err
 		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
 			l := *p.Loss
+			last = l.Last
 			l.First = max(l.First, r.baseSeq()+1)
 			if err := f.lose(l.Events()); err != nil {
 				return nil, err
 			}
 		case p.Loss != nil: // no lease depends on it
 		default:
+			last = p.Event.Seq
 			if err := f.take(&p.Record, r.baseSeq()); err != nil {
 				return nil, err
 			}
 		}
 	}
+	if last < r.baseSeq() {
+		// Nothing but the snapshot tells that the journal went on: it may have gone on further.
+		f.endless = true
+		return f, f.lose(segmentEvents)
+	}
 	return f, f.lose(0)
 }
+
+// segmentEvents is how many events a segment can hold, roughly: what is taken for lost where nothing
+// tells how many are.
+const segmentEvents = 600
 
 // lose takes in that n events are lost here.
 func (f *fold) lose(n journal.Seq) error {
@@ -90,7 +103,9 @@ func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 	case journal.KindConfig:
 		f.configs[ev.Seq] = ev.Ranges
 	case journal.KindAdd:
-		f.sets = slices.Concat(ev.Ranges, f.configs[ev.Config])
+		if static, ok := f.configs[ev.Config]; ok || ev.Config == 0 {
+			f.sets = slices.Concat(ev.Ranges, static)
+		}
 	}
 	if ev.Seq <= base {
 		return nil
@@ -131,7 +146,7 @@ func (f *fold) apply(ev *journal.Event) {
 	case journal.KindReset:
 		clear(f.leases)
 		clear(f.cursors)
-		f.lost = 0
+		f.lost, f.endless = 0, false
 	}
 }
 
@@ -169,6 +184,22 @@ func (r *repair) successorEvents(f *fold) ([]*journal.Event, error) {
 	return events, nil
 }
 
+// bound says how many events are lost.
+func (f *fold) bound() string {
+	if f.endless {
+		return "nobody knows how many"
+	}
+	return fmt.Sprintf("at most %d", f.lost)
+}
+
+// lostText is the value of journal.AttributeLost.
+func (f *fold) lostText() string {
+	if f.endless {
+		return journal.LostUnknown
+	}
+	return strconv.FormatUint(uint64(f.lost), 10)
+}
+
 // carry returns the import of leases that one event of the parent gave: one event, or more where
 // the words about them leave too little room in one.
 func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
@@ -181,7 +212,7 @@ func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
 	}
 	if l.uncertain {
 		ev.Attributes = slices.Insert(ev.Attributes, 0, journal.Attribute{Key: journal.AttributeDoubt,
-			Value: fmt.Sprintf("events of journal %s after %d are lost, at most %d, and one of them may have ended the lease", r.meta.ID, f.good, f.lost)})
+			Value: fmt.Sprintf("events of journal %s after %d are lost, %s, and one of them may have ended the lease", r.meta.ID, f.good, f.bound())})
 	}
 	var events []*journal.Event
 	const most = 32 // addresses of an import, so that it fits with all that is said about it

@@ -17,7 +17,8 @@ type Mending struct {
 	Steps     []string    // what is done, in words and in order; empty if the store needs no repair
 	Losses    []Lost      // what can't be read any more, history that no lease depends on included
 	ParentSeq journal.Seq // with a successor: the last event before the first loss that leases depend on
-	Events    journal.Seq // with a successor: how many events are lost from there on, at most
+	Events    journal.Seq // with a successor: how many events are lost from there on, at most unless Endless
+	Endless   bool        // with a successor: the end of the journal is missing, and nothing tells how much of it
 	Kept      int         // with a successor: leases that are carried over
 	Uncertain int         // of these, those that a lost event may have ended
 	Archive   string      // with a successor: where the old store's bytes are, below the store's folder
@@ -324,7 +325,7 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 		return err
 	}
 	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, ParentSeq: f.good, ParentHash: f.goodHash,
-		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: fmt.Sprint(f.lost)}},
+		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: f.lostText()}},
 		Write: func(next *journal.Journal) error {
 			for len(events) > 0 {
 				n := batchLen(events)
@@ -345,14 +346,15 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 // succession tells what a successor means.
 func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
 	m := r.m
-	m.succeeds, m.ParentSeq, m.Events, m.Kept, m.Archive = true, f.good, f.lost, len(f.leases), filepath.Join("archive", r.meta.ID.String())
+	m.succeeds, m.ParentSeq, m.Events, m.Endless = true, f.good, f.lost, f.endless
+	m.Kept, m.Archive = len(f.leases), filepath.Join("archive", r.meta.ID.String())
 	for _, l := range f.leases {
 		if l.uncertain {
 			m.Uncertain++
 		}
 	}
 	m.step("begin a new journal in place of %s, which can't be built on: %v", r.meta.ID, damage)
-	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the lost events: at most %d", m.Kept, m.Uncertain, m.Events)
+	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the lost events: %s", m.Kept, m.Uncertain, f.bound())
 	m.step("keep all bytes of the old store in %s", m.Archive)
 }
 

@@ -438,3 +438,28 @@ func TestRepairAfterReset(t *testing.T) {
 		t.Errorf("got %+v, want the two leases given after the reset, certain", m)
 	}
 }
+
+// TestRepairWithoutAnEnd loses the newest segments and the marker: only a snapshot tells that the
+// journal went on. Its leases are kept, and none is certain.
+func TestRepairWithoutAnEnd(t *testing.T) {
+	s := newBusyStore(t)
+	churn(t, s, allocator.SnapshotEvents)
+	snaps, err := filepath.Glob(filepath.Join(s.Dir(), "snap", "*.snap"))
+	if err != nil || len(snaps) != 1 {
+		t.Fatal(snaps, err)
+	}
+	segments, err := filepath.Glob(filepath.Join(s.Dir(), "journal", "*"))
+	if err != nil || len(segments) < 2 {
+		t.Fatal(segments, err)
+	}
+	held := len(heldNow(t, s))
+	unlink(t, segments[len(segments)-1])
+	unlink(t, filepath.Join(s.Dir(), "lock"))
+	m := repaired(t, s)
+	if !m.Succeeds() || !m.Endless || m.Kept != held || m.Uncertain != held {
+		t.Errorf("got %+v, want all %d leases, uncertain", m, held)
+	}
+	if genesis := events(t, s)[0]; genesis.Attributes[0].Value != journal.LostUnknown {
+		t.Errorf("genesis says %v", genesis.Attributes)
+	}
+}

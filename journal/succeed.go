@@ -27,10 +27,13 @@ type Successor struct {
 
 // Attributes of a successor's events.
 const (
-	AttributeLost      = "lost"       // genesis: how many events of the parent are lost, at most
+	AttributeLost      = "lost"       // genesis: how many events of the parent are lost, at most, or LostUnknown
 	AttributeParentSeq = "parent_seq" // import: the parent's event that gave the lease
 	AttributeDoubt     = "doubt"      // import: why the lease is uncertain, in words
 )
+
+// LostUnknown is the value of AttributeLost where the parent's end is missing.
+const LostUnknown = "unknown"
 
 // Succeed puts a successor in the place of the journal, whose lock the caller holds. All that the old
 // store holds is kept, byte for byte, in the new one's archive/<journal ID>, a folder that

@@ -70,8 +70,12 @@ func (h *History) cover(a *Answer, w span, covered time.Time) {
 		a.doubt(Unknown, "%s", d)
 	}
 	if h.lost != "" && h.lost != "0" && (h.settled.Seq == 0 || w.since.Before(h.settled.Effective)) {
-		a.doubt(Uncertain, "events of journal %s are lost, at most %s: an address given in them may be in use here and not be known as held",
-			h.Origin.Parent, h.lost)
+		bound := "at most " + h.lost
+		if h.lost == journal.LostUnknown {
+			bound = "nobody knows how many"
+		}
+		a.doubt(Uncertain, "events of journal %s are lost, %s: an address given in them may be in use here and not be known as held",
+			h.Origin.Parent, bound)
 	}
 	if h.Origin.Parent != (journal.ID{}) {
 		a.doubt(Certain, "the journal continues journal %s after its event %d: what was before is told there",

@@ -33,7 +33,7 @@ type mendingItem struct {
 	Succeeds  bool       `json:"succeeds"`            // a new journal takes the old one's place
 	Successor string     `json:"successor,omitempty"` // its ID, once it is there
 	ParentSeq uint64     `json:"parent_seq"`
-	Lost      uint64     `json:"lost_events"` // that leases depend on, at most
+	Lost      *uint64    `json:"lost_events"` // that leases depend on, at most; null if nobody knows
 	Kept      int        `json:"kept_leases"`
 	Uncertain int        `json:"uncertain_leases"`
 	Archive   string     `json:"archive,omitempty"`
@@ -148,7 +148,10 @@ func (s *store) inArchive() bool {
 func (s *store) mending(m *allocator.Mending, apply bool) mendingItem {
 	it := mendingItem{Schema: "leaselog.mending/1", Network: s.network, Dir: s.dir, StoreID: m.Journal.String(), Needed: m.Needed(),
 		Done: apply && m.Needed(), Steps: m.Steps, Losses: []lossItem{}, Succeeds: m.Succeeds(), ParentSeq: uint64(m.ParentSeq),
-		Lost: uint64(m.Events), Kept: m.Kept, Uncertain: m.Uncertain, Archive: m.Archive}
+		Kept: m.Kept, Uncertain: m.Uncertain, Archive: m.Archive}
+	if n := uint64(m.Events); !m.Endless {
+		it.Lost = &n
+	}
 	if it.Steps == nil {
 		it.Steps = []string{}
 	}
@@ -214,6 +217,13 @@ func (l lossItem) String() string {
 	return b.String()
 }
 
+func (it *mendingItem) lost() string {
+	if it.Lost == nil {
+		return "unknown"
+	}
+	return fmt.Sprint(*it.Lost)
+}
+
 var mendingCSV = []column[mendingItem]{
 	{"network", func(it *mendingItem) string { return it.Network }},
 	{"store_id", func(it *mendingItem) string { return it.StoreID }},
@@ -221,7 +231,7 @@ var mendingCSV = []column[mendingItem]{
 	{"done", func(it *mendingItem) string { return fmt.Sprint(it.Done) }},
 	{"successor", func(it *mendingItem) string { return it.Successor }},
 	{"parent_seq", func(it *mendingItem) string { return number(it.ParentSeq) }},
-	{"lost_events", func(it *mendingItem) string { return fmt.Sprint(it.Lost) }},
+	{"lost_events", func(it *mendingItem) string { return it.lost() }},
 	{"kept_leases", func(it *mendingItem) string { return fmt.Sprint(it.Kept) }},
 	{"uncertain_leases", func(it *mendingItem) string { return fmt.Sprint(it.Uncertain) }},
 	{"archive", func(it *mendingItem) string { return it.Archive }},

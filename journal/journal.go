@@ -237,6 +237,10 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 	r := run{id: j.meta.ID, base: base, last: base, head: head, apply: apply,
 		durable: j.marker.durable, durableHash: j.marker.hash}
 	for i, p := range paths {
+		if i > 0 && p.first != r.last+1 && p.first > base+1 {
+			return &CorruptionError{File: paths[i-1].path, Seq: r.last + 1, Offset: -1,
+				Cause: fmt.Errorf("ends with event %d, but the next segment begins with event %d", r.last, p.first)}
+		}
 		if err := j.loadSegment(&r, p, i == len(paths)-1); err != nil {
 			return err
 		}
@@ -491,13 +495,14 @@ func (j *Journal) loadSegment(r *run, p segmentPath, newest bool) error {
 	if err != nil {
 		return err
 	}
-	if p.first != r.last+1 && p.first > r.base+1 {
-		return &CorruptionError{File: p.path, Seq: r.last + 1, Offset: -1,
-			Cause: fmt.Errorf("begins with event %d, but the segment before ends with %d", p.first, r.last)}
-	}
 	s, bad, err := r.segment(p, data)
 	if err != nil {
 		return err
+	}
+	if p.first <= r.base && (bad != nil || newest && r.last == r.base && !s.endsWith(r.base)) {
+		if err := s.blame(p.path, p.first); err != nil {
+			return err
+		}
 	}
 	if newest {
 		j.size = int64(s.off)

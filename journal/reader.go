@@ -308,8 +308,9 @@ func (p *pass) run() error {
 	if r.onListing != nil {
 		r.onListing(true)
 	}
+	place := filepath.Join(r.dir, journalName) // where what is missing should have been: after the segment before it
 	missing := func(until Seq) error {
-		return &CorruptionError{File: filepath.Join(r.dir, journalName), Seq: p.last + 1, Offset: -1,
+		return &CorruptionError{File: place, Seq: p.last + 1, Offset: -1,
 			Cause: fmt.Errorf("events %d to %d are missing", p.last+1, until)}
 	}
 	for _, first := range covering(segments, p.last) {
@@ -326,6 +327,7 @@ func (p *pass) run() error {
 		if p.segment(path, first, data); p.stopped {
 			return nil
 		}
+		place = path
 	}
 	if p.last < r.cov.Durable {
 		return missing(r.cov.Durable)
@@ -354,7 +356,11 @@ func (p *pass) segment(path string, first Seq, data []byte) {
 		}
 		if err != nil {
 			p.stopped = true
-			p.yield(Record{}, &CorruptionError{File: path, Seq: seq, Offset: int64(at), Cause: err})
+			damage := s.blame(path, first) // what was passed over by its length may have led to the wrong place
+			if damage == nil {
+				damage = &CorruptionError{File: path, Seq: seq, Offset: int64(at), Cause: err}
+			}
+			p.yield(Record{}, damage)
 			return
 		}
 		if record == nil {

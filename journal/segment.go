@@ -107,6 +107,8 @@ type scanner struct {
 	text string // data as a string, from which decoded strings are cut
 	next Seq    // of the entry at off
 	off  int
+
+	before int // where the entry before off begins, if it was passed over
 }
 
 func newScanner(id ID, first Seq, data []byte) *scanner {
@@ -136,7 +138,35 @@ func (s *scanner) skip() error {
 	if err != nil {
 		return err
 	}
-	s.off, s.next = end, s.next+1
+	s.before, s.off, s.next = s.off, end, s.next+1
+	return nil
+}
+
+// endsWith reports whether the entry before off, which was passed over, is that event. If so, no length on the way
+// there lied: none swallowed what follows.
+func (s *scanner) endsWith(seq Seq) bool {
+	start, end, err := s.frame(s.before)
+	if err != nil || end != s.off {
+		return false
+	}
+	_, err = decodeRecord(s.id, seq, s.data[start:end], s.text[start:end])
+	return err == nil
+}
+
+// blame looks for damage in the entries before off, for a scanner that passed over some of them by their length
+// alone: one that lies leads to a place where what looks wrong is not the damage. It returns a *CorruptionError
+// for the first entry from the segment's beginning on that is not valid, nil if all are.
+func (s *scanner) blame(path string, first Seq) error {
+	again := scanner{id: s.id, data: s.data, text: s.text, next: first}
+	for again.off < s.off {
+		_, _, err := again.read()
+		if errors.Is(err, ErrNewer) {
+			return nil // whole, and all that this version can say of it
+		}
+		if err != nil {
+			return &CorruptionError{File: path, Seq: again.next, Offset: int64(again.off), Cause: err}
+		}
+	}
 	return nil
 }
 

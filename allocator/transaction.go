@@ -237,14 +237,30 @@ func (t *transaction) appendBatch(events []*journal.Event) error {
 	if err := t.journal.Append(events...); err != nil {
 		return err
 	}
+	if err := t.apply(events); err != nil {
+		return err
+	}
+	t.state.SetHead(t.journal.Head())
+	t.store.upkeep = upkeep{state: t.state, meta: t.journal.Meta()}
+	return nil
+}
+
+// apply makes appended events part of the state. They are durable, so damage that only this meets in the snapshot is
+// no reason to fail: the one before it is loaded, and with it the events.
+func (t *transaction) apply(events []*journal.Event) error {
 	for _, ev := range events {
-		if err := t.state.Apply(ev); err != nil {
+		err := t.state.Apply(ev)
+		if d := damageIn(err, t.base); d != nil {
+			if err := t.setAside(d); err != nil {
+				return err
+			}
+			return t.load()
+		}
+		if err != nil {
 			return err
 		}
 		t.newest = ev.Kind
 	}
-	t.state.SetHead(t.journal.Head())
-	t.store.upkeep = upkeep{state: t.state, meta: t.journal.Meta()}
 	return nil
 }
 

@@ -94,7 +94,8 @@ func (s *Store) claimed(id journal.ID) (ok, outdated bool, err error) {
 	case historyDir == s.dir && s.continues(found):
 		return true, true, nil
 	}
-	return false, false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s", s.folder, ErrElsewhere, found, historyDir, id, s.dir)
+	return false, false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s",
+		filepath.Join(s.folder, journal.ClaimName), ErrElsewhere, found, historyDir, id, s.dir)
 }
 
 // maxParents bounds the walk from a journal to those that it has succeeded.

@@ -1,0 +1,9 @@
+// Package rot damages a store in every way that a disk can forget: each bit flipped, each
+// file cut at each byte, emptied, zeroed, lengthened and deleted, one at a time. For each it asks
+// the readers and makes the next calls, and holds what they say against an oracle that knows the
+// undamaged store and docs/FORMAT.md, but none of the code that is tested. It holds tests only.
+//
+// Everything runs in-process on a file system in memory, where there is one. Under the race
+// detector, and with -short, every 61st case is run; a prime, so that all modes and bits get their
+// turn.
+package rot

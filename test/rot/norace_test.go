@@ -1,0 +1,5 @@
+//go:build !race
+
+package rot_test
+
+const raceEnabled = false

@@ -122,10 +122,17 @@ func (s *Store) continues(id journal.ID) bool {
 func (t *transaction) honourWipe() error {
 	s, meta := t.store, t.journal.Meta()
 	ok, outdated, err := s.claimed(meta.ID)
+	if err != nil {
+		return err
+	}
 	if outdated {
 		_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
+		return err
 	}
-	if ok || err != nil {
+	if ok {
+		if t.newest == journal.KindReset { // whoever recorded it may have died before it synced the claim
+			err = journal.SyncClaim(s.folder)
+		}
 		return err
 	}
 	// One history folder for several data folders would make each of them wipe the others' leases.

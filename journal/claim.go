@@ -59,7 +59,9 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
-		err = SyncDir(folder)
+		if err = SyncDir(folder); err != nil {
+			_ = os.Remove(path) // nobody may go by a claim that may not be durable
+		}
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
@@ -86,6 +88,12 @@ func ReplaceClaim(folder string, id ID, historyDir string) error {
 
 func claimText(id ID, historyDir string) []byte {
 	return []byte(id.String() + "\n" + historyDir + "\n")
+}
+
+// SyncClaim makes a claim durable that WriteClaim's process may have died in, names of folders
+// included.
+func SyncClaim(folder string) error {
+	return syncAncestors(filepath.Join(folder, ClaimName))
 }
 
 // ReadClaim returns the journal that the network folder is tied to and where its history

@@ -49,12 +49,12 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		return err
 	}
 	defer lock.Close()
-	dir := filepath.Join(historyDir, n.Network)
+	dir, built := filepath.Join(historyDir, n.Network), false
 	if _, err := ReadMeta(dir); !errors.Is(err, ErrNoStore) {
 		return err
 	}
 	defer func() {
-		if same, statErr := stillAt(lock, lock.Name()); err != nil && statErr == nil && same && len(made) > 0 {
+		if same, statErr := stillAt(lock, lock.Name()); err != nil && statErr == nil && same && len(made) > 0 && !built {
 			_ = os.Remove(lock.Name())
 			removeEmpty(made)
 		}
@@ -71,8 +71,11 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		undo()
 		return err
 	}
+	built = true
 	removeStale(historyDir)
-	return nil
+	// The store is there and others may use it already, so that it stays: who finds no more than its
+	// first event in it syncs its name once more.
+	return SyncDir(historyDir)
 }
 
 // createLockFile makes the history folder and the creation lock if need be, and takes the
@@ -103,7 +106,8 @@ func createLockFile(historyDir string, deadline time.Time) (*os.File, error) {
 	}
 }
 
-// build makes the store under a name that readers pass over and renames it into place. The
+// build makes the store under a name that readers pass over and renames it into place, where its
+// name is not durable yet. The
 // creation lock has to be the one at its path until then: if it was deleted, another call
 // may have made the store.
 func build(lock *os.File, dir string, id ID, n NewStore) error {
@@ -123,7 +127,7 @@ func build(lock *os.File, dir string, id ID, n NewStore) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
-	return SyncDir(historyDir)
+	return nil
 }
 
 // makeWay looks once more whether the store may be made, and moves to ruin what is left at its

@@ -249,6 +249,9 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 		return err
 	}
 	j.last, j.head, j.loaded = r.last, r.head, true
+	if err := j.syncNames(); err != nil {
+		return err
+	}
 	if j.stale && len(j.pending) == 0 {
 		if err := j.findUntold(); err != nil {
 			return err
@@ -263,6 +266,21 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 		j.stale = false
 	}
 	return j.recordRepairs(apply)
+}
+
+// syncNames makes the names durable that whoever made them may have died before syncing, or have
+// been told by the disk that it could not: that of a segment which nothing was appended to, and that
+// of a store which only has its first event.
+func (j *Journal) syncNames() error {
+	if j.size == 0 {
+		if err := SyncDir(filepath.Join(j.dir, journalName)); err != nil {
+			return err
+		}
+	}
+	if j.last == 1 {
+		return SyncDir(filepath.Dir(j.dir))
+	}
+	return nil
 }
 
 // findUntold looks for a tail of the newest segment that was cut by a process that died before

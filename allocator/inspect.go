@@ -138,8 +138,10 @@ func (s *Store) ready(v *view, sets []RangeSet) error {
 		return fmt.Errorf("%s: %w", s.dir, journal.ErrFenced)
 	}
 	lock := filepath.Join(s.dir, "lock")
-	if st, err := os.Stat(lock); err != nil || !st.Mode().IsRegular() {
-		return errors.Join(err, fmt.Errorf("%s: not a file", lock))
+	if st, err := os.Stat(lock); err != nil {
+		return err
+	} else if !st.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a file", lock)
 	}
 	for _, path := range []string{filepath.Join(s.dir, "journal"), lock, nearest(s.folder)} {
 		if err := writable(path); err != nil {

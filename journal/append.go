@@ -131,8 +131,8 @@ func (j *Journal) makeRoom(b *batch, release bool) error {
 //
 // System calls: open(O_CREAT|O_EXCL), fallocate, fsync(segment), rename, fsync(folder), ftruncate(old).
 func (j *Journal) rotate() error {
-	if same, err := stillAt(j.active, j.active.Name()); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced)) // the path may be another store's by now
+	if err := requireAt(j.active, j.active.Name(), j.dir); err != nil {
+		return err // the path may be another store's by now
 	}
 	next := j.last + 1
 	tmp := filepath.Join(j.dir, nextName)
@@ -177,14 +177,16 @@ func (j *Journal) rotate() error {
 // store that is being deleted would come back as a ruin, and one made anew would get our
 // records. So what is at the path is held against our own file before and after.
 func (j *Journal) openLog() error {
-	if same, err := stillAt(j.active, j.active.Name()); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	if err := requireAt(j.active, j.active.Name(), j.dir); err != nil {
+		return err
 	}
 	log, err := wal.Open(filepath.Join(j.dir, journalName), &wal.Options{
 		NoSync: true, AllowEmpty: true, SegmentSize: int(^uint(0) >> 1), DirPerms: dirMode, FilePerms: fileMode})
-	if same, statErr := stillAt(j.active, j.active.Name()); statErr != nil || !same {
-		j.removeRuin()
-		return errors.Join(statErr, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	if changed := requireAt(j.active, j.active.Name(), j.dir); changed != nil {
+		if errors.Is(changed, ErrReplaced) {
+			j.removeRuin()
+		}
+		return changed
 	}
 	if err != nil {
 		return err

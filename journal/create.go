@@ -139,8 +139,8 @@ func makeWay(lock *os.File, dir, ruin string) error {
 	case !errors.Is(err, ErrNoStore):
 		return err
 	}
-	if same, err := stillAt(lock, lock.Name()); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s: %w", lock.Name(), ErrReplaced))
+	if err := requireAt(lock, lock.Name(), lock.Name()); err != nil {
+		return err
 	}
 	if st, err := os.Lstat(dir); err != nil || !st.IsDir() {
 		return nil // the rename that follows says what is in its way

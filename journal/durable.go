@@ -169,10 +169,10 @@ func preallocate(f *os.File, size int64) error {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+		case err == nil, errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 			return nil
 		default:
-			return err
+			return &fs.PathError{Op: "reserve space for", Path: f.Name(), Err: err}
 		}
 	}
 }

@@ -91,6 +91,8 @@ func (j *Journal) open() (err error) {
 	switch {
 	case errors.Is(err, ErrNewer):
 		return fmt.Errorf("%s: %w", j.lockPath, err)
+	case err != nil && !errors.Is(err, errMarker):
+		return err // it may be one that fences
 	case err != nil || m.id != j.meta.ID:
 		m, j.adopt = marker{}, true
 	case m.dev != dev || m.inode != inode:
@@ -579,18 +581,22 @@ const maxInline = 2 << 10
 
 // quarantine keeps bytes in a new file of quarantine/ and returns its name, durable.
 func (j *Journal) quarantine(what string, content []byte) (string, error) {
-	if same, err := stillAt(j.lock, j.lockPath); err != nil || !same {
-		return "", errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	if err := requireAt(j.lock, j.lockPath, j.dir); err != nil {
+		return "", err
 	}
 	dir := filepath.Join(j.dir, quarantineName)
 	name := fmt.Sprintf("%d-%s", time.Now().UnixNano(), what)
 	if err := EnsureDir(dir); err != nil {
 		return "", err
 	}
-	if err := writeNew(filepath.Join(dir, name), content); err != nil {
+	path := filepath.Join(dir, name)
+	if err := writeNew(path, content); err != nil {
 		return "", err
 	}
-	return name, SyncDir(dir)
+	if err := SyncDir(dir); err != nil {
+		return "", errors.Join(err, os.Remove(path))
+	}
+	return name, nil
 }
 
 // SetAside moves a damaged snapshot to quarantine/ and has the next Load record that.

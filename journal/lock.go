@@ -22,8 +22,12 @@ func lockFile(path string, deadline time.Time) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-			return nil, errors.Join(err, f.Close(), &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a file")})
+		st, err := f.Stat()
+		if err == nil && !st.Mode().IsRegular() {
+			err = &CorruptionError{File: path, Offset: -1, Cause: errors.New("not a file")}
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
 		}
 		if err := flockUntil(f, deadline); err != nil {
 			return nil, err
@@ -95,6 +99,16 @@ func stillAt(f *os.File, path string) (bool, error) {
 		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return open.Dev == named.Dev && open.Ino == named.Ino, nil
+}
+
+// requireAt returns ErrReplaced if path no longer names the open file, because the store in dir was
+// deleted or moved. Where that can't be told it returns the reason.
+func requireAt(f *os.File, path, dir string) error {
+	same, err := stillAt(f, path)
+	if err == nil && !same {
+		err = fmt.Errorf("%s: %w", dir, ErrReplaced)
+	}
+	return err
 }
 
 // holder says which process holds the flock of f, by the kernel's list of locks.

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -92,14 +93,22 @@ func decodeMarker(b []byte) (marker, error) {
 	return m, d.failure()
 }
 
-// readMarker reads the marker of an open lock file.
+// errMarker marks a marker that was read and says nothing, unlike one that can't be read.
+var errMarker = errors.New("unreadable marker")
+
+// readMarker reads the marker of an open lock file. One that is torn or damaged is errMarker, and any
+// other error but ErrNewer comes from the disk.
 func readMarker(f *os.File) (marker, error) {
 	var room [markerBytes + 1]byte
 	n, err := f.ReadAt(room[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return marker{}, err
 	}
-	return decodeMarker(room[:n])
+	m, err := decodeMarker(room[:n])
+	if err != nil && !errors.Is(err, ErrNewer) {
+		err = fmt.Errorf("%w: %w", errMarker, err)
+	}
+	return m, err
 }
 
 // Marker is what a lock file tells to those who only look.

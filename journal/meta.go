@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"github.com/leaselog/leaselog/internal/wire"
@@ -109,7 +111,8 @@ func ReadMeta(dir string) (Meta, error) {
 	b, err := readLimited(path, metaLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		missing := missingMeta(dir)
-		if errors.Is(missing, ErrNoStore) {
+		var damage *CorruptionError
+		if !errors.As(missing, &damage) {
 			return Meta{}, missing
 		}
 		// There is a journal; but the store may have been made between the two looks.
@@ -134,6 +137,9 @@ func ReadMeta(dir string) (Meta, error) {
 func missingMeta(dir string) error {
 	for _, name := range []string{journalName, snapName, archiveName} {
 		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return err // there may be a journal
+		}
 		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
 			info, err := e.Info() // an empty segment is what a call leaves that runs beside a deletion
 			return err != nil || info.Size() == 0

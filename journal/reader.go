@@ -126,8 +126,11 @@ func (r *Reader) marked() (m marker, same bool, err error) {
 	if errors.Is(err, ErrNewer) {
 		return marker{}, false, fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	if err != nil && !errors.Is(err, errMarker) {
+		return marker{}, false, err
+	}
 	if err != nil {
-		return marker{}, false, &CorruptionError{File: f.Name(), Offset: -1, Cause: fmt.Errorf("unreadable marker: %w", err)}
+		return marker{}, false, &CorruptionError{File: f.Name(), Offset: -1, Cause: err}
 	}
 	dev, inode, err := identity(f)
 	if err != nil {

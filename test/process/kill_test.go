@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/leaselog/leaselog/journal"
 )
 
 // The storms of TestKill.
@@ -112,96 +110,44 @@ func stillGiven(t *testing.T, n network, given map[string]answer) {
 	}
 }
 
-// changing are the system calls that TestKillAtEachCall kills a process at the door of: all that
-// change a file or a name, and the locks, opens and syncs between them.
-var changing = []string{"openat", "mkdirat", "write", "pwrite64", "fsync", "flock", "fallocate", "ftruncate",
-	"fchmod", "fchmodat", "renameat", "renameat2", "unlinkat", "linkat", "close"}
-
-// doom is a kind of call that is killed on its way, and what has to be there before.
-type doom struct {
-	name    string
-	wipes   bool // each time the data folder is wiped once
-	prepare func(t *testing.T, n *network, i int) call
-}
-
-var dooms = []doom{
-	{"ADD that makes the network", false, func(t *testing.T, n *network, i int) call {
-		n.name = fmt.Sprintf("pods%d", i)
-		return n.add("doomed")
-	}},
-	{"ADD", false, func(t *testing.T, n *network, _ int) call { return n.add("doomed") }},
-	{"DEL", false, func(t *testing.T, n *network, _ int) call {
-		must(t, n.add("doomed"))
-		return n.del("doomed")
-	}},
-	{"ADD after a wipe", true, func(t *testing.T, n *network, _ int) call {
-		must(t, n.add("witness"))
-		if _, err := removeTree(n.folder()); err != nil {
-			t.Fatal(err)
-		}
-		return n.add("doomed")
-	}},
-	{"ADD that starts a segment", false, func(t *testing.T, n *network, _ int) call {
-		c := n.add("doomed")
-		c.netns = stuffSegment(t, *n)
-		return c
-	}},
-}
-
-// TestKillAtEachCall kills a call at its first, second, ... system call of each kind until it gets
-// through, and each time looks at what the next calls make of it.
+// TestKillAtEachCall kills each call that changes something at each of its system calls on the store's
+// files, and looks at what the next calls make of it. strace kills at the door, before the call has
+// been made; that a process dies after one and before the next is the same to the disk as dying at
+// the door of the next, and so is covered with it.
 func TestKillAtEachCall(t *testing.T) {
 	needStrace(t)
 	if testing.Short() {
-		t.Skip("some hundred processes under strace")
+		t.Skip("a thousand processes under strace")
 	}
-	for _, test := range dooms {
-		t.Run(test.name, func(t *testing.T) {
+	for _, sc := range scenes {
+		if !sc.changes {
+			continue
+		}
+		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			n := newNetwork(t)
-			kills, calls := 0, 0
-			for _, name := range changing {
-				for i := 1; test.kill(t, &n, name, i, calls); i++ {
-					kills++
-					calls++
-				}
-				calls++
+			s := sc.set(t)
+			var goals []goal
+			for _, l := range s.sites {
+				goals = append(goals, goal{site: l.site, errno: "KILL"})
 			}
-			if kills < 10 {
-				t.Errorf("killed %d times, so this test shows less than it means to", kills)
-			}
-			noLitter(t, n)
+			s.sweep(t, goals, func(l located, _ goal) fault {
+				return fault{name: l.name, when: fmt.Sprint(l.ordinal), does: kill}
+			}, s.died)
+			t.Logf("%d places, %d kills", len(s.sites), len(goals))
 		})
 	}
 }
 
-// kill makes the doomed call and has the i-th system call of this name kill it. It returns false
-// if the call got through.
-func (d doom) kill(t *testing.T, n *network, name string, i, number int) bool {
+// died judges what a killed call left.
+func (s *stage) died(t *testing.T, f faulted) {
 	t.Helper()
-	c := d.prepare(t, n, number)
-	c.under = []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + name,
-		"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, i)}
-	victim := do(t, c)
-	if !victim.ok() && !victim.killed() || i > 200 {
-		t.Fatalf("killed at %s %d: %v", name, i, victim)
+	if !f.answer.killed() {
+		t.Errorf("%v: want it killed", f.answer)
 	}
-	after := must(t, n.add("after"))
-	h := readHistory(t, *n)
-	if !slices.Equal(h.leases["after"], after.ips) || len(h.leases["witness"]) > 0 {
-		t.Fatalf("killed at %s %d: got leases %v, want that of after, %v", name, i, h.leases, after.ips)
+	h, between := leasesOf(t, s.n)
+	s.wholeOrNot(t, f, between)
+	s.aftermath(t, f.answer, f.ledger, h, between)
+	if len(files(t, s.n, "snap/tmp.*")) == 0 { // the next snapshot's business
+		noLitter(t, s.n)
 	}
-	wipes := 0
-	if d.wipes {
-		wipes = number + 1
-	}
-	if got := h.count(journal.KindReset); got != wipes {
-		t.Fatalf("killed at %s %d: got %d resets, want %d", name, i, got, wipes)
-	}
-	must(t, n.del("doomed"))
-	must(t, n.del("after"))
-	if h := readHistory(t, *n); len(h.leases) != 0 {
-		t.Fatalf("killed at %s %d: got leases %v, want none", name, i, h.leases)
-	}
-	return victim.killed()
 }

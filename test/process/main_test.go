@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leaselog/leaselog/test/caller"
 )
 
 // The plugin's error codes that tests expect.
@@ -39,6 +41,9 @@ const callLimit = 40 * time.Second
 var (
 	// leaselog is the built plugin.
 	leaselog string
+	// pinned is the plugin with its main goroutine bound to one thread: strace counts system calls by
+	// thread, and so finds the one that it is to break.
+	pinned string
 	// epoch is what the times of calls are counted from.
 	epoch = time.Now()
 	// seed feeds every random choice; it is printed when a test fails.
@@ -69,14 +74,35 @@ func build(dir string) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	leaselog = filepath.Join(dir, "leaselog")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", leaselog, ".")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the plugin: %w\n%s", err, out)
+	root := filepath.Join("..", "..")
+	var err error
+	if leaselog, err = caller.Build(root, dir); err != nil {
+		return err
 	}
-	return nil
+	overlay, err := pinOverlay(root, dir)
+	if err != nil {
+		return err
+	}
+	pinned, err = caller.Build(root, filepath.Join(dir, "pinned"), "-overlay", overlay)
+	return err
+}
+
+// pinOverlay writes what makes go build add a file to package main that binds its goroutine.
+func pinOverlay(root, dir string) (path string, err error) {
+	added, err := filepath.Abs(filepath.Join(root, "pinned.go"))
+	if err != nil {
+		return "", err
+	}
+	source := filepath.Join(dir, "pinned.go")
+	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{added: source}})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, overlay, 0o600)
 }
 
 // random returns a source of choices whose seed is told if the test fails.
@@ -139,6 +165,7 @@ type call struct {
 	env   []string            // more variables; they win over the usual
 	under []string            // a command that runs the plugin, if not directly
 	as    *syscall.Credential // another user to run as; nil is this one
+	pin   bool                // run the plugin that stays on one thread
 }
 
 // environment is all that the plugin gets of ours.
@@ -173,6 +200,9 @@ func start(t *testing.T, c call) *process {
 	t.Helper()
 	p := &process{t: t, call: c}
 	argv := append(append([]string{}, c.under...), leaselog)
+	if c.pin {
+		argv[len(argv)-1] = pinned
+	}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Env = c.environment()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

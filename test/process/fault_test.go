@@ -1,0 +1,409 @@
+package process_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// errnos are the errors that are injected, with the text that the caller gets to see.
+var errnos = map[string]string{"EIO": "input/output error", "ENOSPC": "no space left on device", "EDQUOT": "disk quota exceeded"}
+
+// takesSpace are the system calls that may fail for want of space, on some file system: on those that
+// copy on write, freeing takes space too.
+var takesSpace = map[string]bool{"write": true, "pwrite64": true, "fsync": true, "ftruncate": true, "fallocate": true, "renameat": true,
+	"renameat2": true, "linkat": true, "unlinkat": true, "mkdirat": true, "fchmod": true, "fchmodat": true, "close": true}
+
+// mayFail reports whether an error is one that the system call can have.
+func mayFail(c sysCall, errno string) bool {
+	return errno == "EIO" || takesSpace[c.name] || c.name == "openat" && strings.Contains(c.flags, "O_CREAT")
+}
+
+// changesDisk are the system calls whose failing once more concerns what undoes them. Answers are written
+// as well, so that write is not among them.
+var changesDisk = map[string]bool{"pwrite64": true, "fsync": true, "ftruncate": true, "fallocate": true, "renameat": true,
+	"renameat2": true, "linkat": true, "unlinkat": true, "mkdirat": true, "openat": true, "flock": true}
+
+// full has every fault tried once more together with those that follow of its system call.
+var full = flag.Bool("full", false, "try more combinations of faults")
+
+// stage is a scene that was made and run once without faults.
+type stage struct {
+	scene
+	n      network
+	call   call
+	image  image
+	clean  answer    // of the call
+	sites  []located // of the call
+	answer int       // index in sites of what comes after the answer
+	before map[string][]netip.Addr
+	after  map[string][]netip.Addr
+	events []journal.Event // that stand, whatever happens
+}
+
+// set makes the scene, runs its call once, checks what it does and brings the store back.
+func (sc scene) set(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{scene: sc, n: newNetwork(t)}
+	s.call = sc.prepare(t, &s.n)
+	root := filepath.Dir(s.n.dataDir)
+	s.image = save(t, root)
+	h, before := leasesOf(t, s.n)
+	s.before, s.events = before, h.events
+	var calls []sysCall
+	s.clean, calls = watched(t, s.call)
+	if !s.clean.ok() && s.clean.code != codeDuplicate {
+		t.Fatalf("%v: want success", s.clean)
+	}
+	s.sites = slices.DeleteFunc(sites(calls, root), func(l located) bool {
+		return l.thread != calls[0].thread // Go's collector closes files there, if it runs at all
+	})
+	s.answer = len(sites(calls[:answered(calls)], root))
+	h, s.after = leasesOf(t, s.n)
+	if sc.shows != nil {
+		sc.shows(t, s.n, h)
+	}
+	s.image.restore(t)
+	s.complete(t, root)
+	if len(s.sites) < 20 {
+		t.Fatalf("%d places where a system call can fail: this test shows less than it means to", len(s.sites))
+	}
+	return s
+}
+
+// complete fails the test if the call makes system calls on files of the store that fileCalls lacks.
+func (s *stage) complete(t *testing.T, root string) {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	c := s.call
+	c.under, c.pin = under(trace, true), true
+	do(t, c)
+	s.image.restore(t)
+	for _, c := range readTrace(t, trace) {
+		known := harmless[c.name] || slices.ContainsFunc(fileCalls, func(name string) bool { return strings.TrimPrefix(name, "?") == c.name })
+		if !known && strings.Contains(c.flags, root) {
+			t.Errorf("%s(%s): a system call on the store's files that no fault is tried at", c.name, c.flags)
+		}
+	}
+}
+
+// goal is a fault still to be tried.
+type goal struct {
+	site  site
+	errno string
+	again bool // all that follow of this system call fail, too, those that undo included
+}
+
+func (g goal) String() string {
+	if g.again {
+		return g.errno + " from " + g.site.String() + " on"
+	}
+	return g.errno + " at " + g.site.String()
+}
+
+// maxTries is how often a place is aimed at: strace counts by thread, and Go may have moved the call.
+const maxTries = 20
+
+// maxFailed is after how many bad ends in a row a sweep gives up.
+const maxFailed = 30
+
+// TestFaults has each system call of each verb fail in turn, once, and then together with those of its
+// name that follow.
+func TestFaults(t *testing.T) {
+	needStrace(t)
+	for _, sc := range scenes {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			s := sc.set(t)
+			goals := s.goals()
+			s.sweep(t, goals, func(l located, g goal) fault {
+				f := fault{name: l.name, when: fmt.Sprint(l.ordinal), does: "error=" + g.errno}
+				if g.again {
+					f.when += "+"
+				}
+				return f
+			}, s.failed)
+			t.Logf("%d places, %d faults", len(s.sites), len(goals))
+		})
+	}
+}
+
+// goals lists the faults that are tried at a scene. Left out is the closing of locks: an error of close
+// is injected in its place, so that the lock would stay, which no real error does.
+func (s *stage) goals() []goal {
+	var goals []goal
+	for _, l := range s.sites {
+		base := filepath.Base(l.path)
+		if l.name == "close" && (base == "lock" || base == ".lock" || base == "snap.lock") {
+			continue
+		}
+		for _, errno := range []string{"EIO", "ENOSPC"} {
+			if mayFail(l.sysCall, errno) {
+				goals = append(goals, goal{site: l.site, errno: errno})
+			}
+		}
+		if changesDisk[l.name] || *full && l.name != "write" && l.name != "close" {
+			goals = append(goals, goal{site: l.site, errno: "EIO", again: true})
+		}
+	}
+	return goals
+}
+
+// faulted is a call that met a fault.
+type faulted struct {
+	goal   goal // what was hit, which need not be what was aimed at
+	hit    located
+	answer answer
+	ledger *ledger
+	owed   []string // when it answered
+}
+
+// sweep aims at each goal until it was hit. What was hit by mistake is a fault as well, and judged.
+func (s *stage) sweep(t *testing.T, goals []goal, aim func(located, goal) fault, judge func(*testing.T, faulted)) {
+	t.Helper()
+	root := filepath.Dir(s.n.dataDir)
+	index := map[site]located{}
+	for _, l := range s.sites {
+		index[l.site] = l
+	}
+	hit := map[goal]bool{}
+	failed := 0
+	for _, g := range goals {
+		for try := 0; !hit[g]; try++ {
+			if try == maxTries {
+				t.Fatalf("%s: not reached in %d tries", g, maxTries)
+			}
+			f := faulted{goal: g, ledger: newLedger(t, root)}
+			s.owing(f.ledger)
+			var calls []sysCall
+			f.answer, calls = watched(t, s.call, aim(index[g.site], g))
+			f.owed = f.ledger.process(calls)
+			if f.hit, f.goal.site = struckAt(calls, root, g.again); f.hit.name == "" {
+				s.image.restore(t) // it struck a call that is none of the store's, or none at all
+				continue
+			}
+			hit[f.goal] = true
+			ok := t.Run(f.goal.String(), func(t *testing.T) {
+				judge(t, f)
+				if t.Failed() {
+					t.Log(f.answer)
+				}
+			})
+			if failed += 1; ok {
+				failed = 0
+			}
+			if failed == maxFailed {
+				t.Fatalf("%d faults in a row end wrong", failed)
+			}
+			s.image.restore(t)
+		}
+	}
+}
+
+// owing tells the ledger what the scene's own killed writer left.
+func (s *stage) owing(l *ledger) {
+	if !s.killed {
+		return
+	}
+	for path, content := range s.image.files {
+		if filepath.Base(filepath.Dir(path)) == "journal" {
+			l.unsynced(path, int64(len(content))-1)
+		}
+	}
+}
+
+// struckAt returns the first call that met the fault; one without a name if that was none of the store's,
+// or if others met it too that were not to.
+func struckAt(calls []sysCall, root string, again bool) (located, site) {
+	struck := 0
+	for _, c := range calls {
+		if c.injected {
+			struck++
+		}
+	}
+	for _, l := range sites(calls, root) {
+		if (l.injected || !l.ended) && (struck <= 1 || again) {
+			return l, l.site
+		}
+	}
+	return located{}, site{}
+}
+
+// failed judges a call that met an error, and the calls after it.
+func (s *stage) failed(t *testing.T, f faulted) {
+	t.Helper()
+	s.answered(t, f)
+	h, between := leasesOf(t, s.n)
+	s.wholeOrNot(t, f, between)
+	s.aftermath(t, f.answer, f.ledger, h, between)
+}
+
+// answered judges the answer of a call that met an error.
+func (s *stage) answered(t *testing.T, f faulted) {
+	t.Helper()
+	a := f.answer
+	place := slices.IndexFunc(s.sites, func(l located) bool { return l.site == f.goal.site })
+	asClean := a.exit == s.clean.exit && a.code == s.clean.code && slices.Equal(a.ips, s.clean.ips)
+	if asClean {
+		if len(f.owed) > 0 {
+			t.Errorf("acknowledged without the disk having %q", f.owed)
+		}
+		if s.changes && place < s.answer && !s.tolerated(f) {
+			t.Error("want an error: nothing says that this fault does not matter")
+		}
+		return
+	}
+	code := codeStorage
+	if s.call.verb == "STATUS" {
+		code = codeUnavailable
+	}
+	if a.code != code || place >= s.answer {
+		t.Errorf("want code %d, or %d and exit %d as without the fault; the answer is given before call %d of %d, this is %d",
+			code, s.clean.code, s.clean.exit, s.answer, len(s.sites), place)
+	}
+	if !strings.Contains(a.msg, errnos[f.goal.errno]) || !strings.Contains(a.msg, filepath.Dir(s.n.dataDir)) {
+		t.Errorf("got %q, want it to name the file and the cause, %s", a.msg, errnos[f.goal.errno])
+	}
+}
+
+// tolerable are faults before the answer with which a call that writes may succeed, and why. The ledger
+// and the leases are held against its success all the same.
+var tolerable = []struct {
+	fault *regexp.Regexp // scene|error|system call
+	why   string
+}{
+	{regexp.MustCompile(`\|close /`), "the descriptor is free all the same, and what matters was synced before"},
+	{regexp.MustCompile(`\|newfstatat \*$`), "a note that can't be looked at is none; the marker fences too"},
+	{regexp.MustCompile(`\|newfstatat /networks/\.leaselog/pods/journal$`), "tidwall/wal asks whether to make the folder"},
+	{regexp.MustCompile(`\|fstat /networks/\.leaselog/pods/journal/\d+$`), "tidwall/wal reads by a size that is a hint"},
+	{regexp.MustCompile(`\|newfstatat /networks/(\.leaselog/pods/journal/\d+|pods/leaselog)$`), "rename asks whether its target is a folder"},
+	{regexp.MustCompile(`^ADD (that makes|after a wipe).*\|(newfstatat (/networks(/pods|/\.leaselog)?)?|(fstat|newfstatat) \S+/\.lock)$`), "asked for the case that what is made must go again"},
+	{regexp.MustCompile(`\|newfstatat /networks/\.leaselog/pods$`), "the rename that follows says what is in its way"},
+	{regexp.MustCompile(`^ADD that makes.*\|(openat|getdents64) /networks/\.leaselog$`), "the next creation removes what is stale"},
+	{regexp.MustCompile(`\|newfstatat /networks/\.leaselog/pods/reserve$`), "the reserve is a help and no promise"},
+	{regexp.MustCompile(`\|unlinkat \S+/(next|leaselog.tmp)$`), "there was nothing to remove"},
+	{regexp.MustCompile(`starts a segment\|.*\|ftruncate \S+/journal/\d+$|^GC.*EIO\|ftruncate \S+/journal/\d+$`), "what the old segment had reserved goes back later or never"},
+	{regexp.MustCompile(`torn tail\|.*\|fallocate \S+/journal/\d+$`), "what is cut gives up its reservation, and ENOSPC shows up at the append"},
+	{regexp.MustCompile(`^(DEL|GC).*\|ENOSPC\|\S+ \S+/(journal/\d+|lock)$`), "releases get the space of the reserve"},
+	{regexp.MustCompile(`(torn tail|a wipe|snapshot aside)\|ENOSPC\|\S+ \S+/(journal/\d+|lock)$`), "repairs and resets get it too"},
+	{regexp.MustCompile(`^(DEL|GC).*\|ENOSPC\|\S+ \S+/next( |$)`), "releases go into what the old segment has reserved"},
+	{regexp.MustCompile(`torn tail\|ENOSPC\|\S+ \S+/quarantine(/|$)`), "a short tail goes into the repair event"},
+}
+
+func (s *stage) tolerated(f faulted) bool {
+	what := fmt.Sprintf("%s|%s|%s", s.name, f.goal.errno, f.goal.site.call)
+	for _, tol := range tolerable {
+		if tol.fault.MatchString(what) {
+			return true
+		}
+	}
+	return false
+}
+
+// wholeOrNot fails the test unless a call has had all of its effect or none: all if it succeeded, and
+// none on the victim if it failed.
+func (s *stage) wholeOrNot(t *testing.T, f faulted, got map[string][]netip.Addr) {
+	t.Helper()
+	a := f.answer
+	if a.ok() && s.clean.ok() {
+		if !maps.EqualFunc(got, s.after, slices.Equal) {
+			t.Errorf("got leases %v, want %v", got, s.after)
+		}
+		return
+	}
+	for id := range union(got, s.before, s.after) {
+		if !slices.Equal(got[id], s.before[id]) && !slices.Equal(got[id], s.after[id]) {
+			t.Errorf("%s: got %v, want %v or %v", id, got[id], s.before[id], s.after[id])
+		}
+	}
+	// By then the event is durable, and the question is only whether the folder was wiped meanwhile.
+	stands := a.killed() || f.goal.site.call == "newfstatat /networks/pods/leaselog"
+	if !slices.Equal(got["victim"], s.before["victim"]) && !stands {
+		t.Errorf("failed, but victim holds %v", got["victim"])
+	}
+}
+
+func union(maps ...map[string][]netip.Addr) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range maps {
+		for id := range m {
+			all[id] = true
+		}
+	}
+	return all
+}
+
+// aftermath is what follows a call that failed or was killed: the runtime deletes the container, and
+// other pods come.
+func (s *stage) aftermath(t *testing.T, a answer, l *ledger, h history, between map[string][]netip.Addr) {
+	t.Helper()
+	if len(h.events) < len(s.events) {
+		t.Fatalf("%d events became %d", len(s.events), len(h.events))
+	}
+	for _, c := range []call{s.n.del("victim"), s.n.add("after")} {
+		next, calls := watched(t, c)
+		if owed := l.process(calls); !next.ok() || len(owed) > 0 {
+			t.Errorf("want success, and nothing that the disk lacks: %q: %v", owed, next)
+		}
+		if c.verb == "ADD" {
+			between["after"] = next.ips
+		}
+	}
+	want := maps.Clone(between)
+	delete(want, "victim")
+	after := readHistory(t, s.n)
+	for id := range union(after.leases, want, s.after) {
+		settled := (s.settles || a.killed()) && id != "victim" && slices.Equal(after.leases[id], s.after[id])
+		if !slices.Equal(after.leases[id], want[id]) && !settled {
+			t.Errorf("%s: got %v, want %v; afterwards all leases are %v", id, after.leases[id], want[id], after.leases)
+		}
+	}
+	if len(s.events) > 0 {
+		sameBeginning(t, history{id: after.id, events: s.events}, after)
+	}
+	must(t, s.n.check("after"))
+	must(t, s.n.status())
+	trueSnapshots(t, s.n, after)
+	atRest(t, s.n, after.id)
+}
+
+// atRest fails the test if a store is fenced, or its marker says that an append is under way.
+func atRest(t *testing.T, n network, id journal.ID) {
+	t.Helper()
+	if _, err := os.Lstat(noteOf(id)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the note that fences the store: %v, want none", err)
+	}
+	if got := markerState(t, n); got != markerIdle {
+		t.Errorf("marker in state %d, want %d", got, markerIdle)
+	}
+}
+
+// noteOf is where a fenced journal is noted.
+func noteOf(id journal.ID) string { return filepath.Join("/run/leaselog", id.String()) }
+
+// States of the marker, the third byte of the lock file.
+const (
+	markerIdle    = 1
+	markerWriting = 2
+	markerFailed  = 3
+)
+
+func markerState(t *testing.T, n network) byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(n.storeDir(), "lock"))
+	if err != nil || len(b) < 3 {
+		t.Fatalf("marker of %d bytes, %v", len(b), err)
+	}
+	return b[2]
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -162,11 +163,13 @@ func (c *call) command(network caller.Network, env ...string) caller.Call {
 		Args: args, Valid: valid, Env: env}
 }
 
-// job is a call that runs as a process, and when that is killed.
+// job is a call that runs as a process, and when that is killed: after so long, and if growing is
+// set, counted from when that file got longer or another one took its place.
 type job struct {
 	*call
-	kill  bool
-	after time.Duration
+	kill    bool
+	after   time.Duration
+	growing string
 }
 
 // sideBySide runs processes of the plugin at once. It returns how long the quickest took that was not killed.
@@ -196,11 +199,18 @@ func (j job) run(plugin string, network caller.Network, env string) (time.Durati
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	if j.kill {
-		timer := time.AfterFunc(j.after, func() { _ = cmd.Process.Kill() })
-		defer timer.Stop()
-	}
+	ended := make(chan struct{})
+	killer := make(chan struct{})
+	go func() {
+		defer close(killer)
+		if j.kill {
+			j.await(ended)
+			_ = cmd.Process.Kill() // it may have ended
+		}
+	}()
 	_ = cmd.Wait() // the state says how it ended
+	close(ended)
+	<-killer
 	took := time.Since(start)
 	exit := cmd.ProcessState.ExitCode()
 	if exit < 0 && !j.kill {
@@ -218,6 +228,26 @@ func (j job) run(plugin string, network caller.Network, env string) (time.Durati
 	}
 	j.answered, j.code, j.ips, j.text = true, answer.Code, answer.IPs, answer.Text
 	return took, j.judge(answer)
+}
+
+// await returns when the process is to be killed, or has ended.
+func (j job) await(ended <-chan struct{}) {
+	if j.growing != "" {
+		before, _ := os.Stat(j.growing)
+		for grown := false; !grown; {
+			select {
+			case <-ended:
+				return
+			default:
+				now, err := os.Stat(j.growing)
+				grown = err != nil || before == nil || now.Size() != before.Size()
+			}
+		}
+	}
+	select {
+	case <-ended:
+	case <-time.After(j.after):
+	}
 }
 
 // judge refuses answers that no call may get here. A process may warn that it left the snapshot

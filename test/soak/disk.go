@@ -22,7 +22,6 @@ type disk struct {
 	synced   journal.Seq       // of the newest event
 	listing  []string          // of all folders, at the last full reading
 	waited   int               // looks since then
-	full     int               // full readings
 	archived int               // segments seen in archive/
 	newest   string            // the newest segment's path
 }
@@ -155,7 +154,6 @@ func (d *disk) due() (bool, error) {
 		return false, nil
 	}
 	d.listing, d.waited = listing, 0
-	d.full++
 	return true, nil
 }
 
@@ -248,10 +246,4 @@ func (d *disk) base() (journal.Seq, error) {
 		}
 	}
 	return newest, nil
-}
-
-// snapshots returns how many snapshots there are.
-func (d *disk) snapshots() int {
-	paths, _ := filepath.Glob(filepath.Join(d.dir, "snap", "*.snap")) // the pattern is a good one
-	return len(paths)
 }

@@ -196,6 +196,7 @@ func (l *ledger) add(c *call) error {
 	if ev == nil {
 		return w.addUnrecorded(c, code)
 	}
+	l.outlived(c)
 	if ev.ContainerID != c.who.id || ev.IfName != c.who.ifName || ev.Pod != c.pod {
 		return fmt.Errorf("event %d: is about %s/%s of %+v", ev.Seq, ev.ContainerID, ev.IfName, ev.Pod)
 	}
@@ -217,6 +218,13 @@ func (l *ledger) add(c *call) error {
 		return fmt.Errorf("event %d: gives %v, which is not the answer", ev.Seq, ips)
 	}
 	return l.take(c)
+}
+
+// outlived counts the events of killed processes: kills that hit too early or too late show nothing.
+func (l *ledger) outlived(c *call) {
+	if c.process && !c.answered {
+		l.w.stats["killed, whole"]++
+	}
 }
 
 // hasConfig reports whether the next event is a configuration that the call recorded: before its
@@ -279,6 +287,7 @@ func (l *ledger) del(c *call, group []*call) error {
 	if ev == nil {
 		return l.w.delUnrecorded(c, held, group)
 	}
+	l.outlived(c)
 	switch {
 	case len(held) == 0 && c.exact && delRepeated(l.w.facts, c.base, c.who):
 		return fmt.Errorf("event %d: the same DEL again", ev.Seq)

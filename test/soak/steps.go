@@ -53,7 +53,6 @@ const (
 	containers = 30
 	burstCalls = 150
 	sideCalls  = 8
-	mostEvents = 30_000 // then everything is deleted: the oracle should not get slow
 )
 
 // newCall returns a random call.
@@ -193,8 +192,6 @@ func (w *world) deleteAll(*rand.Rand) (string, error) {
 			return "", err
 		}
 	}
-	w.stats["snapshots"] += w.disk.snapshots()
-	w.stats["archived"] += w.disk.archived
 	w.forget()
 	return fmt.Sprintf("%d events", n), w.look()
 }
@@ -260,6 +257,9 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 	for i := range jobs {
 		jobs[i].kill = i == 0 || r.IntN(3) == 0
 		jobs[i].after = time.Duration(r.Int64N(int64(w.quick) * int64(1+len(jobs))))
+		if r.IntN(3) > 0 && w.exists { // between write, sync, answer and upkeep
+			jobs[i].growing, jobs[i].after = w.disk.newest, time.Duration(r.Int64N(int64(time.Millisecond)))
+		}
 	}
 	if _, err := w.sideBySide(jobs); err != nil {
 		return describe(jobs), err

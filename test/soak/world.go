@@ -31,8 +31,11 @@ type world struct {
 	clocks  []journal.Clock // what the clocks showed in this step
 
 	made  int           // calls so far
+	base  journal.Seq   // what the newest snapshot covered at the last look
 	quick time.Duration // how long a process takes at least, 0 if not known
 	stats map[string]int
+
+	archived int // segments in archive/ at the last look
 }
 
 func newWorld(dir, plugin string, seed uint64) (*world, error) {
@@ -88,9 +91,11 @@ func (w *world) look(calls ...*call) error {
 	if err := w.sameShape(s); err != nil {
 		return err
 	}
+	w.countFiles()
 	if due, err := w.disk.due(); !due || err != nil {
 		return err
 	}
+	w.stats["full readings"]++
 	return w.disk.readAll(w.m)
 }
 
@@ -115,6 +120,18 @@ func (w *world) sameShape(s sight) error {
 	return nil
 }
 
+// countFiles notes that a snapshot was taken or a segment archived since the last look.
+func (w *world) countFiles() {
+	if base, err := w.disk.base(); err == nil && base != w.base {
+		w.base = base
+		w.stats["snapshots"]++
+	}
+	if n := w.disk.archived; n > w.archived {
+		w.stats["archived"] += n - w.archived
+		w.archived = n
+	}
+}
+
 // run makes a call in this process or as a process of its own, with nothing beside it.
 func (w *world) run(r *rand.Rand, c *call) error {
 	base, err := w.disk.base()
@@ -135,4 +152,5 @@ func (w *world) run(r *rand.Rand, c *call) error {
 func (w *world) forget() {
 	w.m, w.facts, w.disk = newModel(), nil, newDisk(w.disk.dir)
 	w.exists, w.wiped, w.torn, w.mayTear = false, false, nil, false
+	w.base, w.archived = 0, 0
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of all choices")
+	length = flag.Duration("for", time.Minute, "how long to go on")
+)
+
+// root is the module's folder as seen from this one.
+const root = "../.."
+
+// shortSpan is how long the run takes with -short.
+const shortSpan = 5 * time.Second
+
+// leastOften is what has to come up in a run of at least longEnough: what never happens proves nothing.
+var leastOften = map[string]int{"ADD": 100, "DEL": 100, "GC": 10, "CHECK": 10, "STATUS": 10, "snapshots": 2, "archived": 1,
+	"full readings": 10, "torn": 2, "wipe": 1, "reboot": 1, "clock": 1, "processes": 10, "killed": 1}
+
+const longEnough = 30 * time.Second
+
+// TestSoak builds the program with its clock and lets it run: go test's own build has none.
+func TestSoak(t *testing.T) {
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	overlay, err := writeOverlay(abs, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "soak")
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./test/soak")
+	build.Dir = abs
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if testing.Short() {
+		*length = min(*length, shortSpan)
+	}
+	cmd := exec.Command(program, "-root", abs, "-dir", dir, "-seed", fmt.Sprint(*seed), "-for", length.String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	did := map[string]int{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		did[strings.Join(words[:len(words)-1], " ")], _ = strconv.Atoi(words[len(words)-1]) // the seed may be too large
+	}
+	for what, least := range leastOften {
+		if *length >= longEnough && did[what] < least {
+			t.Errorf("%s: %d times, want at least %d: this run shows less than it means to", what, did[what], least)
+		}
+	}
+}
+
+// TestClockSurface holds the clock of the overlay against the one that it replaces: were their
+// exported names and signatures not the same, the tested build would not be the released one.
+func TestClockSurface(t *testing.T) {
+	want := exported(t, filepath.Join(root, "journal", "clock.go"))
+	got := exported(t, filepath.Join("testdata", "clock.go"))
+	if !slices.Equal(got, want) {
+		t.Errorf("the overlay exports %q, journal/clock.go %q", got, want)
+	}
+	if len(want) == 0 {
+		t.Error("journal/clock.go exports nothing: the clock has moved")
+	}
+}
+
+// exported returns what a file exports: functions with their signatures, other declarations whole.
+func exported(t *testing.T, path string) []string {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.FileExports(file)
+	var names []string
+	for _, decl := range file.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok {
+			f.Body, f.Doc = nil, nil
+		}
+		if g, ok := decl.(*ast.GenDecl); ok && g.Tok == token.IMPORT {
+			continue
+		}
+		var b bytes.Buffer
+		if err := printer.Fprint(&b, set, decl); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, b.String())
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+	"github.com/leaselog/leaselog/test/caller"
+)
+
+// order follows what one process does to the disk and says where a crash at that moment could leave
+// less than was promised. It knows rules, not the product: nothing is renamed, unlinked
+// or answered on top of what is not synced. Cutting a file counts for nothing: what is cut
+// was never acknowledged.
+type order struct {
+	dataDir string
+	dirty   map[string]bool // files written to since their last sync
+	names   map[string]bool // paths that were made since their folder's last sync
+	seen    map[string]bool // what happened at all
+	wrong   []string
+}
+
+// exempt are files that promise nothing: the marker, which is never synced by design, and what is
+// made anew where it is missing.
+var exempt = []string{"lock", "snap.lock", ".lock", "reserve"}
+
+func (o *order) exempts(path string) bool {
+	return slices.Contains(exempt, filepath.Base(path)) && !strings.Contains(path, "/.new-")
+}
+
+func (o *order) wrongf(format string, args ...any) {
+	o.wrong = append(o.wrong, fmt.Sprintf(format, args...))
+}
+
+// below returns the paths of a set that are at or below a path, or all of them for "".
+func below(set map[string]bool, path string) []string {
+	var found []string
+	for p := range maps.Keys(set) {
+		if path == "" || p == path || strings.HasPrefix(p, path+"/") {
+			found = append(found, p)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// Shapes of strace's lines.
+var (
+	whole      = regexp.MustCompile(`^(\d+) +(\w+)\((.*)\) += (-?\d+)`)
+	unfinished = regexp.MustCompile(`^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$`)
+	resumed    = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)
+	descriptor = regexp.MustCompile(`^(\d+)<([^>]*)>`)
+	quoted     = regexp.MustCompile(`"([^"]*)"`)
+)
+
+// follow reads a trace of strace -f -y.
+func (o *order) follow(trace string) {
+	begun := map[string]string{}
+	for line := range strings.Lines(trace) {
+		line = strings.TrimSpace(line)
+		if m := unfinished.FindStringSubmatch(line); m != nil {
+			begun[m[1]] = fmt.Sprintf("%s %s(%s", m[1], m[2], m[3])
+			continue
+		}
+		if m := resumed.FindStringSubmatch(line); m != nil {
+			line = begun[m[1]] + m[3]
+		}
+		m := whole.FindStringSubmatch(line)
+		if m == nil || strings.HasPrefix(m[4], "-") {
+			continue
+		}
+		o.call(m[2], m[3])
+	}
+	o.answered("the end")
+}
+
+func (o *order) call(name, args string) {
+	var fd, path string
+	if m := descriptor.FindStringSubmatch(args); m != nil {
+		fd, path = m[1], m[2]
+	}
+	var paths []string
+	for _, m := range quoted.FindAllStringSubmatch(args, -1) {
+		if strings.HasPrefix(m[1], o.dataDir) {
+			paths = append(paths, m[1])
+		}
+	}
+	switch {
+	case name == "write" && fd == "1":
+		o.answered("the answer")
+	case name == "fsync" || name == "fdatasync":
+		delete(o.dirty, path)
+		maps.DeleteFunc(o.names, func(p string, _ bool) bool { return filepath.Dir(p) == path })
+	case strings.HasPrefix(path, o.dataDir) && (strings.Contains(name, "write") || name == "fallocate"):
+		o.write(path)
+	case len(paths) == 0:
+	case name == "openat" && strings.Contains(args, "O_CREAT"), strings.HasPrefix(name, "mkdir"):
+		o.named(paths[0])
+	case strings.HasPrefix(name, "rename") && len(paths) == 2:
+		o.rename(paths[0], paths[1])
+	case strings.HasPrefix(name, "link") && len(paths) == 2:
+		o.named(paths[1])
+	case strings.HasPrefix(name, "unlink"):
+		o.unlink(paths[0])
+	}
+}
+
+// named notes that a path has been made.
+func (o *order) named(path string) {
+	if !o.exempts(path) {
+		o.names[path] = true
+	}
+}
+
+func (o *order) write(path string) {
+	if o.exempts(path) {
+		return
+	}
+	if kindOf(path) == "segment" && o.names[path] && !strings.Contains(path, "/.new-") {
+		o.wrongf("%s is written to before its name is synced", path)
+	}
+	o.dirty[path] = true
+}
+
+func (o *order) rename(from, to string) {
+	o.seen["rename "+kindOf(to)] = true
+	delete(o.names, from) // the new name is what has to be synced
+	for _, p := range append(below(o.dirty, from), below(o.names, from)...) {
+		o.wrongf("%s is renamed to %s before %s is synced", from, to, p)
+	}
+	if strings.HasSuffix(to, ".snap") {
+		for _, p := range below(o.dirty, filepath.Join(filepath.Dir(filepath.Dir(to)), "journal")) {
+			o.wrongf("%s has its name before %s is synced, which it covers", to, p)
+		}
+	}
+	for _, set := range []map[string]bool{o.dirty, o.names} {
+		for _, p := range below(set, from) {
+			delete(set, p)
+			set[to+strings.TrimPrefix(p, from)] = true
+		}
+	}
+	o.named(to)
+}
+
+// unlink wants what replaces a segment or a snapshot to be durable.
+func (o *order) unlink(path string) {
+	o.seen["unlink "+kindOf(path)] = true
+	delete(o.dirty, path)
+	delete(o.names, path)
+	if kind := kindOf(path); kind != "segment" && kind != "snapshot" {
+		return
+	}
+	store := filepath.Dir(filepath.Dir(path))
+	for _, p := range append(below(o.names, filepath.Join(store, "archive")), below(o.names, filepath.Join(store, "snap"))...) {
+		o.wrongf("%s is unlinked before the name of %s is synced", path, p)
+	}
+}
+
+// kindOf names what a path is: a segment, a snapshot, a store, a claim.
+func kindOf(path string) string {
+	switch folder := filepath.Base(filepath.Dir(path)); {
+	case folder == "journal":
+		return "segment"
+	case strings.HasSuffix(path, ".snap"):
+		return "snapshot"
+	case folder == ".leaselog":
+		return "store"
+	}
+	return filepath.Base(path)
+}
+
+// answered wants all that a call did to be on the disk.
+func (o *order) answered(when string) {
+	for _, p := range append(below(o.dirty, ""), below(o.names, "")...) {
+		o.wrongf("%s comes before %s is synced", when, p)
+	}
+}
+
+// TestOrder watches calls that make a store, start a segment, take a snapshot, archive and honour a wipe, and
+// holds the order of their system calls against the rules of order. The crash tests try what
+// follows from a wrong one; this names the call.
+func TestOrder(t *testing.T) {
+	path, err := exec.LookPath("strace")
+	if err == nil {
+		err = exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").Run()
+	}
+	if err != nil {
+		t.Skipf("system calls are watched: strace: %v", err)
+	}
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin, err := caller.Build(abs, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := caller.Network{Name: "pods", DataDir: filepath.Join(t.TempDir(), "networks"), Ranges: plans[1].config()}
+	s := &sequence{n: n, plugin: plugin}
+	s.traced(t, "ADD", "rename store", "rename leaselog")
+	s.traced(t, "ADD")
+	s.traced(t, "DEL")
+	s.until(t, s.segmentFull)
+	s.traced(t, "ADD", "rename segment")
+	if err := os.RemoveAll(n.Folder()); err != nil {
+		t.Fatal(err)
+	}
+	s.traced(t, "ADD", "rename leaselog")
+	s.until(t, func() bool { return s.events(t)%1024 == 1023 })
+	s.traced(t, "DEL", "rename snapshot")
+	s.until(t, func() bool { return s.events(t) == 2047 })
+	s.traced(t, "DEL", "rename snapshot", "unlink segment")
+	s.until(t, func() bool { return s.events(t) == 3071 })
+	s.traced(t, "DEL", "rename snapshot", "unlink segment", "unlink snapshot")
+}
+
+// sequence is a network with calls made on it one after the other.
+type sequence struct {
+	n      caller.Network
+	plugin string
+	made   int
+}
+
+// traced makes a call that must succeed under strace, and holds it against the rules. Each of happens
+// must have come up.
+func (s *sequence) traced(t *testing.T, verb string, happens ...string) {
+	t.Helper()
+	s.made++
+	path := filepath.Join(t.TempDir(), "trace")
+	c := caller.Call{Network: s.n, Verb: verb, ID: fmt.Sprintf("traced%d", s.made)}
+	a, err := c.Run(s.plugin, "strace", "-f", "-qq", "-y", "-s", "0", "-o", path)
+	if err != nil || !a.OK() || a.Stderr != "" {
+		t.Fatalf("%s: %v, %v", verb, a, err)
+	}
+	trace, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &order{dataDir: s.n.DataDir, dirty: map[string]bool{}, names: map[string]bool{}, seen: map[string]bool{}}
+	o.follow(string(trace))
+	for _, wrong := range o.wrong {
+		t.Errorf("call %d, %s: %s", s.made, verb, wrong)
+	}
+	for _, what := range happens {
+		if !o.seen[what] {
+			t.Errorf("call %d, %s: no %s, so this shows less than it means to; it did %v", s.made, verb, what, o.seen)
+		}
+	}
+}
+
+// until makes releases of strangers until enough is true. None of them does upkeep.
+func (s *sequence) until(t *testing.T, enough func() bool) {
+	t.Helper()
+	store := allocator.NewStore(allocator.Options{Network: s.n.Name, DataDir: s.n.DataDir})
+	for range 5000 {
+		if enough() {
+			return
+		}
+		s.made++
+		err := store.Del(allocator.DelRequest{Owner: state.Attachment{ContainerID: fmt.Sprintf("stranger%d", s.made), IfName: "eth0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal(errors.New("enough never comes"))
+}
+
+// segmentFull reports whether the next ADD starts a segment.
+func (s *sequence) segmentFull() bool {
+	paths, _ := filepath.Glob(filepath.Join(s.n.StoreDir(), "journal", "*")) // the pattern is a good one
+	st, err := os.Stat(paths[len(paths)-1])
+	return err == nil && st.Size() > segmentTarget-200
+}
+
+// events returns how many events there are.
+func (s *sequence) events(t *testing.T) int {
+	t.Helper()
+	r, err := journal.OpenReader(s.n.StoreDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(r.Coverage().Durable)
+}

@@ -133,6 +133,32 @@ func (d *disk) unchanged(files map[string][]byte) error {
 // tail returns how long the durable part of the newest segment is.
 func (d *disk) tail() int64 { return int64(len(d.durable[filepath.Base(d.newest)])) }
 
+// unacknowledged returns what follows the last acknowledged event in the newest segment.
+func (d *disk) unacknowledged() (path string, rest []byte, err error) {
+	r, err := journal.OpenReader(d.dir)
+	if errors.Is(err, journal.ErrNoStore) {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	files, err := d.segments()
+	if err != nil {
+		return "", nil, err
+	}
+	name := filepath.Base(d.newest)
+	good := len(d.durable[name])
+	for rec, err := range r.Records(d.last()) {
+		if err != nil {
+			return "", nil, err
+		}
+		if filepath.Base(rec.File) == name {
+			good = int(rec.Offset) + len(rec.Raw)
+		}
+	}
+	return d.newest, files[name][good:], nil
+}
+
 // eventsPerLook is the number of events for which a full reading is worth one more look to wait.
 const eventsPerLook = 1500
 

@@ -248,7 +248,7 @@ func lines(words []string) string { return strings.Join(words, "\n    ") }
 
 // kill runs processes and kills some of them on their way. What these did is told only by the
 // next call that takes the lock, so one is made: a DEL of somebody new, which always leaves an
-// event. Before it, the machine may reboot.
+// event. Before it, the power may go.
 func (w *world) kill(r *rand.Rand) (string, error) {
 	jobs := w.jobs(r, 1+r.IntN(sideCalls/2))
 	if w.quick == 0 {
@@ -270,11 +270,10 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 			w.stats["killed"]++
 		}
 	}
-	if r.IntN(4) == 0 {
-		if err := w.clock.reboot(r); err != nil {
+	if r.IntN(3) == 0 {
+		if err := w.cutUnanswered(r); err != nil {
 			return describe(jobs), err
 		}
-		w.clocks = append(w.clocks, w.clock.now)
 	}
 	probe := &call{verb: "DEL", who: owner{fmt.Sprintf("probe%d", w.made), "eth0"}, netns: fmt.Sprintf("/run/probe/%d", w.made),
 		plan: plans[0], clock: w.clock.now}

@@ -63,6 +63,35 @@ func (w *world) powerCut(r *rand.Rand) (string, error) {
 	return words, w.look(c)
 }
 
+// cutUnanswered has the power go after processes were killed: of what the last of them wrote and
+// did not acknowledge, some may not have reached the disk.
+func (w *world) cutUnanswered(r *rand.Rand) error {
+	path, rest, err := w.disk.unacknowledged()
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 && w.torn == nil && r.IntN(2) == 0 {
+		st, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		at := st.Size() - int64(len(rest))
+		if err := os.Truncate(path, at); err != nil {
+			return err
+		}
+		left := tear(r, rest, at)
+		if err := appendTo(path, at, left[:min(len(left), len(rest))]); err != nil {
+			return err
+		}
+		w.stats["torn by kills"]++
+	}
+	if err := w.clock.reboot(r); err != nil {
+		return err
+	}
+	w.clocks = append(w.clocks, w.clock.now)
+	return nil
+}
+
 // unanswered returns the entries of the batch that the ADD would write, none if it is refused.
 func (w *world) unanswered(c *call) ([][]byte, error) {
 	given, code := w.m.choose(c.plan, c.who, c.wanted)

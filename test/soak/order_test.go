@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,10 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
-	"github.com/leaselog/leaselog/state"
 	"github.com/leaselog/leaselog/test/caller"
 )
 
@@ -190,6 +188,7 @@ func (o *order) answered(when string) {
 // holds the order of their system calls against the rules of order. The crash tests try what
 // follows from a wrong one; this names the call.
 func TestOrder(t *testing.T) {
+	t.Parallel()
 	path, err := exec.LookPath("strace")
 	if err == nil {
 		err = exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").Run()
@@ -210,18 +209,24 @@ func TestOrder(t *testing.T) {
 	s.traced(t, "ADD", "rename store", "rename leaselog")
 	s.traced(t, "ADD")
 	s.traced(t, "DEL")
-	s.until(t, s.segmentFull)
+	s.fill(t, func(journal.Seq) int { return s.roomInSegment(t) })
 	s.traced(t, "ADD", "rename segment")
 	if err := os.RemoveAll(n.Folder()); err != nil {
 		t.Fatal(err)
 	}
 	s.traced(t, "ADD", "rename leaselog")
-	s.until(t, func() bool { return s.events(t)%1024 == 1023 })
+	// Snapshots are due at 1,024 events after the one before.
+	s.fill(t, upTo(1023))
 	s.traced(t, "DEL", "rename snapshot")
-	s.until(t, func() bool { return s.events(t) == 2047 })
+	s.fill(t, upTo(2047))
 	s.traced(t, "DEL", "rename snapshot", "unlink segment")
-	s.until(t, func() bool { return s.events(t) == 3071 })
+	s.fill(t, upTo(3071))
 	s.traced(t, "DEL", "rename snapshot", "unlink segment", "unlink snapshot")
+}
+
+// upTo says how many events are missing until there are n.
+func upTo(n journal.Seq) func(last journal.Seq) int {
+	return func(last journal.Seq) int { return int(n - last) }
 }
 
 // sequence is a network with calls made on it one after the other.
@@ -258,36 +263,46 @@ func (s *sequence) traced(t *testing.T, verb string, happens ...string) {
 	}
 }
 
-// until makes releases of strangers until enough is true. None of them does upkeep.
-func (s *sequence) until(t *testing.T, enough func() bool) {
+// fill appends releases of strangers as long as missing says that some are, in batches and without
+// upkeep.
+func (s *sequence) fill(t *testing.T, missing func(last journal.Seq) int) {
 	t.Helper()
-	store := allocator.NewStore(allocator.Options{Network: s.n.Name, DataDir: s.n.DataDir})
-	for range 5000 {
-		if enough() {
-			return
-		}
-		s.made++
-		err := store.Del(allocator.DelRequest{Owner: state.Attachment{ContainerID: fmt.Sprintf("stranger%d", s.made), IfName: "eth0"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Fatal(errors.New("enough never comes"))
-}
-
-// segmentFull reports whether the next ADD starts a segment.
-func (s *sequence) segmentFull() bool {
-	paths, _ := filepath.Glob(filepath.Join(s.n.StoreDir(), "journal", "*")) // the pattern is a good one
-	st, err := os.Stat(paths[len(paths)-1])
-	return err == nil && st.Size() > segmentTarget-200
-}
-
-// events returns how many events there are.
-func (s *sequence) events(t *testing.T) int {
-	t.Helper()
-	r, err := journal.OpenReader(s.n.StoreDir())
+	j, err := journal.Open(s.n.StoreDir(), time.Now().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int(r.Coverage().Durable)
+	defer j.Close()
+	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for n := missing(j.Last()); n > 0; n = missing(j.Last()) {
+		var events []*journal.Event
+		for range min(n, 50) {
+			s.made++
+			events = append(events, &journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel,
+				ContainerID: fmt.Sprintf("stranger%d", s.made), IfName: "eth0"})
+		}
+		if err := j.Append(events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// roomInSegment returns how many short events the newest segment takes before the next ADD
+// must start another one.
+func (s *sequence) roomInSegment(t *testing.T) int {
+	t.Helper()
+	const short, long = 200, 300 // bytes, at least and at most
+	paths, err := filepath.Glob(filepath.Join(s.n.StoreDir(), "journal", "*"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no segments: %v", err)
+	}
+	st, err := os.Stat(paths[len(paths)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if room := segmentTarget - int(st.Size()); room > short {
+		return max(room/long, 1)
+	}
+	return 0
 }

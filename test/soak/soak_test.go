@@ -36,6 +36,7 @@ const longEnough = 30 * time.Second
 
 // TestSoak builds the program with its clock and lets it run: go test's own build has none.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)

@@ -164,14 +164,17 @@ func appendTo(path string, at int64, b []byte) error {
 
 // repaired checks the event that tells of a torn tail: where it was, and that its bytes are kept.
 func (w *world) repaired(ev *journal.Event) error {
-	if w.torn == nil && w.mayTear {
-		return nil
+	if w.torn == nil {
+		if w.mayTear {
+			return nil
+		}
+		return fmt.Errorf("event %d: repair %q of %+v, want none", ev.Seq, ev.Text, ev.Cut)
 	}
 	kept, err := os.ReadFile(filepath.Join(w.disk.dir, "quarantine", ev.Cut.Quarantine))
 	if err != nil {
 		return fmt.Errorf("event %d: repair %+v: %w", ev.Seq, ev.Cut, err)
 	}
-	if w.torn == nil || !bytes.Equal(kept, w.torn) || ev.Cut.Bytes != int64(len(w.torn)) || ev.Text != journal.ErrTorn.Error() {
+	if !bytes.Equal(kept, w.torn) || ev.Cut.Bytes != int64(len(w.torn)) || ev.Text != journal.ErrTorn.Error() {
 		return fmt.Errorf("event %d: repair %q of %+v, want one of %d bytes", ev.Seq, ev.Text, ev.Cut, len(w.torn))
 	}
 	w.torn = nil

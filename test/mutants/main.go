@@ -60,7 +60,8 @@ func titles(tests []string) []string {
 	var out []string
 	for _, test := range tests {
 		words := strings.Fields(test)
-		out = append(out, strings.TrimPrefix(words[0], "./")+" "+strings.Trim(words[2], "^$()"))
+		names := strings.ReplaceAll(strings.Trim(words[2], "^$()"), "|", " and ")
+		out = append(out, strings.TrimPrefix(words[0], "./")+" "+names)
 	}
 	return out
 }

@@ -93,6 +93,9 @@ func (l *ledger) take(c *call) error {
 // tail or a wiped folder. A call that succeeded must have done so.
 func (l *ledger) upkeepEvents(c *call) error {
 	w := l.w
+	if c.exact && (!c.locks() || !w.exists && c.verb != "ADD") {
+		return nil // it changes nothing: what comes next is a later call's
+	}
 	for len(l.events) > 0 {
 		ev := &l.events[0]
 		switch ev.Kind {

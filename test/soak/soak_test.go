@@ -34,24 +34,31 @@ var leastOften = map[string]int{"ADD": 100, "DEL": 100, "GC": 10, "CHECK": 10, "
 
 const longEnough = 30 * time.Second
 
-// TestSoak builds the program with its clock and lets it run: go test's own build has none.
-func TestSoak(t *testing.T) {
-	t.Parallel()
+// program builds the program with its clock, which go test's own build doesn't have. It returns its path and the module's.
+func program(t *testing.T, dir string) (path, abs string) {
+	t.Helper()
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	overlay, err := writeOverlay(abs, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "soak")
-	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./test/soak")
+	path = filepath.Join(dir, "soak")
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", path, "./test/soak")
 	build.Dir = abs
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	return path, abs
+}
+
+// TestSoak lets the program run.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program, abs := program(t, dir)
 	if testing.Short() {
 		*length = min(*length, shortSpan)
 	}
@@ -70,6 +77,24 @@ func TestSoak(t *testing.T) {
 		if *length >= longEnough && did[what] < least {
 			t.Errorf("%s: %d times, want at least %d: this run shows less than it means to", what, did[what], least)
 		}
+	}
+}
+
+// TestRepeat: the same seed gives the same steps with the same answers, as far as nothing runs beside them.
+func TestRepeat(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program, _ := program(t, dir)
+	var outs [][]byte
+	for range 2 {
+		out, err := exec.Command(program, "-dir", dir, "-seed", "5", "-steps", "40", "-processes=false", "-v").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		outs = append(outs, out)
+	}
+	if !bytes.Equal(outs[0], outs[1]) {
+		t.Errorf("one run said\n%s\nthe other\n%s", outs[0], outs[1])
 	}
 }
 

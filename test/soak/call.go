@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/leaselog/leaselog/allocator"
@@ -195,6 +196,7 @@ func (j job) run(plugin string, network caller.Network, env string) (time.Durati
 	cmd := request.Command(plugin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // who interrupts soak must not interrupt a call
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return 0, err

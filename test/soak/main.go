@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/leaselog/leaselog/test/caller"
@@ -77,11 +80,13 @@ func build(root, dir string) (string, error) {
 	return caller.Build(root, dir, "-overlay", overlay)
 }
 
-// work does steps until time is up or a violation is found.
+// work does steps until time is up, somebody interrupts it or a violation is found.
 func (w *world) work(o options) error {
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	start := time.Now()
 	var last []string
-	for n := 1; o.steps > 0 && n <= o.steps || o.steps == 0 && time.Since(start) < o.span; n++ {
+	for n := 1; (o.steps > 0 && n <= o.steps || o.steps == 0 && time.Since(start) < o.span) && stop.Err() == nil; n++ {
 		words, err := w.step(n)
 		last = append(last, fmt.Sprintf("%d %s", n, words))
 		if o.verbose {

@@ -258,7 +258,7 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 		jobs[i].kill = i == 0 || r.IntN(3) == 0
 		jobs[i].after = time.Duration(r.Int64N(int64(w.quick) * int64(1+len(jobs))))
 		if r.IntN(3) > 0 && w.exists { // between write, sync, answer and upkeep
-			jobs[i].growing, jobs[i].after = w.disk.newest, time.Duration(r.Int64N(int64(time.Millisecond)))
+			jobs[i].growing, jobs[i].after = w.disk.newest, time.Duration(r.Int64N(int64(300*time.Microsecond)))
 		}
 	}
 	if _, err := w.sideBySide(jobs); err != nil {

@@ -375,6 +375,5 @@ func (r *repair) claim() error {
 	if damaged {
 		return journal.ReplaceClaim(s.folder, r.meta.ID, s.dir)
 	}
-	_, err = journal.WriteClaim(s.folder, r.meta.ID, s.dir)
-	return err
+	return journal.RenewClaim(s.folder, r.meta.ID, s.dir)
 }

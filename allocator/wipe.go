@@ -126,8 +126,7 @@ func (t *transaction) honourWipe() error {
 		return err
 	}
 	if outdated {
-		_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
-		return err
+		return journal.RenewClaim(s.folder, meta.ID, s.dir)
 	}
 	if ok {
 		if t.newest == journal.KindReset { // whoever recorded it may have died before it synced the claim

@@ -71,6 +71,15 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 	return undo, nil
 }
 
+// RenewClaim has the claim name a journal instead of the one that it has succeeded. There is no moment
+// without a claim, whatever fails: that would read as a wipe.
+func RenewClaim(folder string, id ID, historyDir string) error {
+	if err := writeRenamed(filepath.Join(folder, ClaimName), claimText(id, historyDir)); err != nil {
+		return err
+	}
+	return SyncDir(folder)
+}
+
 // ReplaceClaim ties the folder to a journal where what stands in the claim's place is damaged. The two
 // change places in one step, so that there is no moment without a claim, and what was there is kept
 // beside it.

@@ -75,8 +75,8 @@ func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 
 // buildSuccessor makes the new store in tmp, durable down to the last name.
 func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.Time) error {
-	if same, err := stillAt(j.lock, j.lockPath); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s: %w", j.dir, ErrReplaced))
+	if err := requireAt(j.lock, j.lockPath, j.dir); err != nil {
+		return err
 	}
 	err := fill(tmp, id, NewStore{Network: j.meta.Network, DataDir: j.meta.DataDir, Version: n.Version}, Event{
 		Attributes: n.Attributes,

@@ -46,6 +46,8 @@ func (r *repair) fold() (*fold, error) {
 		switch {
 		case err != nil:
 			return nil, err
+		case p.Loss != nil && p.Loss.Disk:
+			return nil, unreadable(p.Loss)
 		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
 			l := *p.Loss
 			last = l.Last

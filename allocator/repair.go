@@ -143,6 +143,9 @@ func (r *repair) findLosses() error {
 		if err != nil {
 			return err
 		}
+		if p.Loss != nil && p.Loss.Disk {
+			return unreadable(p.Loss)
+		}
 		if p.Loss != nil {
 			r.m.Losses = append(r.m.Losses, Lost{Loss: *p.Loss, After: last})
 			open++
@@ -154,6 +157,12 @@ func (r *repair) findLosses() error {
 		}
 	}
 	return nil
+}
+
+// unreadable returns the error for what the disk refuses to read: it may be whole, so that giving it up
+// would give leases away that are held.
+func unreadable(l *journal.Loss) error {
+	return fmt.Errorf("%s: %w: nothing is repaired while the disk refuses to read; mend it, or copy the store to another and repair that", l.File, l.Cause)
 }
 
 // openSnapshots finds the newest snapshot that is whole and returns the damage of the others.

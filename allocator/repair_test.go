@@ -463,3 +463,25 @@ func TestRepairWithoutAnEnd(t *testing.T) {
 		t.Errorf("genesis says %v", genesis.Attributes)
 	}
 }
+
+// TestRepairOverContradiction loses the DEL of an address that somebody else was given afterwards.
+func TestRepairOverContradiction(t *testing.T) {
+	s := newStore(t)
+	if _, err := s.Add(request(t, 1, "10.1.0.9", "2001:db8::9")); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 1)
+	if _, err := s.Add(request(t, 2, "10.1.0.9", "2001:db8::9")); err != nil {
+		t.Fatal(err)
+	}
+	damageEvent(t, s, 4)
+	if m := repaired(t, s); m.Kept != 2 || m.Uncertain != 0 {
+		t.Errorf("got %+v", m)
+	}
+	if held, err := s.Check(owner(2)); err != nil || len(held) != 2 {
+		t.Errorf("the second holder: %v, %v", held, err)
+	}
+	if _, err := s.Check(owner(1)); err == nil {
+		t.Error("the first holder still holds what the second one was given")
+	}
+}

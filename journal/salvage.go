@@ -21,6 +21,7 @@ type Loss struct {
 	First  Seq    // first event affected
 	Last   Seq    // last one that is known to be lost; before First if none is
 	Open   bool   // nothing that can be read follows, so events after Last may be lost too
+	Disk   bool   // the disk refused to read the file: what is in it may be whole
 	Cause  error
 }
 
@@ -197,7 +198,7 @@ func (s *salvage) segment(first, until Seq) error {
 		if until == 0 {
 			last = max(s.r.marker.durable, s.next)
 		}
-		s.loss(Loss{File: name, Offset: -1, First: s.next, Last: last, Open: until == 0, Cause: err})
+		s.loss(Loss{File: name, Offset: -1, First: s.next, Last: last, Open: until == 0, Disk: damage == nil, Cause: err})
 		return nil
 	}
 	if err != nil {

@@ -285,6 +285,9 @@ func (v *verifier) lost(l *journal.Loss) {
 		f.Severity, f.Do = SeverityHistory, doBackup
 		f.Affects = fmt.Sprintf("no lease: a snapshot covers event %d; who held what in their time is unknown", v.newest)
 	}
+	if l.Disk {
+		f.Do = "mend the disk, or copy the store to another one"
+	}
 	v.find(f)
 	if l.Last >= l.First || l.Open {
 		v.st = nil

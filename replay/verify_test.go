@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -335,5 +336,41 @@ func TestSuccessorIsUncertain(t *testing.T) {
 		if f.Severity == replay.SeverityDamage || f.Do != "" {
 			t.Errorf("of a store kept as evidence: %+v", f)
 		}
+	}
+}
+
+// TestVerifyForeignCourse swaps the newest segment for one of the same journal that went another way, as a
+// copy that was written to leaves it. Each event is whole there; the chain tells.
+func TestVerifyForeignCourse(t *testing.T) {
+	dir, folder := busyStore(t)
+	live := names(t, dir, "journal")
+	newest := live[len(live)-1]
+	meta, err := journal.ReadMeta(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var segment, record []byte
+	for p, err := range journal.Salvage(dir, meta, 0) {
+		if err != nil || p.Loss != nil {
+			t.Fatal(err, p.Loss)
+		}
+		if p.File != filepath.Join("journal", filepath.Base(newest)) {
+			continue
+		}
+		ev := p.Event
+		ev.Prev = journal.Hash{1}
+		if record != nil {
+			ev.Prev = journal.RecordHash(record)
+		}
+		if record, err = journal.AppendRecord(nil, meta.ID, &ev); err != nil {
+			t.Fatal(err)
+		}
+		segment = append(binary.AppendUvarint(segment, uint64(len(record))), record...)
+	}
+	put(t, newest, string(segment))
+	remove(t, filepath.Join(dir, "lock")) // the marker would know, too
+	v, err := replay.Verify(dir, folder)
+	if err != nil || !slices.ContainsFunc(v.Findings, func(f replay.Finding) bool { return strings.Contains(f.What, "another hash") }) {
+		t.Errorf("got %+v, %v", v, err)
 	}
 }

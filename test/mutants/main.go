@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ func run(root, only string, list bool) error {
 	fmt.Println("| --- | --- |")
 	n := 0
 	var errs []error
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, repairMutants) {
 		if !strings.Contains(m.name, only) {
 			continue
 		}

@@ -50,6 +50,7 @@ func (t tail) laterRecord() error {
 		ev, _, ok := recordAt(t.id, t.data, i, t.expected, t.expected+MaxBatch/minRecord)
 		switch {
 		case !ok:
+		case ev.Seq == t.expected && t.lostLength(i):
 		case ev.Seq == t.expected:
 			return fmt.Errorf("%w, but event %d begins at byte %d", t.cause, ev.Seq, i)
 		case ev.Synced >= t.expected:
@@ -57,6 +58,13 @@ func (t tail) laterRecord() error {
 		}
 	}
 	return nil
+}
+
+// lostLength reports whether the record at i lost its length to a sector that the disk did not get: the length
+// reaches into the sector before, and there it is zeros. No single flipped bit makes zeros of it.
+func (t tail) lostLength(i int) bool {
+	border := (t.from/sectorBytes + 1) * sectorBytes
+	return i-t.from <= maxVarint && border <= i && allZero(t.data[t.from:border])
 }
 
 // recordAt tries to read a record of any length at i, with a number from low to high. Its end is

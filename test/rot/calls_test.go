@@ -39,10 +39,9 @@ type expected struct {
 
 // model holds what is true of the undamaged store: folded in memory, no file involved.
 type model struct {
-	held   map[journal.Seq][][]state.Lease // of asked, by newest event
-	after  map[journal.Seq][]expected      // by script
-	reset  []expected                      // with every lease ended
-	events []journal.Event
+	held  map[journal.Seq][][]state.Lease // of asked, by newest event
+	after map[journal.Seq][]expected      // by script
+	reset []expected                      // with every lease ended
 }
 
 func newModel(t testing.TB, f *fixture) *model {

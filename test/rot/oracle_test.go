@@ -63,7 +63,7 @@ const (
 	goOn     verdict = iota // they answer as if nothing were damaged
 	refuse                  // they name the damage and change nothing
 	repair                  // they cut a torn tail, keep it and tell it
-	setAside                // they put a snapshot aside, or do not meet its damage
+	setAside                // they put a snapshot aside
 	reset                   // they take the store for wiped
 	either                  // refuse or repair: what lies behind the journal's end is of any kind
 )

@@ -274,10 +274,7 @@ func (s *tailStore) try(c sectorCase, end int) (n int, err error) {
 	if !c.cuts {
 		return n, nil
 	}
-	if err := count(s.cuts(torn)); err != nil {
-		return n, err
-	}
-	return n, s.repaired(end)
+	return n, errors.Join(count(s.cuts(torn)), s.repaired(end))
 }
 
 // repaired has a writer cut the tail where a cut, or a lost sector, leaves little or much of the last record.
@@ -319,20 +316,22 @@ func TestSectorBorders(t *testing.T) {
 	var next, done atomic.Int64
 	var failed atomic.Bool
 	var wg sync.WaitGroup
-	step := 1
-	if raceEnabled || testing.Short() {
-		step = sample
-		t.Logf("a sample: every %d. place", sample)
+	few := raceEnabled || testing.Short()
+	if few {
+		t.Logf("a sample: every %d. place, and those where the record begins at a border", sample)
 	}
 	for k := range runtime.GOMAXPROCS(0) {
 		s := newTailStore(t, filepath.Join(root, fmt.Sprint(k)))
 		wg.Go(func() {
 			for !failed.Load() {
-				i := int(next.Add(1)-1) * step
+				i := int(next.Add(1) - 1)
 				if i >= sector*len(sectorCases) {
 					return
 				}
 				c, end := sectorCases[i/sector], i%sector
+				if begin := (end + 4*sector - c.length - 1) % sector; few && i%sample != 0 && begin > 2 {
+					continue
+				}
 				n, err := s.try(c, end)
 				if done.Add(int64(n)); err != nil {
 					t.Errorf("record of %d bytes that ends at byte %d of its sector: %v", c.length, end, err)

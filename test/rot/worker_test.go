@@ -38,14 +38,14 @@ func (j job) String() string {
 
 // worker has a copy of the store of its own.
 type worker struct {
-	f      *fixture
-	m      *model
-	root   string
-	store  *allocator.Store
-	warned []string
-	lock   [modes][]byte // the marker in each mode, for this copy's lock file
-	claim  []byte
-	cases  int
+	f     *fixture
+	m     *model
+	root  string
+	store *allocator.Store
+	lock  [modes][]byte // the marker in each mode, for this copy's lock file
+	claim []byte
+	cases int
+	quiet bool // nothing was written since the damage, so that there is only that to heal
 
 	busy atomic.Pointer[running]
 }
@@ -62,7 +62,7 @@ const hangs = time.Minute
 func newWorker(t testing.TB, f *fixture, m *model, root string) *worker {
 	t.Helper()
 	w := &worker{f: f, m: m, root: root}
-	w.store = storeAt(root, func(text string) { w.warned = append(w.warned, text) })
+	w.store = storeAt(root, func(string) {})
 	w.claim = claimOf(f.id, root)
 	for _, dir := range f.dirs {
 		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
@@ -128,10 +128,15 @@ func (w *worker) hurt(j job) error {
 
 // heal makes the store whole again: the damaged file, what calls write to, and what they move.
 func (w *worker) heal(t testing.TB, j job) error {
-	if err := os.MkdirAll(w.path("net"), 0o700); err != nil {
-		return err
+	hurt := []string{j.file, newestSegment(), claimFile}
+	folders := []string{quarDir, snapDir, journalDir}
+	if j.file == newestSegment() && j.damage.kind == remove {
+		hurt = append(hurt, segmentFile(live[1])) // calls may have taken it for the newest
 	}
-	for _, name := range []string{j.file, newestSegment(), claimFile} {
+	if w.quiet {
+		hurt, folders = hurt[:1], nil
+	}
+	for _, name := range hurt {
 		if err := w.put(name, w.content(name, j.mode)); err != nil {
 			return err
 		}
@@ -139,11 +144,12 @@ func (w *worker) heal(t testing.TB, j job) error {
 	if j.file == lockFile && j.damage.kind == remove {
 		w.learnLock(t)
 	}
-	for _, dir := range []string{quarDir, snapDir, journalDir} {
+	for _, dir := range folders {
 		if err := w.tidy(dir); err != nil {
 			return err
 		}
 	}
+	w.quiet = false
 	if w.cases++; w.cases%1000 != 0 {
 		return nil
 	}
@@ -218,7 +224,8 @@ func (w *worker) untouched(j job) error {
 
 // unchanged is untouched for what calls may change: the newest segment, and names in its folder, in snap/ and in
 // quarantine/. All is looked at once in a while.
-func (w *worker) unchanged(j job) error {
+func (w *worker) unchanged(j job) (err error) {
+	defer func() { w.quiet = err == nil }()
 	if w.cases%100 == 0 {
 		return w.untouched(j)
 	}
@@ -257,12 +264,12 @@ func (w *worker) run(t testing.TB, j job) (o outcome, err error) {
 			err = errors.Join(err, fmt.Errorf("heal: %w", healErr))
 		}
 	}()
-	w.warned = nil
 	if err := w.hurt(j); err != nil {
 		return 0, err
 	}
 	before := w.look(j)
 	if j.script == noCalls {
+		w.quiet = true
 		return namedToHistory, w.judgeLooks(w.f.predict(j, w.content(j.file, j.mode)), before)
 	}
 	return w.judge(j, before, w.call(scripts[j.script]))

@@ -68,7 +68,7 @@ func decodeMarker(b []byte) (marker, error) {
 	if len(b) != markerBytes {
 		return m, errShort
 	}
-	if binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32.Checksum(b[:markerBytes-5], castagnoli) {
+	if b[markerBytes-5] != msgpcode.Uint32 || binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32.Checksum(b[:markerBytes-5], castagnoli) {
 		return m, errChecksum
 	}
 	d := newDecoder(b, "")

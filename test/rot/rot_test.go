@@ -73,12 +73,13 @@ type pool struct {
 	root   string
 	counts counts
 	seen   func(job, outcome) // called for each case; nil for nobody
+	do     func(*worker, testing.TB, job) (outcome, error)
 }
 
 func newPool(t *testing.T) *pool {
 	t.Helper()
 	f := newFixture(t)
-	return &pool{t: t, f: f, m: newModel(t, f), root: tempRoot(t), counts: counts{n: map[string]*[outcomes]int{}}}
+	return &pool{t: t, f: f, m: newModel(t, f), root: tempRoot(t), counts: counts{n: map[string]*[outcomes]int{}}, do: (*worker).run}
 }
 
 // workerRoot is where a worker's copy is. All have names of one length, so their claims have one too.
@@ -109,8 +110,8 @@ const maxFailures = 20
 // run runs all jobs with so many workers and tells each that fails.
 func (p *pool) run(jobs []job, workers int) {
 	p.t.Helper()
-	if raceEnabled || testing.Short() {
-		all, i := len(jobs), 0
+	if all := len(jobs); all > sample && (raceEnabled || testing.Short()) {
+		i := 0
 		jobs = slices.DeleteFunc(jobs, func(j job) bool { i++; return i%sample != 0 && !p.f.rare(j) })
 		p.t.Logf("a sample: %d of %d cases", len(jobs), all)
 	}
@@ -129,7 +130,7 @@ func (p *pool) run(jobs []job, workers int) {
 				if i >= len(jobs) {
 					return
 				}
-				o, err := w.run(p.t, jobs[i])
+				o, err := p.do(w, p.t, jobs[i])
 				if err != nil {
 					failures.Add(1)
 					p.t.Errorf("%s: %v", jobs[i], err)

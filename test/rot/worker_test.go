@@ -254,6 +254,21 @@ func (w *worker) unchanged(j job) (err error) {
 
 // run damages the store, asks, calls, judges and heals it.
 func (w *worker) run(t testing.TB, j job) (o outcome, err error) {
+	err = w.with(t, j, func() error {
+		before := w.look(j)
+		if j.script == noCalls {
+			o, w.quiet = namedToHistory, true
+			return w.judgeLooks(w.f.predict(j, w.content(j.file, j.mode)), before)
+		}
+		var err error
+		o, err = w.judge(j, before, w.call(scripts[j.script]))
+		return err
+	})
+	return o, err
+}
+
+// with does something with the damaged store, under the eyes of the watchdog, and heals it. A panic is an error.
+func (w *worker) with(t testing.TB, j job, do func() error) (err error) {
 	w.busy.Store(&running{j.String(), time.Now()})
 	defer w.busy.Store(nil)
 	defer func() {
@@ -265,14 +280,9 @@ func (w *worker) run(t testing.TB, j job) (o outcome, err error) {
 		}
 	}()
 	if err := w.hurt(j); err != nil {
-		return 0, err
+		return err
 	}
-	before := w.look(j)
-	if j.script == noCalls {
-		w.quiet = true
-		return namedToHistory, w.judgeLooks(w.f.predict(j, w.content(j.file, j.mode)), before)
-	}
-	return w.judge(j, before, w.call(scripts[j.script]))
+	return do()
 }
 
 // newEvents reads what the calls recorded, after the events up to old.

@@ -37,7 +37,7 @@ func (p *place) check(root string, err error) error {
 		return fmt.Errorf("no error, want damage in %q, event %d", p.files, p.seq)
 	}
 	if p.reason != nil {
-		if p.reason != errAny && !errors.Is(err, p.reason) || !strings.Contains(err.Error(), filepath.Join(root, p.files[0])) {
+		if !errors.Is(p.reason, errAny) && !errors.Is(err, p.reason) || !strings.Contains(err.Error(), filepath.Join(root, p.files[0])) {
 			return fmt.Errorf("got %w, want %w that names %s", err, p.reason, p.files[0])
 		}
 		return nil

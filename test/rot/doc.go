@@ -4,6 +4,6 @@
 // undamaged store and docs/FORMAT.md, but none of the code that is tested. It holds tests only.
 //
 // Everything runs in-process on a file system in memory, where there is one. Under the race
-// detector, and with -short, every 61st case is run; a prime, so that all modes and bits get their
-// turn.
+// detector, and with -short, every 61st case is run, a prime, so that all modes and bits get their
+// turn; and all of those of which there are only a few, such as cuts between two records.
 package rot

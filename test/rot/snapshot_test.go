@@ -150,11 +150,28 @@ func bitOf(id journal.ID, path string, f *os.File, was []byte, whole *lookups, b
 	return nil
 }
 
-// TestSnapshotBits flips every bit of both snapshots. Each block must be refused by who reads it, in its own name.
+// cutsOf shortens a snapshot's file to every step-th length below one.
+func cutsOf(id journal.ID, path string, f *os.File, from, step int) (n int, err error) {
+	for to := from; to >= 0; to -= step {
+		if err := f.Truncate(int64(to)); err != nil {
+			return n, err
+		}
+		if s, err := state.OpenSnapshot(path, id); err == nil {
+			return n, errors.Join(fmt.Errorf("cut to %d: accepted", to), s.Close())
+		} else if err := namesBlock(err, path, int64(to)); err != nil {
+			return n, fmt.Errorf("cut to %d: %w", to, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
+// TestSnapshotBits flips every bit of both snapshots, and cuts them at every byte. Each block must be refused by who
+// reads it, in its own name, and a file that was cut when it is opened.
 func TestSnapshotBits(t *testing.T) {
 	f := newFixture(t)
 	root := tempRoot(t)
-	var done, failures atomic.Int64
+	var done, cuts, failures atomic.Int64
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for _, seq := range []journal.Seq{olderSnapshot, newerSnapshot} {
@@ -189,11 +206,15 @@ func TestSnapshotBits(t *testing.T) {
 					}
 					done.Add(1)
 				}
+				n, err := cutsOf(f.id, path, file, len(was)-1-k, step)
+				if cuts.Add(int64(n)); err != nil {
+					t.Errorf("%s: %v", filepath.Base(path), err)
+				}
 			})
 		}
 	}
 	wg.Wait()
-	t.Logf("%d bits, each refused by all who read its block", done.Load())
+	t.Logf("%d bits, each refused by all who read its block; %d cuts", done.Load(), cuts.Load())
 }
 
 // TestBothSnapshots damages both: the answers come from the journal then, with the archive.
@@ -287,6 +308,22 @@ func (w *worker) runSnapshots(t *testing.T, jobs ...job) error {
 		return err
 	}
 	want := w.m.after[lastEvent][a.script]
+	if err := w.judgeSnapshotEvents(jobs, want.events); err != nil {
+		return err
+	}
+	for _, c := range w.check(wide) {
+		if held := timeless(c.held); c.err != nil || !slices.Equal(held, want.held[c.who]) {
+			return fmt.Errorf("afterwards %s holds %v (%v), want %v", asked[c.who].ContainerID, held, c.err, want.held[c.who])
+		}
+	}
+	if _, err := os.Stat(w.path(a.file)); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is still in its place: %v", a.file, err)
+	}
+	return nil
+}
+
+// judgeSnapshotEvents holds what was recorded against the script, and each repair against what was damaged.
+func (w *worker) judgeSnapshotEvents(jobs []job, want []journal.Event) error {
 	l, err := w.newEvents(lastEvent)
 	if err != nil {
 		return err
@@ -305,16 +342,8 @@ func (w *worker) runSnapshots(t *testing.T, jobs ...job) error {
 			return err
 		}
 	}
-	if !slices.EqualFunc(got, want.events, sameEvent) {
-		return fmt.Errorf("recorded\n%+v, want\n%+v", got, want.events)
-	}
-	for _, c := range w.check(wide) {
-		if held := timeless(c.held); c.err != nil || !slices.Equal(held, want.held[c.who]) {
-			return fmt.Errorf("afterwards %s holds %v (%v), want %v", asked[c.who].ContainerID, held, c.err, want.held[c.who])
-		}
-	}
-	if _, err := os.Stat(w.path(a.file)); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is still in its place: %v", a.file, err)
+	if !slices.EqualFunc(got, want, sameEvent) {
+		return fmt.Errorf("recorded\n%+v, want\n%+v", got, want)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ type edit struct{ file, from, to string }
 // The tests of the table.
 const (
 	journalTests = "./journal -run "
-	soak         = "./test/soak -run ^TestSoak$ -for 20s -seed 7"
+	soak         = "./test/soak -run ^TestSoak$ -steps 400 -seed 7"
 	order        = "./test/soak -run ^TestOrder$"
 )
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -189,29 +190,13 @@ func (o *order) answered(when string) {
 // follows from a wrong one; this names the call.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	path, err := exec.LookPath("strace")
-	if err == nil {
-		err = exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").Run()
-	}
-	if err != nil {
-		t.Skipf("system calls are watched: strace: %v", err)
-	}
-	abs, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plugin, err := caller.Build(abs, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := caller.Network{Name: "pods", DataDir: filepath.Join(t.TempDir(), "networks"), Ranges: plans[1].config()}
-	s := &sequence{n: n, plugin: plugin}
+	s := newSequence(t)
 	s.traced(t, "ADD", "rename store", "rename leaselog")
 	s.traced(t, "ADD")
 	s.traced(t, "DEL")
 	s.fill(t, func(journal.Seq) int { return s.roomInSegment(t) })
 	s.traced(t, "ADD", "rename segment")
-	if err := os.RemoveAll(n.Folder()); err != nil {
+	if err := os.RemoveAll(s.n.Folder()); err != nil {
 		t.Fatal(err)
 	}
 	s.traced(t, "ADD", "rename leaselog")
@@ -234,6 +219,54 @@ type sequence struct {
 	n      caller.Network
 	plugin string
 	made   int
+}
+
+// newSequence returns a new network, or skips the test where system calls can't be watched.
+func newSequence(t *testing.T) *sequence {
+	t.Helper()
+	path, err := exec.LookPath("strace")
+	if err == nil {
+		err = exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").Run()
+	}
+	if err != nil {
+		t.Skipf("system calls are watched: strace: %v", err)
+	}
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin, err := caller.Build(abs, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := caller.Network{Name: "pods", DataDir: filepath.Join(t.TempDir(), "networks"), Ranges: plans[1].config()}
+	return &sequence{n: n, plugin: plugin}
+}
+
+// TestFailedSync: an ADD whose sync fails once leaves nothing of what it wrote, not even in the page
+// cache, and the next one gets its address.
+func TestFailedSync(t *testing.T) {
+	t.Parallel()
+	s := newSequence(t)
+	s.traced(t, "ADD")
+	segment := filepath.Join(s.n.StoreDir(), "journal", "00000000000000000001")
+	before, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed, err := caller.Call{Network: s.n, Verb: "ADD", ID: "failed"}.Run(s.plugin,
+		"strace", "-f", "-qq", "-o", os.DevNull, "-e", "inject=fsync:error=EIO:when=1")
+	if err != nil || failed.Code != 5 {
+		t.Fatalf("got %v, %v, want code 5", failed, err)
+	}
+	after, err := os.ReadFile(segment)
+	if err != nil || !bytes.Equal(after, before) {
+		t.Errorf("%d bytes in the segment, %v, want the %d of before", len(after), err, len(before))
+	}
+	next, err := caller.Call{Network: s.n, Verb: "ADD", ID: "next"}.Run(s.plugin)
+	if want := "[10.1.0.3 fd00::11]"; err != nil || fmt.Sprint(next.IPs) != want {
+		t.Errorf("got %v, %v, want %s", next, err, want)
+	}
 }
 
 // traced makes a call that must succeed under strace, and holds it against the rules. Each of happens

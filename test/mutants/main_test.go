@@ -60,6 +60,8 @@ type compiler struct {
 	root     string
 	packages map[string][]string // source files by ./path
 	exports  map[string]string   // file with the exported types by import path
+	set      *token.FileSet
+	imports  types.Importer // reads each package once
 }
 
 func newCompiler(t *testing.T, root string) *compiler {
@@ -71,7 +73,8 @@ func newCompiler(t *testing.T, root string) *compiler {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	c := &compiler{root: root, packages: map[string][]string{}, exports: map[string]string{}}
+	c := &compiler{root: root, packages: map[string][]string{}, exports: map[string]string{}, set: token.NewFileSet()}
+	c.imports = importer.ForCompiler(c.set, "gc", func(path string) (io.ReadCloser, error) { return os.Open(c.exports[path]) })
 	for line := range strings.Lines(string(out)) {
 		words := strings.Split(strings.TrimSpace(line), "|")
 		c.exports[words[0]] = words[1]
@@ -87,13 +90,12 @@ func newCompiler(t *testing.T, root string) *compiler {
 
 // check checks the package at ./path.
 func (c *compiler) check(path string, replace map[string]string) error {
-	set := token.NewFileSet()
 	var files []*ast.File
 	for _, source := range c.packages[path] {
 		if by, ok := replace[source]; ok {
 			source = by
 		}
-		file, err := parser.ParseFile(set, source, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(c.set, source, nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
@@ -102,10 +104,8 @@ func (c *compiler) check(path string, replace map[string]string) error {
 	if len(files) == 0 {
 		return fmt.Errorf("%s: no such package", path)
 	}
-	conf := types.Config{Importer: importer.ForCompiler(set, "gc", func(path string) (io.ReadCloser, error) {
-		return os.Open(c.exports[path])
-	})}
-	_, err := conf.Check(path, set, files, nil)
+	conf := types.Config{Importer: c.imports}
+	_, err := conf.Check(path, c.set, files, nil)
 	return err
 }
 

@@ -261,7 +261,8 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 			jobs[i].growing, jobs[i].after = w.disk.newest, time.Duration(r.Int64N(int64(300*time.Microsecond)))
 		}
 	}
-	if _, err := w.sideBySide(jobs); err != nil {
+	_, err := w.sideBySide(jobs)
+	if err != nil {
 		return describe(jobs), err
 	}
 	w.mayTear = true
@@ -270,7 +271,11 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 			w.stats["killed"]++
 		}
 	}
-	if r.IntN(3) == 0 {
+	seen, err := w.disk.look() // what a reader reports now has to stay, whatever comes
+	if err != nil {
+		return describe(jobs), err
+	}
+	if r.IntN(2) == 0 {
 		if err := w.cutUnanswered(r); err != nil {
 			return describe(jobs), err
 		}
@@ -281,5 +286,5 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 	if err := probe.inProcess(w.network); err != nil {
 		return words + probe.String(), err
 	}
-	return words + probe.String(), w.look(append(callsOf(jobs), probe)...)
+	return words + probe.String(), w.lookAfter(seen.events, append(callsOf(jobs), probe))
 }

@@ -70,7 +70,7 @@ func (w *world) cutUnanswered(r *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 && w.torn == nil && r.IntN(2) == 0 {
+	if len(rest) > 0 && w.torn == nil {
 		st, err := os.Stat(path)
 		if err != nil {
 			return err

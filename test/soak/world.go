@@ -70,15 +70,19 @@ func (w *world) step(n int) (words string, err error) {
 }
 
 // look has the oracle read the disk and accounts for what it finds there by the calls.
-func (w *world) look(calls ...*call) error {
+func (w *world) look(calls ...*call) error { return w.lookAfter(nil, calls) }
+
+// lookAfter is look where the first of the new events have been read already.
+func (w *world) lookAfter(events []journal.Event, calls []*call) error {
 	s, err := w.disk.look()
 	if err != nil {
 		return err
 	}
-	if err := w.settle(calls, s.events); err != nil {
+	events = append(events, s.events...)
+	if err := w.settle(calls, events); err != nil {
 		return err
 	}
-	w.stats["events"] += len(s.events)
+	w.stats["events"] += len(events)
 	for _, c := range calls {
 		w.stats[c.verb]++
 	}

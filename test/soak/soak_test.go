@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	cmd := exec.Command(program, "-root", abs, "-dir", dir, "-seed", fmt.Sprint(*seed), "-for", length.String(), "-steps", fmt.Sprint(*count))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s\nThis store goes with the test; go run -overlay %s ./test/soak -seed %d keeps its own.", err, out, overlayFile, *seed)
 	}
 	t.Logf("%s", out)
 	did := map[string]int{}

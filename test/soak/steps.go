@@ -271,12 +271,16 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 			w.stats["killed"]++
 		}
 	}
+	path, rest, err := w.disk.unacknowledged()
+	if err != nil {
+		return describe(jobs), err
+	}
 	seen, err := w.disk.look() // what a reader reports now has to stay, whatever comes
 	if err != nil {
 		return describe(jobs), err
 	}
 	if r.IntN(2) == 0 {
-		if err := w.cutUnanswered(r); err != nil {
+		if err := w.cutUnanswered(r, path, rest); err != nil {
 			return describe(jobs), err
 		}
 	}

@@ -63,13 +63,9 @@ func (w *world) powerCut(r *rand.Rand) (string, error) {
 	return words, w.look(c)
 }
 
-// cutUnanswered has the power go after processes were killed: of what the last of them wrote and
-// did not acknowledge, some may not have reached the disk.
-func (w *world) cutUnanswered(r *rand.Rand) error {
-	path, rest, err := w.disk.unacknowledged()
-	if err != nil {
-		return err
-	}
+// cutUnanswered has the power go after processes were killed: of rest, which the last of them wrote to
+// path and did not acknowledge, some may not have reached the disk.
+func (w *world) cutUnanswered(r *rand.Rand, path string, rest []byte) error {
 	if len(rest) > 0 && w.torn == nil {
 		st, err := os.Stat(path)
 		if err != nil {

@@ -17,7 +17,11 @@ RACE_ENV := CGO_ENABLED=$(if $(CC_FOUND),1,0)
 
 FUZZTIME ?= 10s
 
-.PHONY: all build refs check fmt vet lint unit test demo fuzz bench cover vuln clean help
+# Of make soak: how long, and the seed to repeat a run ("" draws one).
+FOR  ?= 10m
+SEED ?=
+
+.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench soak mutants cover vuln clean help
 .DEFAULT_GOAL := help
 
 all: build
@@ -53,7 +57,11 @@ unit:
 	@$(if $(RACE),,echo "SKIP race detector: no C compiler found")
 	$(RACE_ENV) $(GO) test $(RACE) -count=1 -json ./... | $(GO) run ./test/summary
 
-test: build refs check demo ## everything this machine can run; says what it skipped and why
+# The race detector makes these many times slower and finds nothing in them: they try one thing after another.
+crash: ## every crash state and every flipped bit, where make check takes a sample
+	$(GO) test -count=1 -timeout 30m -json ./test/crash ./test/rot | $(GO) run ./test/summary
+
+test: build refs check crash demo ## everything this machine can run; says what it skipped and why
 	@echo "make test: passed"
 
 demo: build refs ## pods with the real bridge plugin and leaselog; without root the plugin alone
@@ -69,6 +77,13 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 bench: ## every benchmark, once
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+soak: ## a random run against a model for FOR (10m), repeated by SEED; then crashes on a real ext4 disk (root)
+	$(GO) run -overlay test/soak/testdata/overlay.json ./test/soak -for $(FOR) $(if $(SEED),-seed $(SEED))
+	$(GO) test -count=1 -timeout 2h -run TestReal -v ./test/crash -args -real $(if $(SEED),-seed $(SEED))
+
+mutants: ## breaks the product on purpose, one mistake at a time, and wants the tests to notice; half an hour
+	$(GO) run ./test/mutants
 
 cover: ## test coverage by function, bin/cover.out and bin/cover.html
 	@mkdir -p $(BIN)

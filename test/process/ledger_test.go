@@ -24,6 +24,7 @@ type ledger struct {
 	files map[string]*ledgerFile
 	names map[string]bool // names that were made or changed, and their folder not synced since
 
+	copies []string // files that the process keeps cut bytes in
 	broken []string // rules that do not wait for an acknowledgement
 }
 
@@ -65,6 +66,7 @@ func (l *ledger) unsynced(path string, from int64) {
 // process accounts for the calls of a process, up to and including those before the index that
 // answered returns; then it returns what is owed. The rest is accounted for, too.
 func (l *ledger) process(calls []sysCall) (owed []string) {
+	l.copies = nil
 	end := answered(calls)
 	for i, c := range calls {
 		if i == end {
@@ -103,10 +105,16 @@ func (l *ledger) call(c sysCall) {
 		if f == nil && strings.Contains(c.flags, "O_CREAT") && within(c.path, l.root) {
 			l.files[c.path] = &ledgerFile{lostFrom: nothing}
 			l.touch(c.path)
+			if filepath.Base(filepath.Dir(c.path)) == "quarantine" {
+				l.copies = append(l.copies, c.path)
+			}
 		}
 	case "write", "pwrite64", "ftruncate", "fsync", "fdatasync":
 		if f != nil {
-			f.use(c)
+			before := f.size
+			if f.use(c); f.size < before {
+				l.cut(c.path)
+			}
 		} else if c.name == "fsync" {
 			l.syncNames(c.path)
 		}
@@ -135,6 +143,15 @@ func (l *ledger) syncNames(folder string) {
 func (l *ledger) touch(path string) {
 	if within(path, l.root) {
 		l.names[path] = true
+	}
+}
+
+// cut holds a repair to its order: what is cut is durable elsewhere.
+func (l *ledger) cut(path string) {
+	for _, copy := range l.copies {
+		if f := l.files[copy]; f != nil && (f.dirtyFrom < f.size || f.lostFrom < f.size || l.names[copy]) {
+			l.broken = append(l.broken, fmt.Sprintf("%s cut before its copy was durable", filepath.Base(path)))
+		}
 	}
 }
 
@@ -207,12 +224,22 @@ func (l *ledger) rename(from, to string) {
 // making.
 var unpromised = []string{"snap.lock", ".lock", "reserve", "next", "leaselog.tmp"}
 
+// inTheMaking tells files that nobody goes by yet. Those in quarantine are judged when bytes are cut.
+func inTheMaking(path string) bool {
+	for _, part := range []string{"/.new-", "/snap/tmp.", "/quarantine/"} {
+		if strings.Contains(path, part) {
+			return true
+		}
+	}
+	return false
+}
+
 // owed lists what an acknowledgement at this moment would rest on without the disk having it.
 func (l *ledger) owed() []string {
 	var owed []string
 	for path, f := range l.files {
 		base := filepath.Base(path)
-		if slices.Contains(unpromised, base) || base == "lock" || strings.Contains(path, "/.new-") || f.size == 0 {
+		if slices.Contains(unpromised, base) || base == "lock" || inTheMaking(path) || f.size == 0 {
 			continue // the marker in lock is never synced
 		}
 		if at := min(f.dirtyFrom, f.lostFrom); at < f.size || f.dirtyFrom != nothing {
@@ -221,7 +248,7 @@ func (l *ledger) owed() []string {
 	}
 	for name := range l.names {
 		folder := filepath.Base(filepath.Dir(name))
-		if slices.Contains(unpromised, filepath.Base(name)) || strings.Contains(name, "/.new-") || folder == "snap" || folder == "archive" {
+		if slices.Contains(unpromised, filepath.Base(name)) || inTheMaking(name) || folder == "snap" || folder == "archive" {
 			continue // a snapshot or a second name that is lost was not needed yet
 		}
 		owed = append(owed, "name "+strings.TrimPrefix(name, l.root))

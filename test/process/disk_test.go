@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,36 +53,39 @@ func unmount(t *testing.T, dir string) {
 	}
 }
 
-// onExt4 returns a network whose dataDir is a folder of an ext4 file system of this size.
-func onExt4(t *testing.T, bytes int64) network {
-	t.Helper()
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		t.Skipf("an ext4 image is made: %v", err)
-	}
-	ownMounts(t)
-	n := newNetwork(t)
-	image := filepath.Join(filepath.Dir(n.dataDir), "image")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, bytes); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
-		t.Skipf("mkfs.ext4: %v: %s", err, out)
-	}
-	if err := os.Mkdir(n.dataDir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", image, n.dataDir).CombinedOutput(); err != nil {
-		t.Skipf("mount a loop device: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", n.dataDir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
+// onImage returns a way to make a network whose dataDir is a file system in an image, made by this
+// command.
+func onImage(mkfs ...string) func(t *testing.T, bytes int64) network {
+	return func(t *testing.T, bytes int64) network {
+		t.Helper()
+		if _, err := exec.LookPath(mkfs[0]); err != nil {
+			t.Skipf("a file system is made in an image: %v", err)
 		}
-	})
-	return n
+		ownMounts(t)
+		n := newNetwork(t)
+		image := filepath.Join(filepath.Dir(n.dataDir), "image")
+		if err := os.WriteFile(image, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(image, bytes); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+			t.Skipf("%s: %v: %s", mkfs[0], err, out)
+		}
+		if err := os.Mkdir(n.dataDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("mount", "-o", "loop", image, n.dataDir).CombinedOutput(); err != nil {
+			t.Skipf("mount a loop device: %v: %s", err, out)
+		}
+		t.Cleanup(func() {
+			if out, err := exec.Command("umount", n.dataDir).CombinedOutput(); err != nil {
+				t.Errorf("umount: %v: %s", err, out)
+			}
+		})
+		return n
+	}
 }
 
 // fill writes ballast until not even a byte more fits, and returns its path.
@@ -93,6 +97,15 @@ func fill(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	var reserved int64
+	for size := int64(64 << 20); size >= 1<<20; size /= 2 {
+		for unix.Fallocate(int(f.Fd()), 0, reserved, size) == nil { // quicker, where there is much
+			reserved += size
+		}
+	}
+	if _, err := f.Seek(reserved, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
 	for size := 1 << 20; size > 0; size /= 2 {
 		block := bytes.Repeat([]byte{1}, size)
 		for err = nil; err == nil; {
@@ -106,6 +119,18 @@ func fill(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// empty gives the space of the ballast back. XFS frees what was unlinked only later.
+func empty(t *testing.T, ballast string) {
+	t.Helper()
+	err := os.Truncate(ballast, 0)
+	if err == nil {
+		err = os.Remove(ballast)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // podOf returns the calls' environment and container ID as Kubernetes has them, so that
@@ -123,12 +148,16 @@ const promisedDELs = 250
 
 func TestFullDisk(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		make func(t *testing.T, bytes int64) network
-		size int64
+		name     string
+		make     func(t *testing.T, bytes int64) network
+		size     int64
+		promised bool // space that is reserved for a file can be written to, whatever else is full
 	}{
-		{"tmpfs", onTmpfs, 2 << 20},
-		{"ext4", onExt4, 8 << 20},
+		{"tmpfs", onTmpfs, 2 << 20, true},
+		{"ext4", onImage("mkfs.ext4", "-q", "-F", "-m", "0"), 8 << 20, true},
+		{"XFS", onImage("mkfs.xfs", "-q", "-f"), 320 << 20, true},
+		// It copies on write, and says that there is room where there is none.
+		{"btrfs", onImage("mkfs.btrfs", "-q", "-f"), 128 << 20, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			n := test.make(t, test.size)
@@ -145,30 +174,59 @@ func TestFullDisk(t *testing.T) {
 			if after := readHistory(t, n); len(after.events) != len(before.events) {
 				t.Errorf("refused ADDs left events: got %d, want %d", len(after.events), len(before.events))
 			}
-			refused(t, n.status(), codeUnavailable)
 			must(t, podOf(n, "CHECK", 0))
-			for i := range promisedDELs {
-				if a := do(t, podOf(n, "DEL", i)); !a.ok() {
-					t.Fatalf("DEL %d of %d: %v", i+1, promisedDELs, a)
+			gone := delUntilFull(t, n)
+			t.Logf("%d DELs on a full disk", gone)
+			if test.promised {
+				refused(t, n.status(), codeUnavailable)
+				if gone < promisedDELs {
+					t.Fatalf("%d DELs on a full disk, want %d", gone, promisedDELs)
 				}
+				must(t, n.gcBut(t, containersOf(gone+1, leases))) // of one more
+				gone++
 			}
 			h := readHistory(t, n)
-			if got, want := len(h.leases), leases-promisedDELs; got != want {
+			if got, want := len(h.leases), leases-gone; got != want {
 				t.Errorf("got %d leases, want %d", got, want)
 			}
-			if err := os.Remove(ballast); err != nil {
-				t.Fatal(err)
-			}
+			empty(t, ballast)
 			must(t, n.status())
 			must(t, podOf(n, "ADD", 10_000))
-			for i := promisedDELs; i < leases; i++ {
+			for i := gone; i < leases; i++ {
 				must(t, podOf(n, "DEL", i))
 			}
 			if h := readHistory(t, n); len(h.leases) != 1 || h.id != before.id {
 				t.Errorf("got leases %v in journal %s, want one in %s", h.leases, h.id, before.id)
 			}
+			atRest(t, n, h.id)
 		})
 	}
+}
+
+// delUntilFull makes as many DELs as are promised, or until one finds no room even in what is kept back,
+// and says so. It returns how many succeeded.
+func delUntilFull(t *testing.T, n network) int {
+	t.Helper()
+	for i := range promisedDELs {
+		a := do(t, podOf(n, "DEL", i))
+		if a.ok() {
+			continue
+		}
+		if a.code != codeStorage || !strings.Contains(a.msg, "no space left on device") {
+			t.Errorf("%v: want code %d and the cause", a, codeStorage)
+		}
+		return i
+	}
+	return promisedDELs
+}
+
+// containersOf returns the container IDs of podOf's calls from first to before end.
+func containersOf(first, end int) []string {
+	var ids []string
+	for i := first; i < end; i++ {
+		ids = append(ids, fmt.Sprintf("%064x", i))
+	}
+	return ids
 }
 
 // addUntilFull makes ADDs until one says that the disk is full. It returns the number of leases.
@@ -265,4 +323,78 @@ func TestReadOnlyDisk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullDiskInUpkeep has the disk be full when a snapshot is due, and segments are to be archived: calls
+// are answered as ever, and when there is room the next one does it.
+func TestFullDiskInUpkeep(t *testing.T) {
+	for _, number := range []int{1, 3} {
+		t.Run(fmt.Sprintf("snapshot %d", number), func(t *testing.T) {
+			n := onTmpfs(t, 4<<20)
+			c := prepareSnapshot(number)(t, &n)
+			snaps := len(files(t, n, "snap/*.snap"))
+			segments := len(files(t, n, "journal/*"))
+			ballast := fill(t, n.dataDir)
+			if a := must(t, c); !strings.Contains(a.stderr, "no space left on device") {
+				t.Errorf("%v: want a word on the snapshot", a)
+			}
+			must(t, n.del("victim"))
+			must(t, n.check("witness"))
+			wantLen(t, "snapshots on a full disk", len(files(t, n, "snap/*")), snaps)
+			wantLen(t, "segments beside them", len(files(t, n, "journal/*")), segments)
+			empty(t, ballast)
+			must(t, n.add("after"))
+			wantLen(t, "snapshots", len(files(t, n, "snap/*.snap")), min(number, 2))
+			if got := len(files(t, n, "journal/*")); number > 1 && got >= segments {
+				t.Errorf("%d segments, want fewer than %d", got, segments)
+			}
+			h := readHistory(t, n)
+			trueSnapshots(t, n, h)
+			must(t, n.status())
+		})
+	}
+}
+
+// TestQuota has a quota be met, which is told by an error of its own.
+func TestQuota(t *testing.T) {
+	needStrace(t)
+	for _, test := range []struct {
+		name    string
+		prepare func(t *testing.T, n *network) call
+		verb    string
+		fault   fault
+		code    int
+		reserve bool // is still there
+	}{
+		{"ADD, no room for a segment", prepareRotation, "ADD", fault{"fallocate", "1", "error=EDQUOT"}, codeStorage, true},
+		{"DEL, no room for a segment", prepareRotation, "DEL", fault{"fallocate", "1", "error=EDQUOT"}, 0, true},
+		{"ADD, no room in the segment", prepareAdd, "ADD", fault{"fsync", "1", "error=EDQUOT"}, codeStorage, true},
+		{"DEL, no room in the segment", prepareAdd, "DEL", fault{"fsync", "1", "error=EDQUOT"}, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := newNetwork(t)
+			c := test.prepare(t, &n)
+			c.verb = test.verb
+			a, _ := watched(t, c, test.fault)
+			if a.code != test.code || a.code != 0 && !strings.Contains(a.msg, "disk quota exceeded") {
+				t.Errorf("%v: want code %d, and the cause", a, test.code)
+			}
+			wantLen(t, "reserves", len(files(t, n, "reserve")), map[bool]int{true: 1}[test.reserve])
+			must(t, n.del("victim"))
+			must(t, n.add("after"))
+			must(t, n.status())
+			stuffed := n.add("rotates")
+			stuffed.netns = stuffSegment(t, n)
+			must(t, stuffed)
+			wantLen(t, "reserves after a rotation", len(files(t, n, "reserve")), 1)
+			atRest(t, n, readHistory(t, n).id)
+		})
+	}
+}
+
+// prepareAdd leaves a store that nothing is due in.
+func prepareAdd(t *testing.T, n *network) call {
+	t.Helper()
+	must(t, n.add("witness"))
+	return n.add("victim")
 }

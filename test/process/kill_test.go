@@ -146,6 +146,9 @@ func (s *stage) died(t *testing.T, f faulted) {
 	}
 	h, between := leasesOf(t, s.n)
 	s.wholeOrNot(t, f, between)
+	if s.place(f) >= s.answer && !slices.Equal(between["victim"], s.after["victim"]) {
+		t.Errorf("killed after its answer: victim holds %v, want %v", between["victim"], s.after["victim"])
+	}
 	s.aftermath(t, f.answer, f.ledger, h, between)
 	if len(files(t, s.n, "snap/tmp.*")) == 0 { // the next snapshot's business
 		noLitter(t, s.n)

@@ -9,9 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/test/caller"
 )
 
@@ -24,7 +22,7 @@ func TestVerifyBesideCalls(t *testing.T) {
 	}
 	n := newNetwork(t)
 	must(t, n.add("first"))
-	appendEvents(t, n, 1024-200) // so that the snapshot and an archived segment come while verify looks
+	age(t, n, snapshotEvents-200) // so that the snapshot and an archived segment come while verify looks
 	const workers, rounds = 32, 10
 	var running atomic.Int32
 	running.Store(workers)
@@ -58,28 +56,5 @@ func TestVerifyBesideCalls(t *testing.T) {
 	snapshots, err := filepath.Glob(filepath.Join(n.storeDir(), "snap", "*.snap"))
 	if err != nil || len(snapshots) == 0 || looks < 3 {
 		t.Errorf("%d looks over %d events and %d snapshots, so this test shows less than it means to", looks, len(h.events), len(snapshots))
-	}
-}
-
-// appendEvents appends events that change no lease, in large batches.
-func appendEvents(t *testing.T, n network, count int) {
-	t.Helper()
-	j, err := journal.Open(n.storeDir(), time.Now().Add(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
-	for count > 0 {
-		var events []*journal.Event
-		for i := range min(count, 100) {
-			events = append(events, &journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: fmt.Sprintf("gone-%d-%d", count, i), IfName: "eth0"})
-		}
-		if err := j.Append(events...); err != nil {
-			t.Fatal(err)
-		}
-		count -= len(events)
 	}
 }

@@ -25,4 +25,7 @@
 // IPv4 and IPv6 are treated alike, up to /0; only the block of IPv4-mapped
 // addresses, ::ffff:0:0/96, is never given out, because its addresses could not be
 // told from IPv4's.
+//
+// A [Store] is the one way to change a network's leases on the disk: each call is a transaction under the journal's
+// lock. [Store.Repair] mends a store whose calls are refused because of damage.
 package allocator

@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -19,6 +20,8 @@ type fold struct {
 	exact    *state.State // until the first loss; nil afterwards
 	good     journal.Seq  // last event before the first loss
 	goodHash journal.Hash
+	prev     journal.Hash // of the record of the newest event read, seq; zero if the one before is lost
+	seq      journal.Seq
 	lost     journal.Seq // events lost since, or since the reset after that, at most
 	endless  bool        // the journal's end is missing, and nothing tells how much: lost is no bound
 	leases   map[netip.Addr]carried
@@ -40,6 +43,7 @@ func (r *repair) fold() (*fold, error) {
 		configs: map[journal.Seq][][]journal.Range{}}
 	if r.base != nil {
 		f.goodHash = r.base.Head()
+		f.prev, f.seq = f.goodHash, f.good
 	}
 	last := journal.Seq(0) // event read or known to be lost
 	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
@@ -50,14 +54,15 @@ func (r *repair) fold() (*fold, error) {
 			return nil, unreadable(p.Loss)
 		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
 			l := *p.Loss
-			last = l.Last
+			last = max(last, l.Last)
 			l.First = max(l.First, r.baseSeq()+1)
+			l.Last = max(l.Last, l.First-1)
 			if err := f.lose(l.Events()); err != nil {
 				return nil, err
 			}
 		case p.Loss != nil: // no lease depends on it
 		default:
-			last = p.Event.Seq
+			last = max(last, p.Event.Seq)
 			if err := f.take(&p.Record, r.baseSeq()); err != nil {
 				return nil, err
 			}
@@ -112,13 +117,21 @@ func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 	if ev.Seq <= base {
 		return nil
 	}
-	if f.exact != nil {
-		seam := ev.Seq == base+1 && base > 0 && ev.Prev != f.goodHash
-		if err := f.exact.Apply(ev); err == nil && !seam {
-			f.good, f.goodHash = ev.Seq, journal.RecordHash(rec.Raw)
+	foreign := ev.Seq == f.seq+1 && ev.Prev != f.prev // another course of the journal: nobody knows how it got here
+	f.prev, f.seq = journal.RecordHash(rec.Raw), ev.Seq
+	if f.exact != nil && !foreign {
+		err := f.exact.Apply(ev)
+		if err == nil {
+			f.good, f.goodHash = f.seq, f.prev
 			return nil
 		}
-		if err := f.lose(1); err != nil { // it can't have happened here, unless something is missing
+		if _, ok := errors.AsType[*journal.CorruptionError](err); !ok {
+			return err
+		}
+	}
+	if f.exact != nil || foreign { // it can't have happened here, unless something is missing
+		f.endless = f.endless || foreign
+		if err := f.lose(1); err != nil {
 			return err
 		}
 	}

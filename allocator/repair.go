@@ -44,36 +44,27 @@ func (m *Mending) step(format string, args ...any) {
 // Repair mends what stops the store's calls, or only says what it would do if apply is false: then it
 // takes no lock and changes nothing. What loses nothing is put right in place: META and the lock file
 // are made anew, strange files and damaged snapshots moved to quarantine/, a torn tail cut, the claim
-// rewritten. Where events that leases depend on are lost, a successor takes the journal's place: it
-// holds the leases and cursors as far as the rest tells them, names its parent, and keeps the old
-// bytes in archive/. Damage to history alone is told and left as it is.
+// rewritten if it leads to this store, or leads nowhere and claim is true. Where events that leases depend on are
+// lost, a successor takes the journal's place: it holds the leases and cursors as far as the rest tells them, names
+// its parent, and keeps the old bytes in archive/. Damage to history alone is told and left as it is.
 //
 // It returns journal.ErrNoStore if there is no store, journal.ErrFenced if the disk still refuses
-// writes, and a *journal.CorruptionError for what can't be repaired. When it returns nil with
-// apply, all it did is durable.
-func (s *Store) Repair(apply bool) (*Mending, error) {
-	r := &repair{store: s, apply: apply, deadline: time.Now().Add(s.o.LockTimeout), m: &Mending{}}
-	if err := r.identify(); err != nil {
-		return nil, err
+// writes, journal.ErrLocked if another process keeps a lock, and a *journal.CorruptionError for what can't be
+// repaired. When it returns nil with apply, all it did is durable.
+func (s *Store) Repair(apply, claim bool) (*Mending, error) {
+	deadline := time.Now().Add(s.o.LockTimeout)
+	for {
+		r := &repair{store: s, apply: apply, deadline: deadline, m: &Mending{}}
+		err := r.run(claim)
+		r.close()
+		if !errors.Is(err, errOtherStore) || time.Now().After(deadline) {
+			return r.m, err
+		}
 	}
-	r.m.Journal = r.meta.ID
-	if err := r.findLosses(); err != nil {
-		return nil, err
-	}
-	var err error
-	if apply {
-		err = r.mend()
-	} else {
-		err = r.judge()
-	}
-	if err == nil {
-		err = r.claim()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.m, nil
 }
+
+// errOtherStore says that another repair was quicker.
+var errOtherStore = errors.New("the store was replaced meanwhile")
 
 // repair is one Repair.
 type repair struct {
@@ -83,6 +74,27 @@ type repair struct {
 	meta     journal.Meta
 	base     *state.Snapshot // the newest snapshot that is whole, nil if there is none
 	m        *Mending
+}
+
+func (r *repair) close() {
+	if r.base != nil {
+		_ = r.base.Close()
+	}
+}
+
+func (r *repair) run(claim bool) error {
+	if err := r.identify(); err != nil {
+		return err
+	}
+	r.m.Journal = r.meta.ID
+	work := r.judge
+	if r.apply {
+		work = r.mend
+	}
+	if err := work(); err != nil {
+		return err
+	}
+	return r.claim(claim)
 }
 
 // identify makes META and the lock file anew if need be.
@@ -116,7 +128,7 @@ func (r *repair) identify() error {
 	if !r.apply {
 		return nil
 	}
-	return journal.RestoreLock(dir, r.meta.ID)
+	return journal.RestoreLock(dir)
 }
 
 // snapshotIDs returns the journals that the store's snapshots say they belong to.
@@ -180,11 +192,15 @@ func (r *repair) openSnapshots() ([]*journal.CorruptionError, error) {
 		if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
 			damage = append(damage, d)
 			r.m.step("move a damaged snapshot to quarantine/: %v", d)
+			if snap != nil {
+				_ = snap.Close()
+			}
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
+		r.close() // an older one
 		r.base = snap
 	}
 	return damage, nil
@@ -206,6 +222,9 @@ var errStray = errors.New("not a segment")
 
 // judge says what mend would do.
 func (r *repair) judge() error {
+	if err := r.findLosses(); err != nil {
+		return err
+	}
 	if err := r.strays(nil); err != nil {
 		return err
 	}
@@ -226,18 +245,6 @@ func (r *repair) judge() error {
 
 // damage returns why the next call would refuse the journal, nil if it would not.
 func (r *repair) damage() (*journal.CorruptionError, error) {
-	strays, err := journal.Strays(r.store.dir)
-	if err != nil {
-		return nil, err
-	}
-	if len(strays) > 0 { // a Reader stops at them, and they go
-		for _, l := range r.m.Losses {
-			if l.Last > r.baseSeq() || l.Open {
-				return l.Error(r.store.dir), nil
-			}
-		}
-		return nil, nil
-	}
 	reader, err := journal.OpenReaderAs(r.store.dir, r.meta)
 	if err == nil {
 		if torn := reader.Coverage().Torn; torn > 0 {
@@ -291,11 +298,26 @@ func (r *repair) over() *state.State {
 
 // mend does what judge says, under the store's lock.
 func (r *repair) mend() error {
+	// Upkeep holds this for long and the lock for moments, in this order.
+	upkeep, ok, err := journal.TryLock(filepath.Join(r.store.dir, "snap.lock"))
+	if err == nil && !ok {
+		err = fmt.Errorf("%s: %w: a snapshot is being taken; try again", r.store.dir, journal.ErrLocked)
+	}
+	if err != nil {
+		return err
+	}
+	defer upkeep.Close()
 	j, err := journal.Open(r.store.dir, r.deadline)
 	if err != nil {
 		return err
 	}
 	defer j.Close()
+	if j.Meta().ID != r.meta.ID {
+		return errOtherStore
+	}
+	if err := r.findLosses(); err != nil {
+		return err
+	}
 	if err := r.strays(j.SetAside); err != nil {
 		return err
 	}
@@ -363,26 +385,36 @@ func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
 		}
 	}
 	m.step("begin a new journal in place of %s, which can't be built on: %v", r.meta.ID, damage)
-	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the lost events: %s", m.Kept, m.Uncertain, f.bound())
-	m.step("keep all bytes of the old store in %s", m.Archive)
+	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the events that are lost (%s)", m.Kept, m.Uncertain, f.bound())
+	m.step("keep all bytes of the old store in %s, its quarantine/ with them", m.Archive)
 }
 
-// claim ties the data folder to the store again where its claim is damaged, or still the parent's.
-func (r *repair) claim() error {
+// claim ties the data folder to the store again where its claim names a parent of the journal, or is damaged and known
+// to be this store's.
+func (r *repair) claim(ours bool) error {
 	s := r.store
-	id, _, err := journal.ReadClaim(s.folder)
+	id, historyDir, err := journal.ReadClaim(s.folder)
 	damage, damaged := errors.AsType[*journal.CorruptionError](err)
 	switch {
-	case damaged:
+	case damaged && ours:
 		r.m.step("write the claim anew: %v", damage)
-	case err != nil || id == r.meta.ID || !r.apply || !s.continues(id):
+		if !r.apply {
+			return nil
+		}
+		return journal.ReplaceClaim(s.folder, r.meta.ID, s.dir)
+	case err != nil || historyDir != s.dir || id == r.meta.ID:
 		return nil // missing is a wipe, which the next call records; others say whose it is
+	case !journal.Succeeds(s.dir, id):
+		return nil
+	}
+	if r.m.Successor == (journal.ID{}) { // otherwise it is a matter of course
+		r.m.step("renew the claim: it names journal %s, which this one has succeeded", id)
 	}
 	if !r.apply {
 		return nil
 	}
-	if damaged {
-		return journal.ReplaceClaim(s.folder, r.meta.ID, s.dir)
+	if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil { // who exchanged the stores may have died before
+		return err
 	}
 	return journal.RenewClaim(s.folder, r.meta.ID, s.dir)
 }

@@ -48,21 +48,21 @@ func repaired(t *testing.T, s *allocator.Store) *allocator.Mending {
 	t.Helper()
 	root := filepath.Dir(filepath.Dir(s.Dir()))
 	before := tree(t, root)
-	dry, err := s.Repair(false)
+	dry, err := s.Repair(false, true)
 	if err != nil {
 		t.Fatalf("dry run: %v", err)
 	}
 	if !maps.Equal(before, tree(t, root)) {
 		t.Error("the dry run changed something")
 	}
-	m, err := s.Repair(true)
+	m, err := s.Repair(true, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(dry.Steps) != len(m.Steps) || dry.Succeeds() != m.Succeeds() || dry.Kept != m.Kept || dry.Uncertain != m.Uncertain || dry.Events != m.Events {
 		t.Errorf("the dry run said %q, then it was %q", dry.Steps, m.Steps)
 	}
-	again, err := s.Repair(true)
+	again, err := s.Repair(true, true)
 	if err != nil || again.Needed() {
 		t.Errorf("after the repair: %v, %v; want nothing to do", again, err)
 	}
@@ -338,7 +338,7 @@ func TestRepairOverSnapshot(t *testing.T) {
 	}
 	want := heldNow(t, s)
 	damageEvent(t, s, 5)
-	m, err := s.Repair(true)
+	m, err := s.Repair(true, true)
 	if err != nil || m.Needed() || len(m.Losses) != 1 {
 		t.Fatalf("history damaged below a snapshot: %+v, %v; want it told and left", m, err)
 	}

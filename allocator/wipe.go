@@ -91,30 +91,11 @@ func (s *Store) claimed(id journal.ID) (ok, outdated bool, err error) {
 		return false, false, err
 	case found == id:
 		return true, false, nil
-	case historyDir == s.dir && s.continues(found):
+	case historyDir == s.dir && journal.Succeeds(s.dir, found):
 		return true, true, nil
 	}
 	return false, false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s",
 		filepath.Join(s.folder, journal.ClaimName), ErrElsewhere, found, historyDir, id, s.dir)
-}
-
-// maxParents bounds the walk from a journal to those that it has succeeded.
-const maxParents = 64
-
-// continues reports whether the store's journal has succeeded the one with this ID.
-func (s *Store) continues(id journal.ID) bool {
-	dir := s.dir
-	for range maxParents {
-		genesis, err := journal.ReadGenesis(dir)
-		if err != nil || genesis.Origin.Parent == (journal.ID{}) {
-			return false
-		}
-		if genesis.Origin.Parent == id {
-			return true
-		}
-		dir = filepath.Join(s.dir, "archive", genesis.Origin.Parent.String())
-	}
-	return false
 }
 
 // honourWipe records one reset if the data folder was wiped, and ties it to the journal again. The
@@ -125,13 +106,19 @@ func (t *transaction) honourWipe() error {
 	if err != nil {
 		return err
 	}
-	if outdated {
+	if outdated { // whoever repaired the store may have died before it synced the store's name
+		if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil {
+			return err
+		}
 		return journal.RenewClaim(s.folder, meta.ID, s.dir)
 	}
 	if ok {
 		if t.newest == journal.KindReset { // whoever recorded it may have died before it synced the claim
 			err = journal.SyncClaim(s.folder)
 		}
+		return err
+	}
+	if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil { // as above, and wiped since
 		return err
 	}
 	// One history folder for several data folders would make each of them wipe the others' leases.

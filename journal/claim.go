@@ -80,12 +80,14 @@ func RenewClaim(folder string, id ID, historyDir string) error {
 	return SyncDir(folder)
 }
 
-// ReplaceClaim ties the folder to a journal where what stands in the claim's place is damaged. The two
-// change places in one step, so that there is no moment without a claim, and what was there is kept
-// beside it.
+// ReplaceClaim ties the folder to a journal where what stands in the claim's place is damaged. There is
+// no moment without a claim, and what was there is kept beside it.
 func ReplaceClaim(folder string, id ID, historyDir string) error {
 	path := filepath.Join(folder, ClaimName)
 	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().UnixNano())
+	if st, err := os.Lstat(path); err == nil && st.Mode().IsRegular() && os.Link(path, aside) == nil {
+		return RenewClaim(folder, id, historyDir)
+	}
 	if err := writeNew(aside, claimText(id, historyDir)); err != nil {
 		return err
 	}

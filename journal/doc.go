@@ -33,4 +33,9 @@
 //
 // A Reader takes no lock and writes nothing. It reports only events that were durable when it was
 // opened, on a live store, a copy or a read-only file system.
+//
+// # Damage
+//
+// Calls and Readers stop at damage. Salvage goes on behind it and says what is lost. What can't be put back is never
+// cut out of a journal: Succeed begins a new one, which names its parent and keeps the parent's bytes in archive/.
 package journal

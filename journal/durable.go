@@ -121,8 +121,8 @@ func makeDirs(path string, mode fs.FileMode) error {
 	return SyncDir(parent)
 }
 
-// ErrNoExchange is returned where the file system can't exchange two names in one step.
-var ErrNoExchange = errors.New("the file system can't exchange two names in one step")
+// errNoExchange is returned where the file system can't exchange two names in one step.
+var errNoExchange = errors.New("the file system can't exchange two names in one step")
 
 // exchange makes each of two names mean what the other one meant, in one step.
 func exchange(a, b string) error {
@@ -131,7 +131,7 @@ func exchange(a, b string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
-		err = ErrNoExchange
+		err = errNoExchange
 	}
 	return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
 }

@@ -68,7 +68,7 @@ func OpenReaderDuring(dir string, f func()) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openReader(dir, meta, sync.OnceFunc(f))
+	return openReader(dir, meta, false, sync.OnceFunc(f))
 }
 
 // NetworkFS names a network file system by its magic number.

@@ -78,6 +78,25 @@ func ReadGenesis(dir string) (Event, error) {
 	return ev, err
 }
 
+// maxParents bounds the walk from a journal to those that it has succeeded.
+const maxParents = 64
+
+// Succeeds reports whether the journal in dir has succeeded the one with this ID, by one repair or several.
+func Succeeds(dir string, id ID) bool {
+	at := dir
+	for range maxParents {
+		genesis, err := ReadGenesis(at)
+		if err != nil || genesis.Origin.Parent == (ID{}) {
+			return false
+		}
+		if genesis.Origin.Parent == id {
+			return true
+		}
+		at = filepath.Join(dir, archiveName, genesis.Origin.Parent.String())
+	}
+	return false
+}
+
 // WriteMeta puts META back in place of a lost or damaged one, which is kept in quarantine/. It is
 // durable when this returns. The caller holds the store's lock, unless the store can't be opened.
 func WriteMeta(dir string, m Meta) error {
@@ -106,14 +125,11 @@ func keepLink(dir, path string) error {
 	return SyncDir(folder)
 }
 
-// RestoreLock puts the lock file back in place of a lost one. Its marker says that nothing is known
-// of the last event. What is in the way, and is not a file, is moved to quarantine/.
-func RestoreLock(dir string, id ID) error {
+// RestoreLock puts an empty lock file in place of a lost one: nothing witnesses the last event then, and the next
+// call makes durable what it finds. What is in the way, and is not a file, is moved to quarantine/.
+func RestoreLock(dir string) error {
 	path := filepath.Join(dir, lockName)
-	if st, err := os.Lstat(path); err == nil {
-		if st.Mode().IsRegular() {
-			return nil
-		}
+	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
 		if err := EnsureDir(filepath.Join(dir, quarantineName)); err != nil {
 			return err
 		}
@@ -121,19 +137,14 @@ func RestoreLock(dir string, id ID) error {
 			return err
 		}
 	}
-	tmp := path + ".tmp"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := writeLock(tmp, marker{state: stateIdle, id: id}); err != nil {
-		return err
-	}
-	// Another repair may have made one meanwhile: it must not lose its flock.
-	err := os.Link(tmp, path)
+	f, err := createFile(path)
 	if errors.Is(err, fs.ErrExist) {
-		err = nil
+		return nil // there it is, or another repair was quicker
 	}
-	return errors.Join(err, os.Remove(tmp), SyncDir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), SyncDir(dir))
 }
 
 // HasLock reports whether the store in dir has a lock file.

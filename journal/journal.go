@@ -408,20 +408,11 @@ func (j *Journal) segmentPaths(segments []Seq, base Seq) ([]segmentPath, error) 
 
 // looseArchive lists the archived segments that are not packed.
 func looseArchive(dir string) ([]Seq, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, archiveName))
+	segments, err := segmentsIn(filepath.Join(dir, archiveName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	var segments []Seq
-	for _, e := range entries { // sorted by name, so by number
-		if first, ok := parseSegmentName(e.Name()); ok {
-			segments = append(segments, first)
-		}
-	}
-	return segments, nil
+	return segments, err
 }
 
 // run is a walk through consecutive segments.

@@ -19,6 +19,7 @@ type Reader struct {
 	marker marker
 	cov    Coverage
 
+	strays    bool            // pass over files that are not segments
 	damage    error           // what ends the readable part where no live marker tells the end; nil if nothing does
 	onListing func(done bool) // for tests: runs before and after each listing; nil otherwise
 }
@@ -53,16 +54,20 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openReader(dir, meta, func() {})
+	return openReader(dir, meta, false, func() {})
 }
 
 // OpenReaderAs is OpenReader for a store whose META is lost or damaged: the caller says what it is.
-func OpenReaderAs(dir string, meta Meta) (*Reader, error) { return openReader(dir, meta, func() {}) }
+//
+// It passes over what is in journal/ and is not a segment, where other readers stop.
+func OpenReaderAs(dir string, meta Meta) (*Reader, error) {
+	return openReader(dir, meta, true, func() {})
+}
 
 // openReader runs atEnd, a hook for tests, when it has found an end that no live marker told.
-func openReader(dir string, meta Meta, atEnd func()) (*Reader, error) {
+func openReader(dir string, meta Meta, strays bool, atEnd func()) (*Reader, error) {
 	for range maxRestarts {
-		r := &Reader{dir: dir, meta: meta}
+		r := &Reader{dir: dir, meta: meta, strays: strays}
 		if err := r.readMarker(); err != nil {
 			return nil, err
 		}
@@ -117,6 +122,11 @@ func (r *Reader) marked() (m marker, same bool, err error) {
 		return marker{}, false, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return marker{}, false, err
+	} else if !st.Mode().IsRegular() {
+		return marker{}, false, &CorruptionError{File: f.Name(), Offset: -1, Cause: errors.New("not a file")}
+	}
 	for range maxRestarts {
 		if m, err = readMarker(f); err == nil || errors.Is(err, ErrNewer) {
 			break
@@ -142,7 +152,7 @@ func (r *Reader) marked() (m marker, same bool, err error) {
 // findEnd looks for the last valid event where no live marker tells it. Damage there is kept for
 // Records, which yields it after what is still readable.
 func (r *Reader) findEnd() error {
-	segments, err := listSegments(filepath.Join(r.dir, journalName))
+	segments, err := r.inUse()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(segments) == 0 {
 		if segments, err = looseArchive(r.dir); err == nil && len(segments) == 0 {
 			err = &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
@@ -185,7 +195,7 @@ func (r *Reader) CheckTail() error {
 	if !r.cov.Live {
 		return r.damage
 	}
-	segments, err := listSegments(filepath.Join(r.dir, journalName))
+	segments, err := r.inUse()
 	if err != nil || len(segments) == 0 {
 		return err
 	}
@@ -241,10 +251,19 @@ func (r *Reader) readSegment(first Seq) (path string, data []byte, err error) {
 	return path, nil, err
 }
 
+// inUse returns the first events of the segments in journal/.
+func (r *Reader) inUse() ([]Seq, error) {
+	folder := filepath.Join(r.dir, journalName)
+	if r.strays {
+		return segmentsIn(folder)
+	}
+	return listSegments(folder)
+}
+
 // listing returns the first events of all segments, whether in use or archived. What moves goes from
 // journal/ to archive/, so it is seen at least once in this order.
 func (r *Reader) listing() ([]Seq, error) {
-	live, err := listSegments(filepath.Join(r.dir, journalName))
+	live, err := r.inUse()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -171,15 +170,11 @@ func (s *salvage) gap(last Seq, cause string) error {
 func (r *Reader) readable() ([]Seq, error) {
 	var all []Seq
 	for _, folder := range []string{journalName, archiveName} { // in this order, see listing
-		entries, err := os.ReadDir(filepath.Join(r.dir, folder))
+		segments, err := segmentsIn(filepath.Join(r.dir, folder))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		for _, e := range entries {
-			if first, ok := parseSegmentName(e.Name()); ok {
-				all = append(all, first)
-			}
-		}
+		all = append(all, segments...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
@@ -187,6 +182,9 @@ func (r *Reader) readable() ([]Seq, error) {
 
 // segment goes through one segment, whose events end with until, or with the journal if that is 0.
 func (s *salvage) segment(first, until Seq) error {
+	if until != 0 && s.next > until {
+		return nil // told by the pass before
+	}
 	path, data, err := s.r.readSegment(first)
 	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 	var damage *CorruptionError

@@ -278,10 +278,6 @@ func TestWriteMetaKeepsTheOldOne(t *testing.T) {
 
 func TestRestoreLock(t *testing.T) {
 	dir, _ := handMade(t, 12, 5, 9)
-	meta, err := journal.ReadMeta(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	remove(t, filepath.Join(dir, "lock"))
 	if err := os.Mkdir(filepath.Join(dir, "lock"), 0o700); err != nil {
 		t.Fatal(err)
@@ -290,7 +286,7 @@ func TestRestoreLock(t *testing.T) {
 		t.Fatal("a folder counts as lock file")
 	}
 	for range 2 {
-		if err := journal.RestoreLock(dir, meta.ID); err != nil {
+		if err := journal.RestoreLock(dir); err != nil {
 			t.Fatal(err)
 		}
 		j, events := open(t, dir)
@@ -320,4 +316,27 @@ func flip(t testing.TB, path string, at int) {
 	b := read(t, path)
 	b[at] ^= 1
 	write(t, path, b)
+}
+
+// TestCoveredDamageAndTornTail has damage in an event that a snapshot covers, whose place is not in doubt, and behind it
+// the rest of an append that power cut short: calls go on.
+func TestCoveredDamageAndTornTail(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 9)
+	otherBoot(t, dir, 10)
+	hash := hashOf(t, dir, 8)
+	path := segmentPath(dir, 1)
+	flip(t, path, boundaries(t, read(t, path))[3]+60)
+	write(t, path, append(read(t, path), make([]byte, 300)...))
+	j, err := journal.Open(dir, soon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := j.Load(8, hash, func(*journal.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(j.Cuts()) != 1 || j.Last() != 11 {
+		t.Errorf("cuts %v, last event %d; want the tail cut and told", j.Cuts(), j.Last())
+	}
 }

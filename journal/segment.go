@@ -65,6 +65,21 @@ func listSegments(dir string) ([]Seq, error) {
 	return segments, nil
 }
 
+// segmentsIn returns the first events of the segments in a folder, ascending, and passes over what is not one.
+func segmentsIn(folder string) ([]Seq, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var segments []Seq
+	for _, e := range entries { // sorted by name, so by number
+		if first, ok := parseSegmentName(e.Name()); ok {
+			segments = append(segments, first)
+		}
+	}
+	return segments, nil
+}
+
 // covering returns the segments that hold events after base, the first of which may
 // hold base too.
 func covering(segments []Seq, base Seq) []Seq {
@@ -153,21 +168,30 @@ func (s *scanner) endsWith(seq Seq) bool {
 	return err == nil
 }
 
-// blame looks for damage in the entries before off, for a scanner that passed over some of them by their length
-// alone: one that lies leads to a place where what looks wrong is not the damage. It returns a *CorruptionError
-// for the first entry from the segment's beginning on that is not valid, nil if all are.
+// blame looks for a length that lies among the entries before off, for a scanner that passed over some of them by
+// their length alone: it leads to a place where what looks wrong is not the damage. It returns a *CorruptionError for
+// the first entry that is not valid and behind which none is, nil if there is no such entry. Where a later one is valid
+// under its number, all lengths up to there were right, and what is damaged before is nobody's business here.
 func (s *scanner) blame(path string, first Seq) error {
 	again := scanner{id: s.id, data: s.data, text: s.text, next: first}
+	var suspect error
 	for again.off < s.off {
+		at, seq := again.off, again.next
 		_, _, err := again.read()
-		if errors.Is(err, ErrNewer) {
+		switch {
+		case err == nil:
+			suspect = nil
+			continue
+		case errors.Is(err, ErrNewer):
 			return nil // whole, and all that this version can say of it
+		case suspect == nil:
+			suspect = &CorruptionError{File: path, Seq: seq, Offset: int64(at), Cause: err}
 		}
-		if err != nil {
-			return &CorruptionError{File: path, Seq: again.next, Offset: int64(again.off), Cause: err}
+		if again.skip() != nil {
+			break
 		}
 	}
-	return nil
+	return suspect
 }
 
 // read decodes the next entry and returns its record too, which shares memory with

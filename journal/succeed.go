@@ -38,8 +38,11 @@ const LostUnknown = "unknown"
 // Succeed puts a successor in the place of the journal, whose lock the caller holds. All that the old
 // store holds is kept, byte for byte, in the new one's archive/<journal ID>, a folder that
 // readers take for a copy of a store. The new store is complete and durable before it takes the old
-// one's place in one step, so that a crash leaves one of the two; on an error nothing has
-// changed, and after it the handle is closed.
+// one's place in one step, so that a crash leaves one of the two. What SetAside moved and no event tells yet is told
+// by the new journal. The caller holds snap.lock too.
+//
+// On an error nothing has changed, unless the new journal's ID comes with it: then the successor is in place, but its
+// name may not be durable yet, and the next call that writes sees to that. The handle is closed after it.
 func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	historyDir := filepath.Dir(j.dir)
 	lock, err := lockFile(filepath.Join(historyDir, createLock), deadline)
@@ -70,7 +73,8 @@ func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	if err := errors.Join(SyncDir(historyDir), j.Close()); err != nil {
 		return meta, err
 	}
-	return meta, os.RemoveAll(tmp) // it is all in the archive
+	_ = os.RemoveAll(tmp) // it is all in the archive; what stays goes with the next creation
+	return meta, nil
 }
 
 // buildSuccessor makes the new store in tmp, durable down to the last name.
@@ -91,6 +95,14 @@ func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.T
 	defer next.Close()
 	if err := next.Load(0, Hash{}, func(*Event) error { return nil }); err != nil {
 		return err
+	}
+	for _, ev := range j.pending {
+		aside := *ev
+		aside.Cut.Quarantine = ""
+		aside.Text = fmt.Sprintf("%s; kept in %s/%s/%s/%s", ev.Text, archiveName, j.meta.ID, quarantineName, ev.Cut.Quarantine)
+		if err := next.Append(&aside); err != nil {
+			return err
+		}
 	}
 	if err := n.Write(next); err != nil {
 		return err

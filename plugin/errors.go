@@ -27,7 +27,7 @@ func coded(err error) error {
 // advice says what to do about an error, where that is not plain from its text.
 func advice(err error) string {
 	if _, ok := errors.AsType[*journal.CorruptionError](err); ok {
-		return "leases of this network can't be told until it is repaired: see leasectl verify and leasectl repair"
+		return "run leasectl verify, then leasectl repair --dry-run"
 	}
 	return ""
 }

@@ -1,8 +1,9 @@
 // Package replay says what was true when: it folds the events of a journal into
 // intervals of leases, with what is known of their times and what is not.
 //
-// It is read-only and pure: records come in as an iterator, from the reader of
-// package journal or from a slice in a test, and no file, lock or clock is touched.
+// It is read-only. Read is pure: records come in as an iterator, from the reader of
+// package journal or from a slice in a test, and no file, lock or clock is touched. Verify reads the files of a
+// store, all of them, and says whether they are as they were written.
 // The lease map itself is package state's; an event that is impossible there stops
 // the reading, as damage does.
 //

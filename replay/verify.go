@@ -66,7 +66,7 @@ func (v *Verified) Clean() bool {
 }
 
 const (
-	doRepair = "leasectl repair"
+	doRepair = "leasectl repair --dry-run, then --apply"
 	doBackup = "restore the file from a backup; leasectl repair can't bring it back"
 	doNext   = "nothing: the next call that writes does it"
 )
@@ -79,33 +79,39 @@ const (
 // It takes no lock and writes nothing, and calls may go on meanwhile: what it finds on a store in use
 // counts only if a second look finds it too. The error says that the store could not be looked at.
 func Verify(dir, folder string) (*Verified, error) {
-	v, err := verifyOnce(dir, folder)
+	return confirm(func() (*Verified, error) { return verifyOnce(dir, folder) })
+}
+
+// confirm looks at a store in use until a look finds nothing that the one before did not find, and at last counts only
+// what two looks in a row have found.
+func confirm(look func() (*Verified, error)) (*Verified, error) {
+	v, err := look()
+	if err != nil || v.Clean() || !v.Live {
+		return v, err
+	}
+	var confirmed []Finding
 	for range maxVerifyLooks {
-		if err != nil || v.Clean() || !v.Live {
-			return v, err
-		}
 		before := v.Findings
-		if v, err = verifyOnce(dir, folder); err != nil {
+		if v, err = look(); err != nil {
 			return nil, err
 		}
-		found := len(v.Findings)
-		confirmed := slices.DeleteFunc(slices.Clone(v.Findings), func(f Finding) bool {
+		confirmed = slices.DeleteFunc(slices.Clone(v.Findings), func(f Finding) bool {
 			return f.Severity != SeverityNote && !slices.ContainsFunc(before, f.same)
 		})
-		if len(confirmed) == found {
-			return v, nil
+		if len(confirmed) == len(v.Findings) {
+			break
 		}
 	}
-	return v, err
+	v.Findings = confirmed
+	return v, nil
 }
 
 // maxVerifyLooks bounds how often a store in use is looked at again.
 const maxVerifyLooks = 5
 
-// same reports whether two looks found the same. Files may have moved in between.
+// same reports whether two looks found the same. Files may have moved in between, and what is affected may be less.
 func (f Finding) same(g Finding) bool {
-	f.File, g.File = filepath.Base(f.File), filepath.Base(g.File)
-	return f == g
+	return f.Severity == g.Severity && filepath.Base(f.File) == filepath.Base(g.File) && f.Offset == g.Offset && f.First == g.First
 }
 
 // verifier is one look at a store.
@@ -220,8 +226,8 @@ func (v *verifier) openSnapshots() error {
 			err = snap.Verify()
 		}
 		if err != nil {
-			affects := "no lease, as long as an older snapshot or the journal tells the same"
-			if err := v.damage(err, Finding{Severity: SeverityDamage, Affects: affects, Do: doRepair}); err != nil {
+			affects := "no lease: an older snapshot or the journal tells the same"
+			if err := v.damage(err, Finding{Severity: SeverityHistory, Affects: affects, Do: doNext}); err != nil {
 				return err
 			}
 			continue
@@ -481,10 +487,12 @@ func (v *verifier) claim() error {
 		return nil
 	case err != nil:
 		return v.damage(err, Finding{Severity: SeverityDamage, Affects: "every call is refused", Do: doRepair})
+	case id != v.meta.ID && elsewhere == v.dir && journal.Succeeds(v.dir, id):
+		v.note(filepath.Join(v.folder, journal.ClaimName), 0, "names journal %s, which this one has succeeded: the next call that writes renews it", id)
 	case id != v.meta.ID:
 		v.find(Finding{Severity: SeverityDamage, File: filepath.Join(v.folder, journal.ClaimName), Offset: -1,
 			What: fmt.Sprintf("ties the folder to journal %s in %s", id, elsewhere), Affects: "every call is refused",
-			Do: "set ipam.historyDir to where that journal is; if it is gone, leasectl repair"})
+			Do: "set ipam.historyDir to where that journal is"})
 	}
 	return nil
 }

@@ -152,8 +152,8 @@ func TestVerify(t *testing.T) {
 			edit(t, p, func(b []byte) []byte { return append(b, bytes.Repeat([]byte("junk"), 60)...) })
 		},
 			replay.SeverityDamage, "journal/", "last byte"},
-		{"newest snapshot flipped", snaps[1], func(p string) { edit(t, p, flipAt(-2000)) }, replay.SeverityDamage, "snap/", "checksum"},
-		{"older snapshot cut", snaps[0], func(p string) { edit(t, p, func(b []byte) []byte { return b[:4096] }) }, replay.SeverityDamage, "snap/", "bytes"},
+		{"newest snapshot flipped", snaps[1], func(p string) { edit(t, p, flipAt(-2000)) }, replay.SeverityHistory, "snap/", "checksum"},
+		{"older snapshot cut", snaps[0], func(p string) { edit(t, p, func(b []byte) []byte { return b[:4096] }) }, replay.SeverityHistory, "snap/", "bytes"},
 		{"snapshot of other events", snaps[1], func(p string) { forgeSnapshot(t, p) }, replay.SeverityDamage, "snap/", "not what the events lead to"},
 		{"META rotten", filepath.Join(dir, "META"), func(p string) { edit(t, p, flipAt(40)) }, replay.SeverityDamage, "META", ""},
 		{"META missing", filepath.Join(dir, "META"), func(p string) { remove(t, p) }, replay.SeverityDamage, "META", "missing"},
@@ -303,7 +303,7 @@ func TestSuccessorIsUncertain(t *testing.T) {
 		edit(t, filepath.Join(dir, rec.File), flipAt(int(rec.Offset)+80))
 		break
 	}
-	if m, err := s.Repair(true); err != nil || !m.Succeeds() {
+	if m, err := s.Repair(true, true); err != nil || !m.Succeeds() {
 		t.Fatal(m, err)
 	}
 	if r, err = journal.OpenReader(dir); err != nil {
@@ -372,5 +372,41 @@ func TestVerifyForeignCourse(t *testing.T) {
 	v, err := replay.Verify(dir, folder)
 	if err != nil || !slices.ContainsFunc(v.Findings, func(f replay.Finding) bool { return strings.Contains(f.What, "another hash") }) {
 		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+// TestConfirm has looks at a store in use find something each, and counts what two in a row have found.
+func TestConfirm(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		looks []string // a letter for each finding; the last look is repeated
+		want  string
+	}{
+		{"clean", []string{""}, ""},
+		{"fleeting", []string{"a", ""}, ""},
+		{"damage", []string{"a", "a"}, "a"},
+		{"fleeting beside damage", []string{"ab", "a"}, "a"},
+		{"one after the other", []string{"a", "b", ""}, ""},
+		{"damage while others come and go", []string{"ab", "ac", "ad", "ae", "af", "ag"}, "a"},
+		{"damage that comes late", []string{"a", "b", "b"}, "b"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := 0
+			v, err := replay.Confirm(func() (*replay.Verified, error) {
+				v := &replay.Verified{Live: true}
+				for _, c := range test.looks[min(n, len(test.looks)-1)] {
+					v.Findings = append(v.Findings, replay.Finding{Severity: replay.SeverityDamage, File: string(c)})
+				}
+				n++
+				return v, nil
+			})
+			got := ""
+			for _, f := range v.Findings {
+				got += f.File
+			}
+			if err != nil || got != test.want {
+				t.Errorf("after %d looks: got %q, %v, want %q", n, got, err, test.want)
+			}
+		})
 	}
 }

@@ -69,18 +69,27 @@ func (h *History) cover(a *Answer, w span, covered time.Time) {
 	for _, d := range Outside(h.First, h.Last, w.since, w.until, covered) {
 		a.doubt(Unknown, "%s", d)
 	}
-	if h.lost != "" && h.lost != "0" && (h.settled.Seq == 0 || w.since.Before(h.settled.Effective)) {
-		bound := "at most " + h.lost
-		if h.lost == journal.LostUnknown {
-			bound = "nobody knows how many"
-		}
-		a.doubt(Uncertain, "events of journal %s are lost, %s: an address given in them may be in use here and not be known as held",
-			h.Origin.Parent, bound)
+	if doubt := h.Unsettled(w.since); doubt != "" {
+		a.doubt(Uncertain, "%s", doubt)
 	}
 	if h.Origin.Parent != (journal.ID{}) {
 		a.doubt(Certain, "the journal continues journal %s after its event %d: what was before is told there",
 			h.Origin.Parent, h.Origin.ParentSeq)
 	}
+}
+
+// Unsettled says in words why addresses may have been in use at some time after since without being known as held:
+// events of the journal that this one has succeeded are lost. It is empty if there is no such reason, or no longer.
+func (h *History) Unsettled(since time.Time) string {
+	if h.lost == "" || h.lost == "0" || h.settled.Seq != 0 && !since.Before(h.settled.Effective) {
+		return ""
+	}
+	bound := "at most " + h.lost
+	if h.lost == journal.LostUnknown {
+		bound = "nobody knows how many"
+	}
+	return fmt.Sprintf("events of journal %s are lost, %s: an address given in them may be in use here and not be known as held",
+		h.Origin.Parent, bound)
 }
 
 // Outside says in words which parts of a window are not told about by a journal with

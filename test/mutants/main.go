@@ -108,7 +108,7 @@ func (l *lab) try(m mutant) (caught []string, err error) {
 // test runs a test, under an overlay if there is one. red means that a test failed; any other
 // reason for which it didn't pass is an error alone.
 func (l *lab) test(test, overlay string) (red bool, err error) {
-	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=5m"}, strings.Fields(test)...)...)
+	cmd := exec.Command("go", append([]string{"test", "-v", "-count=1", "-timeout=5m"}, strings.Fields(test)...)...)
 	cmd.Dir = l.root
 	cmd.Env = environment(overlay)
 	out, err := cmd.CombinedOutput()
@@ -116,6 +116,8 @@ func (l *lab) test(test, overlay string) (red bool, err error) {
 	switch {
 	case strings.Contains(text, "no tests to run"), strings.Contains(text, "--- SKIP"):
 		return false, fmt.Errorf("go test %s: runs nothing here", test)
+	case strings.Contains(text, "panic: test timed out"):
+		return false, fmt.Errorf("go test %s: takes too long\n%s", test, text)
 	case err == nil:
 		return false, nil
 	case strings.Contains(text, "--- FAIL"), strings.Contains(text, "panic: "):

@@ -91,7 +91,7 @@ func afterRepair(t *testing.T, n network, lost []byte, want map[string]bool, suc
 			t.Errorf("%s: it says that it succeeded, but: %+v, %v", where, v, err)
 		}
 	}
-	if _, err := s.Repair(true); err != nil {
+	if _, err := s.Repair(true, true); err != nil {
 		t.Errorf("%s: repair again: %v", where, err)
 		return
 	}

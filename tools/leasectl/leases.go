@@ -88,6 +88,9 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 		return nil, nil
 	}
 	ans.take(s, h.First, h.Last)
+	if doubt := h.Unsettled(h.Last.Effective); doubt != "" && !s.wiped {
+		ans.doubt(replay.Uncertain, "network %q: %s", s.network, doubt)
+	}
 	switch {
 	case s.wiped:
 		ans.doubt(replay.Certain, "network %q: %s was deleted: no lease is held, though %d had not been released",

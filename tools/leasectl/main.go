@@ -69,6 +69,7 @@ type app struct {
 	started bool // the command line was understood
 	code    int
 	failed  bool // an error was reported, and the rest was answered
+	gone    bool // claims that lead to no store are of interest, too
 }
 
 // run runs the command and returns its exit code.
@@ -143,7 +144,8 @@ taken, no file is made, and the plugin may run meanwhile. The exception is repai
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.
-An empty list of leases or networks is 0 too.`
+An empty list of leases or networks is 0 too. verify: 0 clean, 1 damaged. repair: 0 done or
+nothing to do, 1 there is something to repair (--dry-run).`
 
 // say prints words, escaped: they may quote what came from outside.
 func (a *app) say(format string, args ...any) {

@@ -63,8 +63,8 @@ does it, under the plugin's lock, so that calls may go on meanwhile.
 What loses nothing is put right in place: META, the lock file or the claim made anew, strange
 files and damaged snapshots moved to quarantine/, an unfinished append cut and kept.
 
-Where events that leases depend on are lost, a new journal takes the old one's place. It has an
-ID of its own, names its parent, and holds the leases as far as snapshot and remaining events tell
+Where the journal can't be built on any more, because events that leases depend on are lost or their
+place is in doubt, a new one takes its place. It has an ID of its own, names its parent, and holds the leases as far as snapshot and remaining events tell
 them; those that a lost event may have ended are marked uncertain. Cursors move on by the number
 of lost events, so that addresses given in them come back late. A lease that began in the
 lost part is not known any more: look for such containers, CHECK fails for them. All bytes of
@@ -116,23 +116,27 @@ func (a *app) repair(apply bool) error {
 	return show(a, ans, each(items), layout[mendingItem]{"networks", nil, mendingCSV})
 }
 
-// repair repairs the store through the one way to change it.
+// repair repairs the store through the one way to change it. A copy of a store, or of a dataDir, is repaired by
+// itself: what its files say of the original's place is not followed.
 func (s *store) repair(apply bool) (*allocator.Mending, error) {
-	o := allocator.Options{Network: filepath.Base(s.dir), HistoryDir: filepath.Dir(s.dir), Version: version, Warn: func(string) {}}
-	switch {
-	case s.folder != "":
-		o.DataDir = filepath.Dir(s.folder)
-	case filepath.Base(o.HistoryDir) == historyName:
-		o.DataDir = filepath.Dir(o.HistoryDir)
-	case s.meta.DataDir != "":
-		o.DataDir = s.meta.DataDir
-	default:
-		return nil, fmt.Errorf("%s does not tell its dataDir: give --data-dir that folder", s.dir)
-	}
 	if s.inArchive() {
 		return nil, fmt.Errorf("%s is kept as evidence of another store and is not repaired", s.dir)
 	}
-	return allocator.NewStore(o).Repair(apply)
+	o := allocator.Options{Network: filepath.Base(s.dir), HistoryDir: filepath.Dir(s.dir), Version: version}
+	usual := filepath.Base(o.HistoryDir) == historyName
+	switch {
+	case s.byClaim && (s.broken != nil || s.meta.DataDir != filepath.Dir(s.folder)):
+		return nil, fmt.Errorf("the claim in %s leads to %s, which may be another dataDir's: give --data-dir that folder", s.folder, s.dir)
+	case s.folder != "":
+		o.DataDir = filepath.Dir(s.folder)
+	case usual:
+		o.DataDir = filepath.Dir(o.HistoryDir)
+	case s.meta.DataDir != "":
+		o.DataDir = s.meta.DataDir // told in META; what is there is let alone
+	default:
+		return nil, fmt.Errorf("%s does not tell its dataDir: give --data-dir that folder", s.dir)
+	}
+	return allocator.NewStore(o).Repair(apply, s.folder != "" || usual)
 }
 
 // inArchive reports whether the store is the kept parent of another one.
@@ -177,13 +181,13 @@ func (a *app) tell(it *mendingItem) {
 	line := func(format string, args ...any) { fmt.Fprintln(a.stdout, escape(fmt.Sprintf(format, args...))) }
 	switch {
 	case !it.Needed && len(it.Losses) == 0:
-		line("network %s: nothing to repair", it.Network)
+		line("network %s in %s: nothing to repair", it.Network, it.Dir)
 	case !it.Needed:
-		line("network %s: nothing to repair: no lease depends on what is lost, and nothing brings it back", it.Network)
+		line("network %s in %s: nothing to repair: no lease depends on what is lost, and nothing brings it back", it.Network, it.Dir)
 	case it.Done:
-		line("network %s: repaired", it.Network)
+		line("network %s in %s: repaired", it.Network, it.Dir)
 	default:
-		line("network %s: would be repaired", it.Network)
+		line("network %s in %s: would be repaired", it.Network, it.Dir)
 	}
 	for _, step := range it.Steps {
 		line("  %s", step)
@@ -194,7 +198,9 @@ func (a *app) tell(it *mendingItem) {
 	if !it.Succeeds {
 		return
 	}
-	line("  containers that were given an address in the lost part are not known: CHECK fails for them")
+	if it.Lost == nil || *it.Lost > 0 {
+		line("  containers that were given an address in the lost part are not known: CHECK fails for them")
+	}
 	if it.Successor != "" {
 		line("  the new journal is %s", it.Successor)
 	}

@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 			"flip":     cmdFlip,
 			"watch":    cmdWatch,
 			"parent":   cmdParent,
+			"copy":     cmdCopy,
 		},
 	})
 }
@@ -94,11 +95,16 @@ func cmdParent(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Symlink(kept[0], ts.MkAbs("parent")))
 }
 
+// cmdCopy copies a folder and all in it: copy FROM TO
+func cmdCopy(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
 // cmdWatch keeps what is below a folder, and at the second call says if it changed.
 func cmdWatch(ts *testscript.TestScript, _ bool, args []string) {
 	now, err := tree(ts.MkAbs(args[0]))
 	ts.Check(err)
-	kept := filepath.Join(ts.Getenv("WORK"), "..", filepath.Base(ts.Getenv("WORK"))+".watch")
+	kept := filepath.Join(ts.Getenv("WORK"), "..", filepath.Base(ts.Getenv("WORK"))+"."+filepath.Base(args[0])+".watch")
 	before, err := os.ReadFile(kept)
 	if err != nil {
 		ts.Check(os.WriteFile(kept, []byte(now), 0o600))

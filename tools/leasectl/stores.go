@@ -29,6 +29,8 @@ type store struct {
 	wiped   bool     // the folder, or the claim in it, is gone
 	doubts  []string // words about the store that are part of every answer
 	torn    bool     // what the folder says about the store is not to be relied on
+	byClaim bool     // it was found where the claim in folder leads, outside of the dataDir
+	gone    bool     // the claim in folder leads here, and there is no store: only verify has something to say then
 }
 
 // stores finds the stores that the flags mean, ordered by network, and opens them. What
@@ -40,6 +42,12 @@ func (a *app) stores() ([]*store, error) {
 	}
 	var open []*store
 	for _, s := range found {
+		if s.gone {
+			if a.gone {
+				open = append(open, s)
+			}
+			continue
+		}
 		if err := s.open(); err != nil {
 			a.fail(fmt.Errorf("network %q: %w", s.network, err))
 			continue
@@ -114,7 +122,8 @@ func findStores(dir string) ([]*store, error) {
 		return []*store{{dir: dir, network: filepath.Base(dir)}}, nil
 	}
 	if _, elsewhere, err := journal.ReadClaim(dir); err == nil && holdsStore(elsewhere) {
-		return []*store{{dir: elsewhere, network: filepath.Base(dir), folder: dir}}, nil // a network's folder in a dataDir
+		usual := filepath.Join(filepath.Dir(dir), historyName)
+		return []*store{{dir: elsewhere, network: filepath.Base(dir), folder: dir, byClaim: filepath.Dir(elsewhere) != usual}}, nil // a network's folder in a dataDir
 	}
 	var found []*store
 	history := filepath.Join(dir, historyName)
@@ -134,11 +143,26 @@ func findStores(dir string) ([]*store, error) {
 		folder := filepath.Join(dir, name)
 		if holdsStore(folder) {
 			found = append(found, &store{dir: folder, network: name}) // dir is a historyDir
-		} else if _, elsewhere, err := journal.ReadClaim(folder); err == nil && filepath.Dir(elsewhere) != history && holdsStore(elsewhere) {
-			found = append(found, &store{dir: elsewhere, network: name, folder: folder})
+			continue
+		}
+		id, elsewhere, err := journal.ReadClaim(folder)
+		own := slices.ContainsFunc(found, func(s *store) bool { return s.folder == folder })
+		switch {
+		case err != nil, filepath.Dir(elsewhere) == history && own:
+		case !own && !holdsStore(elsewhere):
+			found = append(found, &store{dir: elsewhere, network: name, folder: folder, gone: true, meta: journal.Meta{ID: id}})
+		case holdsStore(elsewhere) && !(own && madeForAnother(elsewhere, dir)):
+			found = append(found, &store{dir: elsewhere, network: name, folder: folder, byClaim: true})
 		}
 	}
 	return found, nil
+}
+
+// madeForAnother reports whether a store says that it was made for another dataDir: then what leads to it from
+// this one is the claim of a copy.
+func madeForAnother(dir, dataDir string) bool {
+	meta, err := journal.ReadMeta(dir)
+	return err == nil && meta.DataDir != dataDir
 }
 
 // folders lists the folders in dir that may be a network's: names with a dot in front

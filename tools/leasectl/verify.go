@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -49,6 +51,7 @@ damage or history, 0 without. The store may be in use meanwhile.`,
 }
 
 func (a *app) verify() error {
+	a.gone = true
 	stores, err := a.stores()
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func (a *app) verify() error {
 	var items []findingItem
 	var sum tally
 	for _, s := range stores {
-		v, err := replay.Verify(s.dir, s.folder)
+		v, err := s.verify()
 		if err != nil {
 			a.fail(fmt.Errorf("network %q: %w", s.network, err))
 			continue
@@ -73,6 +76,7 @@ func (a *app) verify() error {
 	}
 	ans.Verdict = sum.String()
 	if a.failed {
+		ans.worst = replay.Unknown
 		ans.Verdict = "unknown: not everything could be looked at; the rest is " + ans.Verdict
 	}
 	if sum.bad() > 0 {
@@ -91,6 +95,18 @@ func (a *app) verify() error {
 	}
 	_, err = fmt.Fprintln(a.stdout, ans.Verdict)
 	return err
+}
+
+// verify verifies the store, or says that it is gone.
+func (s *store) verify() (*replay.Verified, error) {
+	if !s.gone {
+		return replay.Verify(s.dir, s.folder)
+	}
+	return &replay.Verified{Journal: s.meta.ID, Findings: []replay.Finding{{Severity: replay.SeverityDamage,
+		File: filepath.Join(s.folder, journal.ClaimName), Offset: -1,
+		What:    fmt.Sprintf("names journal %s in %s, where there is none", s.meta.ID, s.dir),
+		Affects: "every lease: the next ADD begins a new journal and gives addresses that may be in use",
+		Do:      "put the store back, or remove the claim if the history was deleted on purpose"}}}, nil
 }
 
 func findingOf(s *store, v *replay.Verified, f replay.Finding) findingItem {

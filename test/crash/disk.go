@@ -211,6 +211,8 @@ func (d *disk) step(o *op) (err error) {
 	switch o.kind {
 	case opClose:
 		delete(d.open, [2]int{o.proc, o.fd})
+	case opDup:
+		d.open[[2]int{o.proc, int(o.at)}] = f
 	case opSeek:
 		if o.flags == "SEEK_CUR" {
 			f.at += o.at

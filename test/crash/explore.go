@@ -93,17 +93,16 @@ func (e *explorer) follow() error {
 }
 
 // matters reports whether an operation can change what a crash leaves, or what was promised.
-func matters(k kind) bool { return k != opClose && k != opSeek }
+func matters(k kind) bool { return k != opClose && k != opSeek && k != opDup }
 
 // advance notes what an operation means for its call.
 func (r *recording) advance(status []callStatus, o *op) bool {
 	c := r.calls[o.call]
 	was := status[o.call]
-	ok := c.answer.OK() || c.answer.Code >= 100 && c.answer.Code < 103
 	switch {
 	case o.kind == opStart:
 		status[o.call] = underWay
-	case o.kind == opAnswer && c.verb == "ADD" && ok, o.kind == opExit && c.verb != "ADD" && o.code == 0:
+	case o.kind == opAnswer && c.verb == "ADD" && c.done(), o.kind == opExit && c.verb != "ADD" && o.code == 0:
 		status[o.call] = acknowledged
 	case o.kind == opExit && was != acknowledged:
 		status[o.call] = broken

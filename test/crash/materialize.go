@@ -90,9 +90,7 @@ func markerHere(data []byte, f *os.File) ([]byte, error) {
 	data = bytes.Clone(data)
 	binary.BigEndian.PutUint64(data[markerDev:], uint64(st.Dev))
 	binary.BigEndian.PutUint64(data[markerInode:], st.Ino)
-	for i := range 16 {
-		data[markerBoot+i] ^= 0xff
-	}
+	copy(data[markerBoot:], "an earlier boot.")
 	binary.BigEndian.PutUint32(data[markerBytes-4:], crc32.Checksum(data[:markerBefore], castagnoli))
 	return data, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,7 +61,8 @@ type recorder struct {
 	t      *testing.T
 	plugin string
 	store  *allocator.Store
-	shift  int // keeps the processes of several traces apart
+	again  bool // the faults hit another call than the scenario wants: it has to be run once more
+	shift  int  // keeps the processes of several traces apart
 	work   string
 }
 
@@ -82,6 +84,11 @@ func newRecorder(t *testing.T, plugin, root string, subnets ...string) *recorder
 		t.Fatal(err)
 	}
 	return r
+}
+
+// done reports whether the caller got to know that its call was served, or refused.
+func (c *recordedCall) done() bool {
+	return c.answer.OK() || c.answer.Code >= 100 && c.answer.Code < 103
 }
 
 // historyDir is where the configuration has the history.
@@ -303,9 +310,16 @@ func (r *recorder) end() *recording {
 
 func (r *recorder) finish() error {
 	check := r.before.clone()
+	status := make([]callStatus, len(r.calls))
 	for i := range r.ops {
 		if err := check.step(&r.ops[i]); err != nil {
 			return err
+		}
+		r.advance(status, &r.ops[i])
+	}
+	for i, c := range r.calls {
+		if ok := c.done(); c.status == notBegun && ok != (status[i] == acknowledged) {
+			return fmt.Errorf("call %d, %s %s: %v, but its trace says something else", i, c.verb, c.owner.ContainerID, c.answer)
 		}
 	}
 	if err := check.same(r.root); err != nil {
@@ -352,7 +366,7 @@ func (r *recorder) readWritten(id journal.ID) error {
 		if o.kind == opStart {
 			call[o.proc] = o.call
 		}
-		if o.kind != opWrite && o.kind != opWriteAt {
+		if o.kind != opWrite && o.kind != opWriteAt || path.Base(path.Dir(o.path)) != "journal" {
 			continue
 		}
 		for _, raw := range entries(o.data) {

@@ -2,74 +2,349 @@ package crash
 
 import (
 	"fmt"
-	"os/exec"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+	"github.com/leaselog/leaselog/test/caller"
 )
 
 // scenario is a real run that the power is cut in.
 type scenario struct {
 	name   string
-	nets   []string // subnets, one for each range set
+	nets   []string // subnets, one for each range set; nil is one
 	limits limits
-	copied bool
-	aside  bool
+	copied bool // what the crash left is looked at as a copy
+	aside  bool // a damaged snapshot is set aside in it
 	run    func(r *recorder)
 }
 
-// usual is what small scenarios are explored with.
-var usual = limits{exhaustive: 4096, single: 512, random: 1500}
+// How much of a crash point is explored: small stores, those with large batches, and those where a
+// trial reads thousands of events.
+var (
+	small = limits{exhaustive: 8192, single: 512, random: 1500}
+	large = limits{exhaustive: 2048, single: 24, random: 300}
+	huge  = limits{exhaustive: 64, single: 6, random: 24}
+)
+
+var dual = []string{"10.1.0.0/24", "fd01::/64"}
 
 var scenarios = []scenario{
-	{name: "create", nets: []string{"10.1.0.0/24"}, limits: usual, run: func(r *recorder) {
+	{name: "create", limits: small, run: func(r *recorder) {
 		r.begin()
-		r.must(r.add("c1"))
+		r.must(r.add("c1"), r.add("c2"))
 	}},
-	{name: "calls", nets: []string{"10.1.0.0/24"}, limits: usual, run: func(r *recorder) {
+	{name: "create elsewhere", limits: small, nets: dual, run: func(r *recorder) {
+		r.net.DataDir = filepath.Join(r.root, "run", "cni", "data")
+		r.net.Keys["historyDir"] = filepath.Join(r.root, "var", "lib", "history")
+		r.begin()
+		r.must(r.add("c1"), r.del("c1"))
+	}},
+	{name: "calls", limits: small, run: func(r *recorder) {
 		r.has("c1", "c2")
 		r.begin()
-		r.must(r.add("c3"), r.del("c1"), r.add("c4"))
+		r.must(r.add("long-1"), r.del("c1"), r.del("c1"), r.add("c4"))
+		r.refused(r.add("c4"))
+		r.must(r.del("long-1"), r.add("long-2"))
 	}},
+	{name: "dual stack", limits: small, nets: dual, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.must(r.add("c3"), r.add("long-4"), r.del("c2"), r.del("c3"))
+	}},
+	{name: "copy", limits: small, nets: dual, copied: true, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.must(r.add("long-3"), r.del("c1"))
+	}},
+	{name: "rotation", limits: small, run: func(r *recorder) {
+		r.fill(0)
+		r.begin()
+		r.must(r.add("c1"), r.del("long-1"), r.add("c2"))
+	}},
+	{name: "gc", limits: large, run: func(r *recorder) {
+		for i := range 64 {
+			r.has(fmt.Sprint("long-", i))
+		}
+		r.begin()
+		r.must(r.gc("long-7", "long-60"))
+	}},
+	{name: "snapshot", limits: huge, nets: []string{"10.1.0.0/20"}, run: func(r *recorder) {
+		r.until(1023)
+		r.begin()
+		r.must(r.add("c1"), r.add("c2"))
+	}},
+	{name: "archive", limits: huge, nets: []string{"10.1.0.0/20"}, run: func(r *recorder) {
+		r.until(3*1024 - 1)
+		r.begin()
+		r.must(r.del("p2"), r.add("c2"))
+	}},
+	{name: "torn", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.tear("c3", func(tail []byte) []byte { return tail[:len(tail)-100] })
+		r.begin()
+		r.must(r.add("c4"))
+	}},
+	{name: "torn inside", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.tear("long-3", func(tail []byte) []byte { clear(tail[300:1000]); return tail })
+		r.begin()
+		r.must(r.del("c1"), r.add("c4"))
+	}},
+	{name: "wipe", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.wipe()
+		r.must(r.add("c3"), r.del("c2"))
+	}},
+	{name: "wipe and DEL", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.wipe()
+		r.must(r.del("c1"), r.add("long-3"))
+	}},
+	{name: "damaged snapshot", limits: small, aside: true, run: func(r *recorder) {
+		r.has("c1", "c2", "c3", "c4")
+		r.snapshot(4, 20)
+		r.snapshot(6, 100)
+		r.begin()
+		r.must(r.add("c5"), r.del("c1"))
+	}},
+	{name: "failed sync", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.fails(r.add("long-3"), "-e", "inject=fsync:error=EIO:when=1")
+		r.again = r.syncs(opSyncFailed) != 1 || r.syncs(opSync) != 1
+		r.must(r.add("c4"), r.del("long-3"), r.add("long-5"))
+	}},
+	{name: "fenced", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.fails(r.add("long-3"), "-e", "inject=fsync:error=EIO")
+		r.fails(r.add("c4"), "-e", "inject=fsync:error=EIO")
+		r.must(r.add("c5"), r.del("long-3"))
+	}},
+	{name: "killed before sync", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.killed(r.add("long-3"), "-e", "inject=fsync:signal=SIGKILL")
+		r.must(r.add("c4"), r.del("long-3"))
+	}},
+	{name: "killed DEL", limits: small, nets: dual, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.killed(r.del("c1"), "-e", "inject=fsync:signal=SIGKILL")
+		r.must(r.del("c1"), r.add("c3"))
+	}},
+	{name: "killed after failed sync", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.begin()
+		r.killed(r.add("long-3"), "-e", "inject=fsync:error=EIO", "-e", "inject=ftruncate:signal=SIGKILL")
+		r.must(r.add("c4"), r.del("long-3"))
+	}},
+	{name: "at once", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2", "c3")
+		r.begin()
+		r.atOnce(r.add("long-4"), r.add("c5"), r.del("c1"), r.add("c6"), r.del("c2"))
+	}},
+	{name: "at once, new", limits: large, run: func(r *recorder) {
+		r.begin()
+		r.atOnce(r.add("c1"), r.add("c2"), r.add("c3"))
+	}},
+	{name: "random", limits: limits{exhaustive: 16, single: 2, random: 20}, nets: dual, run: random},
 }
 
-func needStrace(t *testing.T) {
+// random is a long run of calls, kills and wipes.
+func random(r *recorder) {
+	choose := rand.New(rand.NewPCG(*seed, 1))
+	for i := range 12 {
+		r.has(fmt.Sprint("p", i))
+	}
+	r.begin()
+	var ids []string
+	for i := range 60 {
+		switch n := choose.IntN(20); {
+		case n < 9 || len(ids) == 0:
+			ids = append(ids, []string{fmt.Sprint("c", i), fmt.Sprint("long-", i)}[choose.IntN(2)])
+			r.must(r.add(ids[len(ids)-1]))
+		case n < 14:
+			at := choose.IntN(len(ids))
+			r.must(r.del(ids[at]))
+		case n < 16:
+			r.killed(r.add(fmt.Sprint("k", i)), "-e", "inject=fsync:signal=SIGKILL")
+		case n < 17:
+			r.killed(r.del(fmt.Sprint("p", choose.IntN(12))), "-e", "inject=fsync:signal=SIGKILL")
+		case n < 18:
+			r.fails(r.add(fmt.Sprint("f", i)), "-e", "inject=fsync:error=EIO")
+		case n < 19:
+			r.must(r.gc(ids[choose.IntN(len(ids)):]...))
+		default:
+			r.wipe()
+		}
+	}
+	r.must(r.add("last"))
+}
+
+var recordings int
+
+// record runs the scenario, again if its faults hit another call than they should.
+func (s *scenario) record(t *testing.T) *recording {
 	t.Helper()
-	path, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skipf("runs are recorded: %v", err)
+	nets := s.nets
+	if nets == nil {
+		nets = []string{"10.1.0.0/24"}
 	}
-	if out, err := exec.Command(path, "-f", "-qq", "-o", "/dev/null", "true").CombinedOutput(); err != nil {
-		t.Skipf("runs are recorded: strace: %v: %s", err, out)
+	for range 10 {
+		r := newRecorder(t, plugin, filepath.Join(shm, fmt.Sprintf("r%03d", recordings)), nets...)
+		recordings++
+		s.run(r)
+		if rec := r.end(); !r.again {
+			return rec
+		}
+	}
+	t.Fatal("the fault never hits the call that it should")
+	return nil
+}
+
+// refused makes a call that has to be refused.
+func (r *recorder) refused(c caller.Call) {
+	r.t.Helper()
+	if a := r.call(c); a.Code < 100 {
+		r.t.Fatalf("%s %s: %v, want a refusal", c.Verb, c.ID, a)
 	}
 }
 
-// TestPowerLoss cuts the power at every point of every scenario.
-func TestPowerLoss(t *testing.T) {
-	needStrace(t)
-	total, tried := 0, 0
-	for i, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			r := newRecorder(t, plugin, filepath.Join(shm, fmt.Sprintf("r%03d", i)), s.nets...)
-			begun := time.Now()
-			s.run(r)
-			rec := r.end()
-			recorded := time.Since(begun)
-			e := &explorer{rec: rec, base: shm, limits: s.limits, seed: *seed, copied: s.copied, aside: s.aside, run: (*trial).run}
-			if *keep != "" {
-				e.keep = filepath.Join(*keep, s.name)
-			}
-			if err := e.explore(); err != nil {
-				t.Fatal(err)
-			}
-			for _, text := range e.found {
-				t.Errorf("%s: %s", s.name, text)
-			}
-			t.Logf("%d operations recorded in %.1f s; %d crash points, %d of them sampled; %d distinct images, %d trials in %.1f s",
-				len(rec.ops), recorded.Seconds(), e.points, e.partial, len(e.images), len(e.tried), (time.Since(begun) - recorded).Seconds())
-			total += len(e.images)
-			tried += len(e.tried)
-		})
+// fails makes a call that has to fail on the disk.
+func (r *recorder) fails(c caller.Call, strace ...string) {
+	r.t.Helper()
+	if a := r.call(c, strace...); a.Code != 5 {
+		r.t.Fatalf("%s %s: %v, want code 5", c.Verb, c.ID, a)
 	}
-	t.Logf("%d distinct images, %d trials, seed %d", total, tried, *seed)
+}
+
+// killed makes a call that does not live to answer.
+func (r *recorder) killed(c caller.Call, strace ...string) {
+	r.t.Helper()
+	if a := r.call(c, strace...); !a.Killed() {
+		r.t.Fatalf("%s %s: %v, want it killed", c.Verb, c.ID, a)
+	}
+}
+
+// syncs counts operations of a kind so far.
+func (r *recorder) syncs(k kind) (n int) {
+	for _, o := range r.ops {
+		if o.kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// fill gives leases until the newest segment has no room for another of their kind and left bytes.
+func (r *recorder) fill(left int64) {
+	r.t.Helper()
+	for i := 0; ; i++ {
+		if st, err := os.Stat(r.segment()); err == nil && st.Size()+left > 64<<10-1500 {
+			return
+		}
+		r.has(fmt.Sprint("long-", i))
+	}
+}
+
+// segment is the path of the newest segment.
+func (r *recorder) segment() string {
+	all, err := filepath.Glob(filepath.Join(r.storeDir(), "journal", "*"))
+	if err != nil || len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// until gives and ends leases until the journal has so many events, with the upkeep that falls due.
+func (r *recorder) until(last journal.Seq) {
+	r.t.Helper()
+	r.has("p1", "p2", "p3")
+	for seq := journal.Seq(5); seq < last; { // genesis, config and three adds
+		if seq+2 <= last {
+			r.had("p")
+			r.calls = r.calls[:len(r.calls)-2]
+			seq += 2
+		} else {
+			r.has("p4")
+			seq++
+		}
+		r.inProcess().Maintain()
+	}
+}
+
+// tear leaves the rest of an ADD that a power loss cut short in an earlier boot.
+func (r *recorder) tear(id string, damage func(tail []byte) []byte) {
+	r.t.Helper()
+	lock := filepath.Join(r.storeDir(), "lock")
+	marker, err := os.ReadFile(lock)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	st, err := os.Stat(r.segment())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.has(id)
+	r.calls[len(r.calls)-1] = &recordedCall{verb: "ADD", owner: ownerOf(id), status: broken}
+	data, err := os.ReadFile(r.segment())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	data = append(data[:st.Size()], damage(data[st.Size():])...)
+	f, err := os.OpenFile(lock, os.O_RDWR, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer f.Close()
+	if marker, err = markerHere(marker, f); err == nil {
+		_, err = f.WriteAt(marker, 0)
+	}
+	if err == nil {
+		err = os.WriteFile(r.segment(), data, 0o600)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// snapshot makes a snapshot as of an event, damaged in one byte.
+func (r *recorder) snapshot(seq journal.Seq, at int64) {
+	r.t.Helper()
+	reader, err := journal.OpenReader(r.storeDir())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	st := state.New()
+	for rec, err := range reader.Records(0) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if rec.Event.Seq > seq {
+			break
+		}
+		if err := st.Apply(&rec.Event); err != nil {
+			r.t.Fatal(err)
+		}
+		st.SetHead(journal.RecordHash(rec.Raw))
+	}
+	path, err := state.WriteSnapshot(filepath.Join(r.storeDir(), "snap"), reader.Meta().ID, r.net.Name, st)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		data[at] ^= 1
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }

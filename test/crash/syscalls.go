@@ -47,10 +47,11 @@ func (t *tracer) sysCall(c sysCall, text string) error {
 		}
 		return t.onFile(c, o)
 	case "fcntl":
-		if strings.HasPrefix(c.args[1], "F_DUPFD") {
-			return errNotModelled
+		if failed || !strings.HasPrefix(c.args[1], "F_DUPFD") {
+			return nil
 		}
-		return nil
+		o.kind, o.at = opDup, number
+		return t.onFile(c, o)
 	case "fallocate":
 		if !failed && c.args[1] != "FALLOC_FL_KEEP_SIZE" {
 			return errNotModelled

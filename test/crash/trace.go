@@ -14,7 +14,7 @@ import (
 // straceArgs make strace print what parseTrace reads: every call but those that can't touch a file, with
 // all bytes of all strings in hex, the path of each descriptor and the whole environment of exec.
 func straceArgs(out string) []string {
-	return []string{"strace", "-f", "-qq", "-y", "-v", "-xx", "-s", "4194304", "-o", out,
+	return []string{"strace", "-f", "-q", "-y", "-v", "-xx", "-s", "4194304", "-o", out,
 		"-e", "trace=!pread64,futex,rt_sigaction,rt_sigprocmask,rt_sigreturn,sigaltstack,mprotect,madvise,munmap," +
 			"nanosleep,clock_nanosleep,sched_yield,sched_getaffinity,gettid,getpid,tgkill,brk,arch_prctl,set_tid_address," +
 			"prlimit64,epoll_pwait,epoll_ctl,getrandom,rseq,set_robust_list"}
@@ -32,6 +32,7 @@ const (
 	opSync
 	opSyncFailed
 	opTruncate
+	opDup // at is the new descriptor
 	opRename
 	opLink
 	opUnlink

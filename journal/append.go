@@ -274,8 +274,11 @@ func (j *Journal) undo(cause error) error {
 		}
 		return fmt.Errorf("%w: %w; taking it back: %v", ErrFenced, cause, err)
 	}
-	// If the marker stays at "writing", the next call syncs once more and finds nothing.
-	_ = j.setMarker(stateIdle)
+	// If the marker stays at "writing", the next call syncs once more and finds nothing. With a repair that is not
+	// recorded it has to stay: only then does the next call look for it.
+	if len(j.pending) == 0 {
+		_ = j.setMarker(stateIdle)
+	}
 	return cause
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -254,7 +255,7 @@ func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
 	if err := j.syncNames(); err != nil {
 		return err
 	}
-	if j.stale && len(j.pending) == 0 {
+	if j.stale {
 		if err := j.findUntold(); err != nil {
 			return err
 		}
@@ -285,8 +286,9 @@ func (j *Journal) syncNames() error {
 	return nil
 }
 
-// findUntold looks for a tail of the newest segment that was cut by a process that died before
-// it could record the repair.
+// findUntold looks for tails of the newest segment that were cut by processes that died before
+// they could record the repair. One of them may have died while it did so: then its event is torn itself, this
+// Load has cut it at the same place, and both are to be told.
 func (j *Journal) findUntold() error {
 	entries, err := os.ReadDir(filepath.Join(j.dir, quarantineName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -294,7 +296,8 @@ func (j *Journal) findUntold() error {
 	}
 	segment := segmentName(j.segment)
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), fmt.Sprintf("-%s-%d", segment, j.size)) {
+		told := func(ev *Event) bool { return ev.Cut.Quarantine == e.Name() }
+		if !strings.HasSuffix(e.Name(), fmt.Sprintf("-%s-%d", segment, j.size)) || slices.ContainsFunc(j.pending, told) {
 			continue
 		}
 		info, err := e.Info()

@@ -301,6 +301,10 @@ func TestTornTail(t *testing.T) {
 	for cut := begin; cut < end; cut++ {
 		write(t, segmentPath(dir, 1), segment[:cut])
 		otherBoot(t, dir, 3)
+		// What was kept before would count as cut and not told: the event that told it is gone.
+		if err := os.RemoveAll(filepath.Join(dir, "quarantine")); err != nil {
+			t.Fatal(err)
+		}
 		j, events := open(t, dir)
 		want := 4 // genesis, two dels, repair
 		if cut == begin {
@@ -322,6 +326,28 @@ func TestTornTail(t *testing.T) {
 		}
 		j.Close()
 	}
+}
+
+// TestTornRepair cuts the power again while the repair of a torn tail is recorded: both tails are told.
+func TestTornRepair(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 3)
+	segment := read(t, segmentPath(dir, 1))
+	at := boundaries(t, segment)
+	write(t, segmentPath(dir, 1), segment[:at[4]-1])
+	otherBoot(t, dir, 3)
+	j, _ := open(t, dir)
+	j.Close()
+	repaired := read(t, segmentPath(dir, 1))
+	write(t, segmentPath(dir, 1), repaired[:len(repaired)-1])
+	otherBoot(t, dir, 3)
+	j, events := open(t, dir)
+	defer j.Close()
+	if len(events) != 5 {
+		t.Fatalf("%d events, want genesis, two dels and two repairs", len(events))
+	}
+	checkRepair(t, dir, events[3], int64(at[3]), repaired[at[3]:len(repaired)-1])
+	checkRepair(t, dir, events[4], int64(at[3]), segment[at[3]:at[4]-1])
 }
 
 // checkRepair checks that a repair event says what was cut and that it was kept.

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"flag"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -27,6 +28,9 @@ func TestPowerLoss(t *testing.T) {
 			begun := time.Now()
 			rec := s.record(t)
 			recorded := time.Now()
+			if sampled() {
+				s.limits = limits{exhaustive: 4, single: 1, random: 3}
+			}
 			e := &explorer{rec: rec, base: shm, limits: s.limits, seed: *seed, copied: s.copied, aside: s.aside, run: (*trial).run}
 			if *keep != "" {
 				e.keep = filepath.Join(*keep, s.name)
@@ -44,4 +48,17 @@ func TestPowerLoss(t *testing.T) {
 		})
 	}
 	t.Logf("%d distinct images, %d trials, seed %d", total, tried, *seed)
+	all := flag.Lookup("test.run").Value.String() == "" || flag.Lookup("test.run").Value.String() == "TestPowerLoss"
+	switch {
+	case sampled():
+		t.Log("a sample: all of them are tried without -short and the race detector")
+	case all && total < wanted:
+		t.Errorf("%d distinct images, want %d", total, wanted)
+	}
 }
+
+// wanted is how many distinct images the full run has to try.
+const wanted = 100_000
+
+// sampled reports whether a few images of each crash point have to do.
+func sampled() bool { return raceDetector || testing.Short() }

@@ -53,6 +53,9 @@ type recording struct {
 	ops     []op
 	written map[journal.Hash]bool // every record that was ever written
 	history []journal.Hash        // at the end
+
+	tornSegment string // that had a torn tail at the beginning, and its bytes then; "" if none had
+	torn        []byte
 }
 
 // recorder makes a recording: first, unrecorded, what a scenario needs; then, from begin on, with every system call.

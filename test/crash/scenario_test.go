@@ -94,6 +94,15 @@ var scenarios = []scenario{
 		r.begin()
 		r.must(r.del("c1"), r.add("c4"))
 	}},
+	{name: "torn, failed sync", limits: small, run: func(r *recorder) {
+		r.has("c1", "c2")
+		r.tear("c3", func(tail []byte) []byte { return tail[:len(tail)-100] })
+		r.begin()
+		// The tail is kept (file, folder) and cut; the sync after those is that of the repair event.
+		a := r.call(r.add("c4"), "-e", "inject=fsync:error=EIO:when=4")
+		r.again = a.Code != 5 || r.syncs(opSyncFailed) != 1
+		r.must(r.add("c5"))
+	}},
 	{name: "wipe", limits: small, run: func(r *recorder) {
 		r.has("c1", "c2")
 		r.begin()
@@ -165,7 +174,11 @@ func random(r *recorder) {
 	}
 	r.begin()
 	var ids []string
-	for i := range 60 {
+	calls := 60
+	if sampled() {
+		calls = 15
+	}
+	for i := range calls {
 		switch n := choose.IntN(20); {
 		case n < 9 || len(ids) == 0:
 			ids = append(ids, []string{fmt.Sprint("c", i), fmt.Sprint("long-", i)}[choose.IntN(2)])
@@ -313,6 +326,7 @@ func (r *recorder) tear(id string, damage func(tail []byte) []byte) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.tornSegment, r.torn = filepath.Base(r.segment()), data
 }
 
 // snapshot makes a snapshot as of an event, damaged in one byte.

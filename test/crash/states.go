@@ -19,6 +19,10 @@ type slot struct {
 	sizes   []int64 // of a file that grew: what it may have grown to
 	name    bool
 	op      int
+
+	// What it is about, for words: the log goes on while images are tried.
+	renamed nameChange
+	first   change
 }
 
 func (s *slot) choices() int {
@@ -32,11 +36,11 @@ func (s *slot) choices() int {
 func (s *slot) words(choice int, paths map[*inode]string) string {
 	where := paths[s.node]
 	if s.name {
-		c := s.node.renames[s.changes[0]]
+		c := s.renamed
 		what := []string{"new name %s", "removal of %s", "renaming of %s to " + c.to}[c.kind]
 		return fmt.Sprintf("%s/: "+what+" (operation %d) %s", where, c.name, c.op, []string{"lost", "kept"}[choice])
 	}
-	c := s.node.log[s.changes[max(0, choice-1)]]
+	c := s.first
 	switch {
 	case s.sizes != nil && choice == 0:
 		return fmt.Sprintf("%s: size stays %d (operation %d)", where, c.from, c.op)
@@ -47,7 +51,7 @@ func (s *slot) words(choice int, paths map[*inode]string) string {
 	case choice == 0:
 		return fmt.Sprintf("%s: bytes %d to %d (operation %d) lost", where, c.at, c.end(), c.op)
 	}
-	return fmt.Sprintf("%s: bytes %d to %d (operation %d) kept", where, c.at, c.end(), c.op)
+	return fmt.Sprintf("%s: bytes %d to %d (operation %d) kept, version %d of %d", where, c.at, c.end(), c.op, choice, len(s.changes))
 }
 
 // everyByte is how much a file may have grown so that it is cut at every byte; beyond, only at and beside
@@ -77,7 +81,7 @@ func (d *disk) slots() []slot {
 		seen[n] = true
 		for i, c := range n.renames {
 			if !c.firm {
-				out = append(out, slot{node: n, changes: []int{i}, name: true, op: c.op})
+				out = append(out, slot{node: n, changes: []int{i}, name: true, op: c.op, renamed: c})
 			}
 			visit(c.node)
 		}
@@ -103,10 +107,10 @@ func (n *inode) fileSlots() []slot {
 				clear(versions)
 			}
 		case c.kind == grow:
-			out = append(out, slot{node: n, changes: []int{i}, sizes: sizesOf(c), op: c.op})
+			out = append(out, slot{node: n, changes: []int{i}, sizes: sizesOf(c), op: c.op, first: c})
 		case c.kind == cut:
 			clear(versions)
-			out = append(out, slot{node: n, changes: []int{i}, op: c.op})
+			out = append(out, slot{node: n, changes: []int{i}, op: c.op, first: c})
 		default:
 			key := [2]int64{c.at, c.end()}
 			if at, ok := versions[key]; ok {
@@ -114,7 +118,7 @@ func (n *inode) fileSlots() []slot {
 				continue
 			}
 			versions[key] = len(out)
-			out = append(out, slot{node: n, changes: []int{i}, op: c.op})
+			out = append(out, slot{node: n, changes: []int{i}, op: c.op, first: c})
 		}
 	}
 	return out

@@ -40,9 +40,9 @@ var mutantTable = []mutant{
 	{"segments unlinked before the archive is synced", "journal/retain.go", "if err := SyncDir(to); err != nil {", "if err := " + unsynced + "; err != nil {", "archive"},
 	{"claim's name not synced", "journal/claim.go", "err = SyncDir(folder)", "err = nil", "create"},
 	{"claim's content not synced", "journal/claim.go", "err = writeNew(tmp, []byte(id.String()+\"\\n\"+historyDir+\"\\n\"))", "err = os.WriteFile(tmp, []byte(id.String()+\"\\n\"+historyDir+\"\\n\"), fileMode)", "create"},
-	{"claim's parents not synced", "journal/durable.go", "switch err := SyncDir(parent); {", "switch err := " + unsynced + "; {", ""},
+	{"claim's parents not synced", "journal/durable.go", "switch err := SyncDir(parent); {", "switch err := " + unsynced + "; {", "create, killed"},
 	{"store in place before its events are synced", "journal/create.go", "	if err == nil {\n		err = f.Sync()\n	}\n	return errors.Join(err, f.Close())\n}\n\n// writeLock", "	return errors.Join(err, f.Close())\n}\n\n// writeLock", "create"},
-	{"store in place before its names are synced", "journal/create.go", "if err := SyncDir(filepath.Join(tmp, name)); err != nil {", "if err := " + unsynced + "; err != nil {", "create"},
+	{"store in place before its names are synced", "journal/create.go", "err := SyncDir(filepath.Join(tmp, name)); err != nil", "name == newPrefix", "create"},
 	{"store's own name not synced", "journal/create.go", "	return SyncDir(historyDir)", "	return nil", "create"},
 }
 

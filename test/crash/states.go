@@ -160,25 +160,31 @@ func combinations(slots []slot, l limits, random *rand.Rand, yield func([]int)) 
 // sample takes none, all, each prefix in the order of the operations, each slot lost or kept alone or in part, and random
 // combinations: dense, thin and even ones.
 func sample(slots []slot, l limits, random *rand.Rand, yield func([]int)) {
-	none, full := make([]int, len(slots)), make([]int, len(slots))
+	none, full, grown := make([]int, len(slots)), make([]int, len(slots)), make([]int, len(slots))
 	for i := range slots {
 		full[i] = slots[i].choices() - 1
+		if slots[i].sizes != nil {
+			grown[i] = full[i] // so that a piece alone can be seen at all
+		}
 	}
 	yield(none)
 	yield(full)
+	yield(grown)
 	for i := range slots {
 		pick := slices.Clone(none)
 		copy(pick, full[:i])
 		yield(pick)
 	}
 	for i := range slots {
-		n := slots[i].choices()
-		step := max(1, n/max(1, l.single))
-		for choice := 0; choice < n; choice += step {
-			for _, others := range [][]int{none, full} {
+		step := max(1, full[i]/max(1, l.single))
+		for choice := 0; ; choice = min(choice+step, full[i]) {
+			for _, others := range [][]int{none, full, grown} {
 				pick := slices.Clone(others)
 				pick[i] = choice
 				yield(pick)
+			}
+			if choice == full[i] {
+				break
 			}
 		}
 	}

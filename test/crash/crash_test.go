@@ -25,26 +25,12 @@ func TestPowerLoss(t *testing.T) {
 	total, tried := 0, 0
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			begun := time.Now()
-			rec := s.record(t)
-			recorded := time.Now()
 			if sampled() {
 				s.limits = limits{exhaustive: 4, single: 1, random: 3}
 			}
-			e := &explorer{rec: rec, base: shm, limits: s.limits, seed: *seed, copied: s.copied, aside: s.aside, run: (*trial).run}
-			if *keep != "" {
-				e.keep = filepath.Join(*keep, s.name)
-			}
-			if err := e.explore(); err != nil {
-				t.Fatal(err)
-			}
-			for _, text := range e.found {
-				t.Errorf("%s: %s", s.name, text)
-			}
-			t.Logf("%d operations recorded in %.1f s; %d crash points, %d of them sampled; %d distinct images, %d trials in %.1f s",
-				len(rec.ops), recorded.Sub(begun).Seconds(), e.points, e.partial, len(e.images), len(e.tried), time.Since(recorded).Seconds())
-			total += len(e.images)
-			tried += len(e.tried)
+			images, trials := s.explore(t, newInProcess)
+			total += images
+			tried += trials
 		})
 	}
 	t.Logf("%d distinct images, %d trials, seed %d", total, tried, *seed)
@@ -55,6 +41,27 @@ func TestPowerLoss(t *testing.T) {
 	case all && total < wanted:
 		t.Errorf("%d distinct images, want %d", total, wanted)
 	}
+}
+
+// explore records the scenario and tries its crashes, with the calls after the crash made in some way.
+func (s *scenario) explore(t *testing.T, how func(rec *recording, root string) calls) (images, trials int) {
+	t.Helper()
+	begun := time.Now()
+	rec := s.record(t)
+	recorded := time.Now()
+	e := &explorer{rec: rec, base: base, limits: s.limits, seed: *seed, copied: s.copied, aside: s.aside, calls: how}
+	if *keep != "" {
+		e.keep = filepath.Join(*keep, s.name)
+	}
+	if err := e.explore(); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range e.found {
+		t.Errorf("%s: %s", s.name, text)
+	}
+	t.Logf("%d operations recorded in %.1f s; %d crash points, %d of them sampled; %d distinct images, %d trials in %.1f s",
+		len(rec.ops), recorded.Sub(begun).Seconds(), e.points, e.partial, len(e.images), len(e.tried), time.Since(recorded).Seconds())
+	return len(e.images), len(e.tried)
 }
 
 // wanted is how many distinct images the full run has to try.

@@ -22,7 +22,7 @@ type explorer struct {
 	copied bool
 	aside  bool
 	keep   string // where images that break the promise are kept; "" if they are not
-	run    func(*trial) error
+	calls  func(rec *recording, root string) calls
 
 	images  map[[16]byte]bool
 	tried   map[trialKey]bool
@@ -178,8 +178,8 @@ func (e *explorer) try(root string, j *job) error {
 	if err := (transplant{from: e.rec.root, to: root, copied: e.copied}).write(&j.img); err != nil {
 		return err
 	}
-	tr := &trial{rec: e.rec, promise: j.promise, img: &j.img, root: root, copied: e.copied, aside: e.aside, round: j.round}
-	return e.run(tr)
+	tr := &trial{rec: e.rec, promise: j.promise, img: &j.img, root: root, aside: e.aside, round: j.round, calls: e.calls(e.rec, root)}
+	return tr.run()
 }
 
 // report notes a violation with all that it takes to repeat it.

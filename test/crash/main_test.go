@@ -11,12 +11,15 @@ import (
 	"github.com/leaselog/leaselog/test/caller"
 )
 
+// baseVariable names another folder than the usual one for recordings and images.
+const baseVariable = "LEASELOG_TEST_CRASH_BASE"
+
 var (
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of random choices")
 	keep = flag.String("keep", "", "folder for the images that break the promise")
 
 	plugin string // the built plugin
-	shm    string // where recordings and images are
+	base   string // where recordings and images are
 )
 
 func TestMain(m *testing.M) {
@@ -26,14 +29,14 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	// Images come and go by the thousand: in memory if possible.
-	base := "/dev/shm"
-	if _, err := os.Stat(base); err != nil {
-		base = ""
+	parent := os.Getenv(baseVariable)
+	if _, err := os.Stat("/dev/shm"); parent == "" && err == nil {
+		parent = "/dev/shm"
 	}
 	var err error
-	if shm, err = os.MkdirTemp(base, "leaselog-crash-"); err == nil {
-		defer os.RemoveAll(shm)
-		plugin, err = caller.Build(filepath.Join("..", ".."), shm)
+	if base, err = os.MkdirTemp(parent, "leaselog-crash-"); err == nil {
+		defer os.RemoveAll(base)
+		plugin, err = caller.Build(filepath.Join("..", ".."), base)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)

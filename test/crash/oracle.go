@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -161,32 +160,35 @@ type trial struct {
 	promise *promise
 	img     *image
 	root    string // where it was written
-	copied  bool   // as a copy
 	aside   bool   // a damaged snapshot may be set aside
 	round   int    // varies what is looked at where not everything is
-	store   *allocator.Store
-	warned  []string
-	choice  allocator.Choice
+	calls   calls
+	given   []netip.Addr // to the newcomer
+}
+
+// calls are the calls after the crash: in this process, or of the built plugin.
+type calls interface {
+	add(id string) ([]netip.Addr, error) // with the upkeep that is due
+	del(owner state.Attachment) error
+	check(owner state.Attachment, want []netip.Addr) error
+	warned() string // what was said apart from answers
 }
 
 // run returns what the promise was broken by, nil if it holds.
-func (tr *trial) run() error {
-	tr.store = allocator.NewStore(tr.rec.options(tr.root, func(text string) { tr.warned = append(tr.warned, text) }))
+func (tr *trial) run() (err error) {
 	if err := tr.readersFirst(); err != nil {
 		return fmt.Errorf("before recovery: %w", err)
 	}
-	var err error
-	if tr.choice, err = tr.store.Add(tr.rec.addRequest(newcomer)); err != nil {
+	if tr.given, err = tr.calls.add(newcomer); err != nil {
 		return fmt.Errorf("the next ADD: %w", err)
 	}
-	tr.store.Maintain()
 	for _, owner := range tr.promise.pending {
-		if err := tr.store.Del(allocator.DelRequest{Owner: owner}); err != nil {
+		if err := tr.calls.del(owner); err != nil {
 			return fmt.Errorf("the DEL of %s: %w", owner.ContainerID, err)
 		}
 	}
-	if len(tr.warned) > 0 && !tr.aside {
-		return fmt.Errorf("a warning: %s", strings.Join(tr.warned, "; "))
+	if text := tr.calls.warned(); text != "" && !tr.aside {
+		return fmt.Errorf("a warning: %s", text)
 	}
 	now, repairs, err := tr.history()
 	if err != nil {
@@ -196,6 +198,14 @@ func (tr *trial) run() error {
 		return err
 	}
 	return tr.nothingCutSilently(repairs)
+}
+
+func ipsOf(addresses []journal.Address) []netip.Addr {
+	var ips []netip.Addr
+	for _, a := range addresses {
+		ips = append(ips, a.IP)
+	}
+	return ips
 }
 
 // some returns a few of those that hold something for certain; which ones varies.
@@ -220,25 +230,9 @@ func (tr *trial) readersFirst() error {
 		return nil
 	}
 	for _, owner := range tr.some(1) {
-		if err := tr.holds(owner, tr.promise.allowed[owner][0]); err != nil {
+		if err := tr.calls.check(owner, tr.promise.allowed[owner][0]); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// holds compares what CHECK says.
-func (tr *trial) holds(owner state.Attachment, want []netip.Addr) error {
-	leases, err := tr.store.Check(owner)
-	if err != nil && !(len(want) == 0 && errors.Is(err, allocator.ErrNoLease)) {
-		return fmt.Errorf("CHECK of %s, which holds %v: %w", owner.ContainerID, want, err)
-	}
-	var got []netip.Addr
-	for _, l := range leases {
-		got = append(got, l.IP)
-	}
-	if !slices.Equal(sorted(got), sorted(want)) {
-		return fmt.Errorf("CHECK of %s says %v, want %v", owner.ContainerID, got, want)
 	}
 	return nil
 }
@@ -254,7 +248,7 @@ func (tr *trial) check(now held) error {
 		owners = append(owners, tr.some(1)...)
 	}
 	for _, owner := range owners {
-		if err := tr.holds(owner, now[owner]); err != nil {
+		if err := tr.calls.check(owner, now[owner]); err != nil {
 			return err
 		}
 	}
@@ -335,8 +329,8 @@ func (t *tail) next(ev *journal.Event, h held) error {
 		return nil
 	case ev.Kind == journal.KindAdd && mine && !t.added:
 		t.added = true
-		if len(ev.Addresses) != len(t.rec.sets) || !slices.Equal(ev.Addresses, t.choice.Addresses) {
-			return fmt.Errorf("the next ADD was answered with %v, its event says %v", t.choice.Addresses, ev.Addresses)
+		if len(ev.Addresses) != len(t.rec.sets) || !slices.Equal(ipsOf(ev.Addresses), t.given) {
+			return fmt.Errorf("the next ADD was answered with %v, its event says %v", t.given, ev.Addresses)
 		}
 		return nil
 	case ev.Kind == journal.KindDel && t.added && slices.Contains(t.promise.pending, state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}):

@@ -220,7 +220,7 @@ func (s *scenario) record(t *testing.T) *recording {
 		nets = []string{"10.1.0.0/24"}
 	}
 	for range 10 {
-		r := newRecorder(t, plugin, filepath.Join(shm, fmt.Sprintf("r%03d", recordings)), nets...)
+		r := newRecorder(t, plugin, filepath.Join(base, fmt.Sprintf("r%03d", recordings)), nets...)
 		recordings++
 		s.run(r)
 		if rec := r.end(); !r.again {

@@ -1,0 +1,82 @@
+package crash
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+var real = flag.Bool("real", false, "have the built plugin recover images on a real ext4 file system; needs root")
+
+// TestReal records on ext4, writes images there and has the built plugin recover them, a process for each call.
+func TestReal(t *testing.T) {
+	if !*real {
+		t.Skip("only with -real")
+	}
+	needStrace(t)
+	if os.Getenv(baseVariable) == "" {
+		onExt4(t)
+		return
+	}
+	total, tried := 0, 0
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			s.limits = limits{exhaustive: 32, single: 3, random: 12}
+			if s.name == "random" || s.name == "gc" {
+				s.limits = limits{exhaustive: 4, single: 1, random: 1}
+			}
+			images, trials := s.explore(t, func(rec *recording, root string) calls { return newByPlugin(rec, plugin, root) })
+			total += images
+			tried += trials
+		})
+	}
+	t.Logf("%d distinct images, %d trials, seed %d", total, tried, *seed)
+	if total < wantedReal {
+		t.Errorf("%d distinct images, want %d", total, wantedReal)
+	}
+}
+
+// wantedReal is how many images the built plugin has to recover at least.
+const wantedReal = 3000
+
+// onExt4 runs this test once more, in a mount namespace of its own in which a new file system is mounted. It is gone
+// with the last process in there, however that ends, and its loop device with it.
+func onExt4(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a file system is mounted: needs root")
+	}
+	for _, tool := range []string{"unshare", "mkfs.ext4", "mount", "losetup"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("a file system is mounted: %v", err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	disk, mount := filepath.Join(dir, "disk"), filepath.Join(dir, "mount")
+	if err := os.Mkdir(mount, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	const script = `mkfs.ext4 -q -F "$1" && mount -o loop "$1" "$2" && shift 2 && exec "$@"`
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", disk, mount,
+		self, "-test.run", "^TestReal$", "-test.v", "-real", "-seed", strconv.FormatUint(*seed, 10))
+	cmd.Env = append(os.Environ(), baseVariable+"="+mount)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+		return
+	}
+	t.Logf("%s", out)
+}

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-var real = flag.Bool("real", false, "have the built plugin recover images on a real ext4 file system; needs root")
+var onDisk = flag.Bool("real", false, "have the built plugin recover images on a real ext4 file system; needs root")
 
 // TestReal records on ext4, writes images there and has the built plugin recover them, a process for each call.
 func TestReal(t *testing.T) {
-	if !*real {
+	if !*onDisk {
 		t.Skip("only with -real")
 	}
 	needStrace(t)

@@ -26,8 +26,8 @@ type scenario struct {
 // trial reads thousands of events.
 var (
 	small = limits{exhaustive: 8192, single: 512, random: 1500}
-	large = limits{exhaustive: 2048, single: 24, random: 300}
-	huge  = limits{exhaustive: 64, single: 6, random: 24}
+	large = limits{exhaustive: 4096, single: 48, random: 1000}
+	huge  = limits{exhaustive: 256, single: 16, random: 100}
 )
 
 var dual = []string{"10.1.0.0/24", "fd01::/64"}
@@ -172,6 +172,10 @@ var scenarios = []scenario{
 		r.begin()
 		r.atOnce(r.add("c1"), r.add("c2"), r.add("c3"))
 	}},
+	{name: "crash again 1", limits: small, run: crashAgain},
+	{name: "crash again 2", limits: small, run: crashAgain},
+	{name: "crash again 3", limits: small, run: crashAgain},
+	{name: "crash again 4", limits: small, run: crashAgain},
 	{name: "random", limits: limits{exhaustive: 16, single: 2, random: 20}, nets: dual, run: random},
 }
 
@@ -210,7 +214,70 @@ func random(r *recorder) {
 	r.must(r.add("last"))
 }
 
+// crashAgain begins with what a crash of a first run left, at random: it is recovery that is recorded then.
+func crashAgain(r *recorder) {
+	first := newRecorder(r.t, plugin, nextRoot(), "10.1.0.0/24")
+	first.has("c1", "c2")
+	first.begin()
+	first.must(first.add("long-3"), first.del("c1"), first.add("long-4"))
+	rec := first.end()
+	choose := rand.New(rand.NewPCG(*seed, uint64(recordings)))
+	var d *disk
+	var status []callStatus
+	var slots []slot
+	for len(slots) < 4 { // with more than the marker undecided
+		d, status = rec.at(r.t, choose.IntN(len(rec.ops)))
+		slots = d.slots()
+	}
+	pick := make([]int, len(slots))
+	for i := range slots {
+		pick[i] = choose.IntN(slots[i].choices())
+	}
+	img := newImager(d, slots).image(pick)
+	err := os.Remove(r.root)
+	if err == nil {
+		err = (transplant{from: rec.root, to: r.root}).write(&img)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i, s := range status {
+		c := *rec.calls[i]
+		if c.status = s; s == underWay {
+			c.status = broken
+		}
+		if s != notBegun {
+			r.calls = append(r.calls, &c)
+		}
+	}
+	r.begin()
+	r.must(r.add("c5"), r.del("c2"))
+}
+
+// at returns the disk and what the callers know after some of the operations.
+func (r *recording) at(t *testing.T, k int) (*disk, []callStatus) {
+	t.Helper()
+	d := r.before.clone()
+	status := make([]callStatus, len(r.calls))
+	for i, c := range r.calls {
+		status[i] = c.status
+	}
+	for i := range k {
+		if err := d.step(&r.ops[i]); err != nil {
+			t.Fatal(err)
+		}
+		r.advance(status, &r.ops[i])
+	}
+	return d, status
+}
+
 var recordings int
+
+// nextRoot is the folder of the next recording.
+func nextRoot() string {
+	recordings++
+	return filepath.Join(base, fmt.Sprintf("r%03d", recordings))
+}
 
 // record runs the scenario, again if its faults hit another call than they should.
 func (s *scenario) record(t *testing.T) *recording {
@@ -220,8 +287,7 @@ func (s *scenario) record(t *testing.T) *recording {
 		nets = []string{"10.1.0.0/24"}
 	}
 	for range 10 {
-		r := newRecorder(t, plugin, filepath.Join(base, fmt.Sprintf("r%03d", recordings)), nets...)
-		recordings++
+		r := newRecorder(t, plugin, nextRoot(), nets...)
 		s.run(r)
 		if rec := r.end(); !r.again {
 			return rec

@@ -42,9 +42,21 @@ func TestReal(t *testing.T) {
 // wantedReal is how many images the built plugin has to recover at least.
 const wantedReal = 3000
 
-// onExt4 runs this test once more, in a mount namespace of its own in which a new file system is mounted. It is gone
-// with the last process in there, however that ends, and its loop device with it.
+// onExt4 runs TestReal once more, with its images on a new file system.
 func onExt4(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	mount := filepath.Join(dir, "mount")
+	if err := os.Mkdir(mount, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	inNamespace(t, "TestReal", mount, `truncate -s 256M "$0" && mkfs.ext4 -q -F "$0" && mount -o loop "$0" "`+mount+`" && exec "$@"`)
+}
+
+// inNamespace runs a test once more in a mount namespace of its own, by a script that has a place for an image as $0 and
+// the test as the rest. Mounts are gone with the last process in there, however that ends, and
+// loop devices with them.
+func inNamespace(t *testing.T, test, folder, script string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("a file system is mounted: needs root")
@@ -58,21 +70,9 @@ func onExt4(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	disk, mount := filepath.Join(dir, "disk"), filepath.Join(dir, "mount")
-	if err := os.Mkdir(mount, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(disk, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(disk, 256<<20); err != nil {
-		t.Fatal(err)
-	}
-	const script = `mkfs.ext4 -q -F "$1" && mount -o loop "$1" "$2" && shift 2 && exec "$@"`
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", disk, mount,
-		self, "-test.run", "^TestReal$", "-test.v", "-real", "-seed", strconv.FormatUint(*seed, 10))
-	cmd.Env = append(os.Environ(), baseVariable+"="+mount)
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, filepath.Join(t.TempDir(), "disk"),
+		self, "-test.run", "^"+test+"$", "-test.v", "-real", "-seed", strconv.FormatUint(*seed, 10))
+	cmd.Env = append(os.Environ(), baseVariable+"="+folder)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)

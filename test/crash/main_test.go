@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -42,5 +43,6 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 		return 1
 	}
+	debug.SetGCPercent(400) // images are garbage by the gigabyte, and none lives long
 	return m.Run()
 }

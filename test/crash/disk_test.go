@@ -111,12 +111,14 @@ func TestCrashLeaves(t *testing.T) {
 			[]string{"f=", "f=01", "f=a1"}},
 		{"cut at any byte, or zeros", func(s script) { s.synced("a", 2).write(3, "b", 2) },
 			[]string{"f=a2", "f=a201", "f=a202", "f=a2b1", "f=a2b2"}},
-		{"torn at sectors", func(s script) { s.synced("a", 510).write(3, "b", 2).write(3, "c", 1) },
-			[]string{"f=a510", "f=a51001", "f=a51002", "f=a51002c1", "f=a51003", "f=a510b1", "f=a510b2", "f=a510b201", "f=a510b2c1"}},
+		{"torn at sectors", func(s script) { s.synced("a", 510).write(3, "b", 3) },
+			[]string{"f=a510", "f=a51001", "f=a51002", "f=a51002b1", "f=a51003", "f=a510b1", "f=a510b2", "f=a510b201", "f=a510b3"}},
 		{"old bytes in place", func(s script) { s.synced("a", 4).writeAt(3, "b", 1, 2) }, []string{"f=a1b2a1", "f=a4"}},
 		{"one of several versions", func(s script) { s.synced("a", 1).writeAt(3, "b", 0, 1).writeAt(3, "c", 0, 1) },
 			[]string{"f=a1", "f=b1", "f=c1"}},
 		{"truncation or not", func(s script) { s.synced("a", 4).cut(3, 1) }, []string{"f=a1", "f=a4"}},
+		{"truncated, then grown", func(s script) { s.synced("a", 4).cut(3, 1).writeAt(3, "c", 3, 1) },
+			[]string{"f=a1", "f=a101", "f=a102", "f=a102c1", "f=a103", "f=a3c1", "f=a4"}},
 		{"truncated and synced", func(s script) { s.synced("a", 4).cut(3, 1).sync(3) }, []string{"f=a1"}},
 		{"a failed sync leaves it open", func(s script) { s.synced("a", 1).write(3, "b", 1).failed(3) }, []string{"f=a1", "f=a101", "f=a1b1"}},
 		{"a sync after a failed one writes the size alone", func(s script) { s.synced("a", 1).write(3, "b", 1).failed(3).sync(3) },
@@ -154,6 +156,21 @@ func TestCrashLeaves(t *testing.T) {
 				t.Errorf("a crash leaves\n%q, want\n%q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestSizes wants a file to end at every byte of a record, and at the borders of sectors in what is larger.
+func TestSizes(t *testing.T) {
+	if got := len(sizesOf(change{kind: grow, from: 100, at: 100 + everyByte})); got != everyByte {
+		t.Errorf("%d sizes of a file that grew by %d bytes", got, everyByte)
+	}
+	sizes := sizesOf(change{kind: grow, from: 0, at: 10 * everyByte})
+	for n := int64(sector); n < 10*everyByte; n += sector {
+		for _, size := range []int64{n - 1, n, n + 1} {
+			if !slices.Contains(sizes, size) {
+				t.Errorf("size %d is not tried", size)
+			}
+		}
 	}
 }
 

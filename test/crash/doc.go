@@ -1,5 +1,6 @@
 // Package crash cuts the power of real runs of the plugin, at every point and in every way that a disk could take it,
-// and looks whether the promise holds. It holds tests only.
+// and looks whether the promise holds. It is for tests alone:
+// nothing that is released imports it.
 //
 // # Recording
 //
@@ -52,6 +53,9 @@
 // Crash points with few enough combinations are explored exhaustively, the others by the rules in states.go: none,
 // all, prefixes, each change alone and each left out, every byte of a file's end, and random combinations. The seed
 // is printed. With -short and under the race detector it is a small sample. -mutants breaks the protocol in the ways of
-// mutant_test.go, in the recorded plugin and in recovery, and wants each to be noticed. -real writes images to an
-// ext4 file system on a loop device and has the built plugin recover them; it needs root.
+// mutant_test.go, in the recorded plugin and in recovery, and wants each to be noticed.
+//
+// -real needs root and leaves the model. It writes images to an ext4 file system on a loop device and has the built
+// plugin recover them; and it kills the plugin at each of its system calls and takes what the kernel has written to
+// the disk by then, which ext4 recovers by its own journal before the plugin recovers the store.
 package crash

@@ -23,11 +23,11 @@ func TestReal(t *testing.T) {
 	}
 	total, tried := 0, 0
 	for _, s := range scenarios {
+		if s.name == "random" {
+			continue // it has too many crash points for processes
+		}
 		t.Run(s.name, func(t *testing.T) {
-			s.limits = limits{exhaustive: 6, single: 1, random: 3}
-			if s.name == "random" {
-				s.limits = limits{random: 1}
-			}
+			s.limits = limits{exhaustive: 12, single: 2, random: 8}
 			images, trials := s.explore(t, func(rec *recording, root string) calls { return newByPlugin(rec, plugin, root) })
 			total += images
 			tried += trials
@@ -40,7 +40,7 @@ func TestReal(t *testing.T) {
 }
 
 // wantedReal is how many images the built plugin has to recover at least.
-const wantedReal = 2000
+const wantedReal = 3000
 
 // onExt4 runs TestReal once more, with its images on a new file system.
 func onExt4(t *testing.T) {

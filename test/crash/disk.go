@@ -61,17 +61,19 @@ type nameKind int
 const (
 	added nameKind = iota
 	removed
-	renamed // within the folder: both names change together
+	renamed   // within the folder: both names change together
+	exchanged // within the folder: two names change places
 )
 
 // nameChange is a change of a folder that reaches the disk whole, or not, on its own.
 type nameChange struct {
-	kind nameKind
-	op   int
-	name string
-	to   string // renamed
-	node *inode
-	firm bool
+	kind  nameKind
+	op    int
+	name  string
+	to    string // renamed, exchanged
+	node  *inode
+	other *inode // exchanged: what had the other name
+	firm  bool
 }
 
 // disk is a file system below one folder, as the kernel has it and as a crash could leave it.
@@ -201,7 +203,7 @@ func (d *disk) step(o *op) (err error) {
 		return nil
 	case opOpen:
 		return d.openFile(o)
-	case opRename, opLink, opUnlink, opMkdir:
+	case opRename, opExchange, opLink, opUnlink, opMkdir:
 		return d.name(o)
 	}
 	f := d.open[[2]int{o.proc, o.fd}]
@@ -282,6 +284,12 @@ func (d *disk) name(o *op) error {
 		return err
 	}
 	switch {
+	case o.kind == opExchange:
+		other := parent.live[to]
+		if parent != toParent || other == nil {
+			return errNotModelled
+		}
+		parent.change(nameChange{kind: exchanged, op: d.ops, name: name, to: to, node: n, other: other})
 	case o.kind == opLink:
 		toParent.change(nameChange{kind: added, op: d.ops, name: to, node: n})
 	case parent == toParent:
@@ -295,10 +303,12 @@ func (d *disk) name(o *op) error {
 
 // apply makes a change in a folder's names.
 func (c *nameChange) apply(names map[string]*inode) {
-	if c.kind != added && names[c.name] == c.node {
+	if (c.kind == removed || c.kind == renamed) && names[c.name] == c.node {
 		delete(names, c.name)
 	}
 	switch c.kind {
+	case exchanged:
+		names[c.name], names[c.to] = c.other, c.node
 	case added:
 		names[c.name] = c.node
 	case renamed:
@@ -410,7 +420,7 @@ func (n *inode) forget() {
 // settle moves what is firm from the log to what is on the disk for sure.
 func (n *inode) settle() {
 	if i := firmPrefix(n.log, func(c change) bool { return c.firm }); i > 0 {
-		n.base = replay(n.base, n.log[:i], func(int) int64 { return all })
+		n.base = replayed(n.base, n.log[:i], func(int) int64 { return all })
 		n.log = slices.Clone(n.log[i:])
 	}
 	if i := firmPrefix(n.renames, func(c nameChange) bool { return c.firm }); i > 0 {
@@ -435,8 +445,8 @@ const (
 	all  int64 = -2 // it did; a file grew to any other number of bytes
 )
 
-// replay returns a file's content after those changes that reached the disk.
-func replay(base []byte, log []change, reached func(i int) int64) []byte {
+// replayed returns a file's content after those changes that reached the disk.
+func replayed(base []byte, log []change, reached func(i int) int64) []byte {
 	room := int64(len(base))
 	for i := range log {
 		room = max(room, log[i].at+int64(len(log[i].data)))

@@ -133,6 +133,9 @@ func TestCrashLeaves(t *testing.T) {
 		{"renamed over another", func(s script) {
 			s.synced("a", 1).create(4, "g").write(4, "b", 1).sync(4).sync(1).do(op{kind: opRename, path: "f", to: "g"})
 		}, []string{"f=a1 g=b1", "g=a1"}},
+		{"exchanged within a folder", func(s script) {
+			s.synced("a", 1).create(4, "g").write(4, "b", 1).sync(4).sync(1).do(op{kind: opExchange, path: "f", to: "g"})
+		}, []string{"f=a1 g=b1", "f=b1 g=a1"}},
 		{"renamed across folders", func(s script) {
 			s.synced("a", 1).do(op{kind: opMkdir, path: "d"}).sync(1).do(op{kind: opRename, path: "f", to: "d/f"})
 		}, []string{"d/", "d/ d/f=a1", "d/ d/f=a1 f=a1", "d/ f=a1"}},

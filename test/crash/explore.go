@@ -23,6 +23,7 @@ type explorer struct {
 	aside  bool
 	keep   string // where images that break the promise are kept; "" if they are not
 	calls  func(rec *recording, root string) calls
+	judge  func(root string, j *job) error // looks at an image that was written at root; nil is a trial
 
 	images  map[[16]byte]bool
 	tried   map[trialKey]bool
@@ -150,6 +151,9 @@ func (d *disk) paths() map[*inode]string {
 		}
 		for _, c := range n.renames {
 			walk(c.node, p+"/"+c.name)
+			if c.other != nil {
+				walk(c.other, p+"/"+c.to)
+			}
 		}
 		for name, child := range n.names {
 			walk(child, p+"/"+name)
@@ -177,6 +181,9 @@ func (e *explorer) work(w int) {
 func (e *explorer) try(root string, j *job) error {
 	if err := (transplant{from: e.rec.root, to: root, copied: e.copied}).write(&j.img); err != nil {
 		return err
+	}
+	if e.judge != nil {
+		return e.judge(root, j)
 	}
 	tr := &trial{rec: e.rec, promise: j.promise, img: &j.img, root: root, aside: e.aside, round: j.round, calls: e.calls(e.rec, root)}
 	return tr.run()

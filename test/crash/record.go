@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ const (
 
 // recordedCall is a call with its answer and what it wrote.
 type recordedCall struct {
-	verb   string // of CNI, or WIPE
+	verb   string // of CNI, or WIPE, or REPAIR
 	owner  state.Attachment
 	keep   map[state.Attachment]bool // GC
 	answer caller.Answer
@@ -288,7 +289,7 @@ func (r *recorder) take(out string) {
 	r.t.Helper()
 	ops, err := parseTrace(out, r.root, func(argv0 string, env map[string]string) (int, bool) {
 		n, err := strconv.Atoi(env[callVariable])
-		return n, err == nil && (argv0 == r.plugin || filepath.Base(argv0) == "rm")
+		return n, err == nil && (argv0 == r.plugin || slices.Contains([]string{"rm", "leasectl"}, filepath.Base(argv0)))
 	})
 	if err != nil {
 		r.t.Fatal(err)

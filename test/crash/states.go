@@ -37,7 +37,7 @@ func (s *slot) words(choice int, paths map[*inode]string) string {
 	where := paths[s.node]
 	if s.name {
 		c := s.renamed
-		what := []string{"new name %s", "removal of %s", "renaming of %s to " + c.to}[c.kind]
+		what := []string{"new name %s", "removal of %s", "renaming of %s to " + c.to, "exchange of %s with " + c.to}[c.kind]
 		return fmt.Sprintf("%s/: "+what+" (operation %d) %s", where, c.name, c.op, []string{"lost", "kept"}[choice])
 	}
 	c := s.first
@@ -84,6 +84,9 @@ func (d *disk) slots() []slot {
 				out = append(out, slot{node: n, changes: []int{i}, name: true, op: c.op, renamed: c})
 			}
 			visit(c.node)
+			if c.other != nil {
+				visit(c.other)
+			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(n.names)) {
 			visit(n.names[name])
@@ -310,7 +313,7 @@ func (m *imager) file(n *inode, pick []int) imageContent {
 	}
 	c := imageContent{data: n.base}
 	if len(n.log) > 0 {
-		c.data = replay(n.base, n.log, func(i int) int64 {
+		c.data = replayed(n.base, n.log, func(i int) int64 {
 			if how, ok := reached[i]; ok {
 				return how
 			}

@@ -143,8 +143,14 @@ func (t *tracer) onPath(c sysCall, o op, result int64) error {
 	switch {
 	case strings.HasPrefix(c.name, "rename"):
 		o.kind = opRename
-		if c.name == "renameat2" && c.args[4] != "0" && c.args[4] != "RENAME_NOREPLACE" {
-			return errNotModelled
+		if c.name == "renameat2" {
+			switch c.args[4] {
+			case "0", "RENAME_NOREPLACE":
+			case "RENAME_EXCHANGE":
+				o.kind = opExchange
+			default:
+				return errNotModelled
+			}
 		}
 	case strings.HasPrefix(c.name, "link"):
 		o.kind = opLink

@@ -34,6 +34,7 @@ const (
 	opTruncate
 	opDup // at is the new descriptor
 	opRename
+	opExchange
 	opLink
 	opUnlink
 	opMkdir

@@ -75,7 +75,7 @@ func TestTraceRefuses(t *testing.T) {
 		`1 copy_file_range(3<{/r/f}>, NULL, 4<{/r/g}>, NULL, 5, 0) = 5`,
 		`1 fallocate(3<{/r/f}>, 0, 0, 100) = 0`,
 		`1 symlinkat("{/x}", AT_FDCWD<{/r}>, "{/r/f}") = 0`,
-		`1 renameat2(AT_FDCWD<{/r}>, "{/r/f}", AT_FDCWD<{/r}>, "{/r/g}", RENAME_EXCHANGE) = 0`,
+		`1 renameat2(AT_FDCWD<{/r}>, "{/r/f}", AT_FDCWD<{/r}>, "{/r/g}", RENAME_WHITEOUT) = 0`,
 		`1 renameat(AT_FDCWD<{/r}>, "{/r/f}", AT_FDCWD<{/r}>, "{/elsewhere}") = 0`,
 		`1 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 3<{/r/f}>, 0) = 0x7000`,
 		`1 pwritev(3<{/r/f}>, [], 1, 0) = 1`,

@@ -26,6 +26,8 @@ type fold struct {
 	endless  bool        // the journal's end is missing, and nothing tells how much: lost is no bound
 	leases   map[netip.Addr]carried
 	cursors  map[int]netip.Addr
+	doubtful map[journal.Seq]bool // imports that a predecessor called uncertain
+	boot     journal.BootID       // of genesis
 	configs  map[journal.Seq][][]journal.Range
 	sets     [][]journal.Range // of the newest add; nil if they are not known
 }
@@ -40,7 +42,7 @@ type carried struct {
 // configurations matter.
 func (r *repair) fold() (*fold, error) {
 	f := &fold{exact: r.over(), good: r.baseSeq(), leases: map[netip.Addr]carried{}, cursors: map[int]netip.Addr{},
-		configs: map[journal.Seq][][]journal.Range{}}
+		configs: map[journal.Seq][][]journal.Range{}, doubtful: map[journal.Seq]bool{}}
 	if r.base != nil {
 		f.goodHash = r.base.Head()
 		f.prev, f.seq = f.goodHash, f.good
@@ -88,7 +90,7 @@ func (f *fold) lose(n journal.Seq) error {
 			if err != nil {
 				return err
 			}
-			f.leases[l.IP] = carried{Lease: l}
+			f.leases[l.IP] = carried{Lease: l, uncertain: f.doubtful[l.Start]}
 		}
 		for _, c := range f.exact.Cursors() {
 			f.cursors[c.Set] = c.IP
@@ -106,6 +108,10 @@ func (f *fold) lose(n journal.Seq) error {
 
 func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 	ev := &rec.Event
+	if !ev.Understood() {
+		return fmt.Errorf("%s: event %d: %w", rec.File, ev.Seq, journal.ErrNewer)
+	}
+	f.inherit(ev)
 	switch ev.Kind {
 	case journal.KindConfig:
 		f.configs[ev.Seq] = ev.Ranges
@@ -139,6 +145,26 @@ func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 	return nil
 }
 
+// inherit takes in what a successor says of its own predecessor: what was uncertain stays so, and what was lost is
+// lost, until a reset, or the next boot in which nothing of the one before is alive.
+func (f *fold) inherit(ev *journal.Event) {
+	switch {
+	case ev.Kind == journal.KindGenesis:
+		f.boot = ev.Boot
+		for _, a := range ev.Attributes {
+			if n, err := strconv.ParseUint(a.Value, 10, 32); a.Key == journal.AttributeLost {
+				f.lost, f.endless = journal.Seq(n), err != nil
+			}
+		}
+	case ev.Kind == journal.KindImport:
+		f.doubtful[ev.Seq] = slices.ContainsFunc(ev.Attributes, func(a journal.Attribute) bool { return a.Key == journal.AttributeDoubt }) ||
+			slices.Contains(ev.Dropped, "attributes")
+	case ev.Kind == journal.KindReset, ev.Boot != f.boot && f.exact != nil:
+		f.lost, f.endless = 0, false
+		f.boot = ev.Boot
+	}
+}
+
 // apply folds an event onto what may have changed unseen.
 func (f *fold) apply(ev *journal.Event) {
 	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
@@ -146,17 +172,15 @@ func (f *fold) apply(ev *journal.Event) {
 	case journal.KindAdd, journal.KindImport:
 		for _, a := range ev.Addresses {
 			f.leases[a.IP] = carried{Lease: state.Lease{Address: a, Attachment: owner, NetNS: ev.NetNS, Pod: ev.Pod,
-				Start: ev.Seq, Clock: ev.Clock, Claimed: ev.Claimed, Import: ev.Kind == journal.KindImport, Blocked: ev.Blocked}}
+				Start: ev.Seq, Clock: ev.Clock, Claimed: ev.Claimed, Import: ev.Kind == journal.KindImport, Blocked: ev.Blocked},
+				uncertain: f.doubtful[ev.Seq]}
 		}
 		for _, c := range ev.Cursors {
 			f.cursors[c.Set] = c.IP
 		}
 	case journal.KindDel, journal.KindRelease:
 		for _, a := range ev.Addresses {
-			l, ok := f.leases[a.IP]
-			if ok && l.ContainerID == owner.ContainerID && (l.IfName == owner.IfName || l.IfName == "") {
-				delete(f.leases, a.IP)
-			}
+			delete(f.leases, a.IP) // whoever held it before: its owner of now has given it back
 		}
 	case journal.KindReset:
 		clear(f.leases)
@@ -244,7 +268,7 @@ func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
 
 // movedOn returns the cursors as if each lost event had been an ADD, which is the most that they
 // can have moved: addresses that were given in the lost part come back as late as possible. Where the
-// ranges are not known, they stay where they were last seen.
+// ranges are not known, they move from address to address.
 func (f *fold) movedOn() ([]journal.Cursor, error) {
 	st := state.New()
 	seq := journal.Seq(0)
@@ -284,7 +308,18 @@ func (f *fold) movedOn() ([]journal.Cursor, error) {
 			}
 		}
 	}
-	return st.Cursors(), nil
+	moved := st.Cursors()
+	for i := range moved {
+		if moved[i].Set >= len(sets) { // its ranges are not known
+			for n := min(f.lost, maxMoves); n > 0; n-- {
+				moved[i].IP = moved[i].IP.Next()
+			}
+		}
+		if !moved[i].IP.IsValid() {
+			moved[i].IP = f.cursors[moved[i].Set] // beyond the last address there is
+		}
+	}
+	return moved, nil
 }
 
 // maxMoves bounds the search for where cursors may have got to.

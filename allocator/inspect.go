@@ -55,7 +55,9 @@ func (s *Store) lookOnce(question func(*view) error) error {
 		return err
 	}
 	if !ok {
-		return question(&view{reader: r, state: state.New(), wiped: true})
+		// Nothing is held, but the next call has to read the events all the same.
+		ofLeases := question
+		question = func(v *view) error { return ofLeases(&view{reader: v.reader, state: state.New(), wiped: true}) }
 	}
 	paths, err := snapshots(s.dir)
 	if err != nil {

@@ -3,6 +3,7 @@ package allocator
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -15,6 +16,7 @@ type Mending struct {
 	Journal   journal.ID
 	Successor journal.ID  // the journal that took its place; zero if there is none, or not yet
 	Steps     []string    // what is done, in words and in order; empty if the store needs no repair
+	Notes     []string    // what else is to be known, in words
 	Losses    []Lost      // what can't be read any more, history that no lease depends on included
 	ParentSeq journal.Seq // with a successor: the last event before the first loss that leases depend on
 	Events    journal.Seq // with a successor: how many events are lost from there on, at most unless Endless
@@ -50,21 +52,21 @@ func (m *Mending) step(format string, args ...any) {
 //
 // It returns journal.ErrNoStore if there is no store, journal.ErrFenced if the disk still refuses
 // writes, journal.ErrLocked if another process keeps a lock, and a *journal.CorruptionError for what can't be
-// repaired. When it returns nil with apply, all it did is durable.
+// repaired. When it returns nil with apply, all it did is durable. A Mending that comes with an error says what had
+// been done by then.
 func (s *Store) Repair(apply, claim bool) (*Mending, error) {
-	deadline := time.Now().Add(s.o.LockTimeout)
-	for {
-		r := &repair{store: s, apply: apply, deadline: deadline, m: &Mending{}}
-		err := r.run(claim)
-		r.close()
-		if !errors.Is(err, errOtherStore) || time.Now().After(deadline) {
-			return r.m, err
+	r := &repair{store: s, apply: apply, deadline: time.Now().Add(s.o.LockTimeout), m: &Mending{}}
+	defer r.close()
+	if _, err := journal.ReadMeta(s.dir); apply && !errors.Is(err, journal.ErrNoStore) {
+		// Repairs come one after the other, and no store is made meanwhile.
+		lock, err := journal.LockCreation(s.o.HistoryDir, r.deadline)
+		if err != nil {
+			return nil, err
 		}
+		defer lock.Close()
 	}
+	return r.m, r.run(claim)
 }
-
-// errOtherStore says that another repair was quicker.
-var errOtherStore = errors.New("the store was replaced meanwhile")
 
 // repair is one Repair.
 type repair struct {
@@ -102,6 +104,9 @@ func (r *repair) identify() error {
 	dir := r.store.dir
 	var err error
 	r.meta, err = journal.ReadMeta(dir)
+	if err == nil {
+		err = journal.CheckMeta(dir, r.meta, r.snapshotIDs()...)
+	}
 	damage, damaged := errors.AsType[*journal.CorruptionError](err)
 	if err != nil && !damaged {
 		return err
@@ -110,7 +115,9 @@ func (r *repair) identify() error {
 		if r.meta, err = journal.Identify(dir, r.snapshotIDs()...); err != nil {
 			return errors.Join(damage, err)
 		}
-		r.meta.DataDir = r.store.o.DataDir
+		if r.meta.DataDir == "" {
+			r.meta.DataDir = r.store.o.DataDir
+		}
 		r.m.step("make META anew, of journal %s: %v", r.meta.ID, damage)
 		if r.apply {
 			if err := journal.WriteMeta(dir, r.meta); err != nil {
@@ -188,6 +195,9 @@ func (r *repair) openSnapshots() ([]*journal.CorruptionError, error) {
 		snap, err := state.OpenSnapshot(path, r.meta.ID)
 		if err == nil {
 			err = snap.Verify()
+		}
+		if errors.Is(err, fs.ErrNotExist) && r.apply { // a link to nowhere: who unlinks snapshots holds a lock that is ours
+			err = &journal.CorruptionError{File: path, Offset: -1, Cause: err}
 		}
 		if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
 			damage = append(damage, d)
@@ -312,9 +322,6 @@ func (r *repair) mend() error {
 		return err
 	}
 	defer j.Close()
-	if j.Meta().ID != r.meta.ID {
-		return errOtherStore
-	}
 	if err := r.findLosses(); err != nil {
 		return err
 	}
@@ -338,7 +345,7 @@ func (r *repair) mend() error {
 	for _, c := range j.Cuts() {
 		r.m.step("cut %d bytes that an unfinished append left in %s at byte %d, kept in quarantine/%s", c.Bytes, c.File, c.Offset, c.Quarantine)
 	}
-	if damage, ok := errors.AsType[*journal.CorruptionError](err); ok {
+	if damage, ok := errors.AsType[*journal.CorruptionError](err); ok && !errors.Is(err, journal.ErrNewer) {
 		return r.succeed(j, damage)
 	}
 	return err
@@ -367,11 +374,10 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 			}
 			return nil
 		}}, r.deadline)
-	if err != nil {
-		return err
+	if meta.ID != (journal.ID{}) { // from here on it is in place
+		r.meta, r.m.Successor = meta, meta.ID
 	}
-	r.meta, r.m.Successor = meta, meta.ID
-	return nil
+	return err
 }
 
 // succession tells what a successor means.
@@ -389,32 +395,50 @@ func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
 	m.step("keep all bytes of the old store in %s, its quarantine/ with them", m.Archive)
 }
 
-// claim ties the data folder to the store again where its claim names a parent of the journal, or is damaged and known
-// to be this store's.
+// claim ties the data folder to the store again where its claim leads here and names another journal, or is known to be
+// this store's and can't be read or leads nowhere.
 func (r *repair) claim(ours bool) error {
 	s := r.store
+	if r.apply { // calls that renew it, too, hold the store's lock
+		j, err := journal.Open(s.dir, r.deadline)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+	}
 	id, historyDir, err := journal.ReadClaim(s.folder)
-	damage, damaged := errors.AsType[*journal.CorruptionError](err)
+	if damage, damaged := errors.AsType[*journal.CorruptionError](err); damaged && ours {
+		return r.replaceClaim(damage.Error())
+	}
 	switch {
-	case damaged && ours:
-		r.m.step("write the claim anew: %v", damage)
+	case err != nil || id == r.meta.ID:
+		return nil // missing is a wipe, which the next call records
+	case historyDir == s.dir && journal.Succeeds(s.dir, id):
+		if r.m.Successor == (journal.ID{}) { // otherwise it is a matter of course
+			r.m.step("renew the claim: it names journal %s, which this one has succeeded", id)
+		}
 		if !r.apply {
 			return nil
 		}
-		return journal.ReplaceClaim(s.folder, r.meta.ID, s.dir)
-	case err != nil || historyDir != s.dir || id == r.meta.ID:
-		return nil // missing is a wipe, which the next call records; others say whose it is
-	case !journal.Succeeds(s.dir, id):
-		return nil
+		if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil { // who exchanged the stores may have died before
+			return err
+		}
+		return journal.RenewClaim(s.folder, r.meta.ID, s.dir)
+	case historyDir == s.dir:
+		return r.replaceClaim(fmt.Sprintf("%s: names journal %s, which is not in %s", s.folder, id, s.dir))
 	}
-	if r.m.Successor == (journal.ID{}) { // otherwise it is a matter of course
-		r.m.step("renew the claim: it names journal %s, which this one has succeeded", id)
+	if _, err := journal.ReadMeta(historyDir); ours && errors.Is(err, journal.ErrNoStore) {
+		return r.replaceClaim(fmt.Sprintf("%s: leads to %s, where there is no store", s.folder, historyDir))
 	}
+	r.m.Notes = append(r.m.Notes, fmt.Sprintf("the claim in %s leads to journal %s in %s and is let alone: this store is a copy, or out of use", s.folder, id, historyDir))
+	return nil
+}
+
+// replaceClaim writes a claim in place of one that can't be right, which is kept beside it.
+func (r *repair) replaceClaim(why string) error {
+	r.m.step("write the claim anew: %s", why)
 	if !r.apply {
 		return nil
 	}
-	if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil { // who exchanged the stores may have died before
-		return err
-	}
-	return journal.RenewClaim(s.folder, r.meta.ID, s.dir)
+	return journal.ReplaceClaim(r.store.folder, r.meta.ID, r.store.dir)
 }

@@ -1,6 +1,7 @@
 package allocator_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,11 +277,26 @@ func TestRepairInPlace(t *testing.T) {
 		{"nothing", func(*testing.T, *allocator.Store) {}, ""},
 		{"META missing", func(t *testing.T, s *allocator.Store) { unlink(t, filepath.Join(s.Dir(), "META")) }, "META"},
 		{"META rotten", func(t *testing.T, s *allocator.Store) { overwrite(t, filepath.Join(s.Dir(), "META"), "rotten") }, "META"},
+		{"META of another journal", func(t *testing.T, s *allocator.Store) {
+			other := newStore(t)
+			add(t, other, 1)
+			b, err := os.ReadFile(filepath.Join(other.Dir(), "META"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			overwrite(t, filepath.Join(s.Dir(), "META"), string(b))
+		}, "META"},
 		{"lock missing", func(t *testing.T, s *allocator.Store) { unlink(t, filepath.Join(s.Dir(), "lock")) }, "lock file"},
 		{"a stray file", func(t *testing.T, s *allocator.Store) {
 			overwrite(t, filepath.Join(s.Dir(), "journal", "x.START"), "x")
 		}, "nothing but segments"},
 		{"claim rotten", func(t *testing.T, s *allocator.Store) { overwrite(t, claimOf(s), "rotten") }, "claim"},
+		{"claim with a flipped bit", func(t *testing.T, s *allocator.Store) {
+			overwrite(t, claimOf(s), fmt.Sprintf("%s\n%s\n", journal.ID{7}, s.Dir()))
+		}, "claim"},
+		{"claim that leads nowhere", func(t *testing.T, s *allocator.Store) {
+			overwrite(t, claimOf(s), fmt.Sprintf("%s\n%s\n", journal.ID{7}, "/no/such/store"))
+		}, "claim"},
 		{"claim missing", func(t *testing.T, s *allocator.Store) { unlink(t, claimOf(s)) }, ""},
 		{"snapshot rotten", func(t *testing.T, s *allocator.Store) {
 			overwrite(t, filepath.Join(s.Dir(), "snap", state.SnapshotName(3)), "rotten")
@@ -297,6 +315,12 @@ func TestRepairInPlace(t *testing.T) {
 			}
 			if test.name == "claim missing" {
 				return // a wipe stays one
+			}
+			if test.step != "" {
+				again, err := s.Repair(true, true)
+				if err != nil || again.Needed() {
+					t.Errorf("repaired, and again: %+v, %v", again, err)
+				}
 			}
 			if got := heldNow(t, s); len(got) != len(want) {
 				t.Errorf("got leases %v, want %v", got, want)
@@ -483,5 +507,139 @@ func TestRepairOverContradiction(t *testing.T) {
 	}
 	if _, err := s.Check(owner(1)); err == nil {
 		t.Error("the first holder still holds what the second one was given")
+	}
+}
+
+// TestRepairLeavesNewer refuses a store that a later version has written to, as calls do.
+func TestRepairLeavesNewer(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	j, err := journal.Open(s.Dir(), time.Now().Add(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(&journal.Event{Kind: 20}); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	before := tree(t, s.Dir())
+	for _, apply := range []bool{false, true} {
+		if m, err := s.Repair(apply, true); !errors.Is(err, journal.ErrNewer) {
+			t.Errorf("apply %v: %+v, %v, want ErrNewer", apply, m, err)
+		}
+	}
+	if _, err := s.Add(request(t, 2)); !errors.Is(err, journal.ErrNewer) {
+		t.Errorf("ADD: %v", err)
+	}
+	after := tree(t, s.Dir())
+	delete(before, filepath.Join(s.Dir(), "snap.lock"))
+	delete(after, filepath.Join(s.Dir(), "snap.lock"))
+	if !maps.Equal(before, after) {
+		t.Error("something changed")
+	}
+}
+
+// TestRepairsAtOnce has repairs and ADDs at the same time: one journal comes of it, and no lease is lost or given twice.
+func TestRepairsAtOnce(t *testing.T) {
+	for round := range 8 {
+		s := newStore(t)
+		for n := range 5 {
+			add(t, s, n)
+		}
+		dataDir := filepath.Dir(filepath.Dir(s.Dir()))
+		damageEvent(t, s, 4)
+		if round%2 == 1 {
+			overwrite(t, filepath.Join(s.Dir(), "META"), "")
+		}
+		var group sync.WaitGroup
+		var succeeded atomic.Int32
+		for n := range 4 {
+			group.Go(func() {
+				m, err := storeIn(dataDir).Repair(true, true)
+				if err != nil {
+					t.Errorf("repair: %v", err)
+				} else if m.Succeeds() {
+					succeeded.Add(1)
+				}
+				_, _ = storeIn(dataDir).Add(request(t, 10+n))
+			})
+		}
+		group.Wait()
+		if succeeded.Load() != 1 {
+			t.Errorf("round %d: %d repairs began a new journal, want 1", round, succeeded.Load())
+		}
+		for n := range 5 {
+			if n == 1 {
+				continue // event 4 was its ADD
+			}
+			if _, err := s.Check(owner(n)); err != nil {
+				t.Errorf("round %d: c%d: %v", round, n, err)
+			}
+		}
+		heldNow(t, s)
+	}
+}
+
+// TestRepairOfASuccessor keeps uncertain what the repair before has called uncertain.
+func TestRepairOfASuccessor(t *testing.T) {
+	s := newStore(t)
+	for n := range 5 {
+		add(t, s, n)
+	}
+	damageEvent(t, s, 5) // c2's
+	if m := repaired(t, s); m.Uncertain != 4 {
+		t.Fatalf("got %+v, want c0 and c1 uncertain", m)
+	}
+	damageEvent(t, s, 2) // that tells of what was lost
+	if m := repaired(t, s); m.Uncertain != 4 || m.Kept != 8 || m.Events != 2 {
+		t.Errorf("got %+v, want the same uncertain, and the lost events of both", m)
+	}
+}
+
+// TestMisplacedSegments has readers and calls agree about segments that are not where they belong.
+func TestMisplacedSegments(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(t *testing.T, dir string)
+	}{
+		{"the newest is in archive/", func(t *testing.T, dir string) {
+			if err := os.Rename(filepath.Join(dir, "journal", segmentName(1)), filepath.Join(dir, "archive", segmentName(1))); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"one that follows no event", func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "journal", segmentName(9999)), "") }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStore(t)
+			add(t, s, 1)
+			test.do(t, s.Dir())
+			if err := s.Status(nil); err == nil {
+				t.Error("STATUS finds nothing")
+			}
+			if _, err := s.Add(request(t, 2)); err == nil {
+				t.Error("ADD finds nothing")
+			}
+			if m := repaired(t, s); !m.Succeeds() || m.Kept != 2 || m.Uncertain != 0 || m.Events != 0 {
+				t.Errorf("got %+v, want both addresses of c1, certain", m)
+			}
+		})
+	}
+}
+
+func segmentName(first journal.Seq) string { return fmt.Sprintf("%020d", uint64(first)) }
+
+// TestStatusOfAWipedStore tells of damage although nothing is held: the next call has to read the events.
+func TestStatusOfAWipedStore(t *testing.T) {
+	s := newStore(t)
+	for n := range 3 {
+		add(t, s, n)
+	}
+	damageEvent(t, s, 3)
+	unlink(t, claimOf(s))
+	if err := s.Status(nil); err == nil {
+		t.Error("STATUS finds nothing")
 	}
 }

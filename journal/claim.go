@@ -72,10 +72,26 @@ func WriteClaim(folder string, id ID, historyDir string) (undo func(), err error
 }
 
 // RenewClaim has the claim name a journal instead of the one that it has succeeded. There is no moment
-// without a claim, whatever fails: that would read as a wipe.
+// without a claim, whatever fails: that would read as a wipe. A claim that is deleted meanwhile is one, and stays
+// away. The caller holds the store's lock.
 func RenewClaim(folder string, id ID, historyDir string) error {
-	if err := writeRenamed(filepath.Join(folder, ClaimName), claimText(id, historyDir)); err != nil {
+	path := filepath.Join(folder, ClaimName)
+	tmp := path + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
 		return err
+	}
+	if err := writeNew(tmp, claimText(id, historyDir)); err != nil {
+		return err
+	}
+	err := exchange(tmp, path)
+	switch {
+	case errors.Is(err, errNoExchange):
+		err = os.Rename(tmp, path)
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		err = os.Remove(tmp)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
 	}
 	return SyncDir(folder)
 }

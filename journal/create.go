@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -76,6 +77,12 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 	// The store is there and others may use it already, so that it stays: who finds no more than its
 	// first event in it syncs its name once more.
 	return SyncDir(historyDir)
+}
+
+// LockCreation takes the lock under which stores in historyDir are made and replaced, until it is closed. It returns
+// ErrLocked if others keep it until deadline.
+func LockCreation(historyDir string, deadline time.Time) (io.Closer, error) {
+	return createLockFile(historyDir, deadline)
 }
 
 // createLockFile makes the history folder and the creation lock if need be, and takes the

@@ -39,6 +39,19 @@ func Identify(dir string, others ...ID) (Meta, error) {
 		Cause: errors.New("damaged or missing, and nothing else in the store tells the journal's ID")}
 }
 
+// CheckMeta returns a *CorruptionError if what META says is whole, and yet of another journal than the store's events.
+func CheckMeta(dir string, m Meta, others ...ID) error {
+	if genesis, err := ReadGenesis(dir); err == nil && genesis.Origin.Journal == m.ID {
+		return nil
+	}
+	found, err := Identify(dir, append([]ID{m.ID}, others...)...)
+	if err != nil || found.ID == m.ID {
+		return nil // nothing speaks against it
+	}
+	return &CorruptionError{File: filepath.Join(dir, metaName), Offset: -1,
+		Cause: fmt.Errorf("names journal %s, but the events are of journal %s", m.ID, found.ID)}
+}
+
 // metaOf returns META as it was when the journal began.
 func metaOf(genesis Event) Meta {
 	o := genesis.Origin

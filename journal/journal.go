@@ -446,7 +446,9 @@ func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
 			bad = err
 			break
 		}
-		if err := r.check(&ev, record); err != nil {
+		if err := r.check(&ev, record); errors.Is(err, ErrNewer) {
+			return s, nil, fmt.Errorf("%s: event %d: %w", p.path, ev.Seq, err)
+		} else if err != nil {
 			return s, nil, &CorruptionError{File: p.path, Seq: ev.Seq, Offset: int64(at), Cause: err}
 		}
 		if err := r.apply(&ev); err != nil {

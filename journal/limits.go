@@ -9,7 +9,7 @@ var optional = [...]struct {
 	clear func(ev *Event) bool // reports whether there was something to drop
 }{
 	{"ranges", func(ev *Event) bool { had := len(ev.Ranges) > 0; ev.Ranges = nil; return had }},
-	{"attributes", func(ev *Event) bool { had := len(ev.Attributes) > 0; ev.Attributes = nil; return had }},
+	{attributesField, func(ev *Event) bool { had := len(ev.Attributes) > 0; ev.Attributes = nil; return had }},
 	{"requested", func(ev *Event) bool { had := len(ev.Requested) > 0; ev.Requested = nil; return had }},
 	{"text", func(ev *Event) bool { had := ev.Text != ""; ev.Text = ""; return had }},
 	{"traceparent", func(ev *Event) bool { had := ev.TraceParent != ""; ev.TraceParent = ""; return had }},
@@ -21,17 +21,22 @@ var optional = [...]struct {
 // not fit otherwise. ErrTooLarge means that the mandatory ones alone don't.
 func appendFitting(dst []byte, id ID, ev *Event) ([]byte, error) {
 	out, err := AppendRecord(dst, id, ev)
-	for _, o := range optional {
-		if !errors.Is(err, ErrTooLarge) {
-			break
-		}
-		if o.clear(ev) {
-			ev.Dropped = append(ev.Dropped, o.name)
-			out, err = AppendRecord(dst, id, ev)
+	// What an import says of its lease's certainty goes last.
+	for _, last := range []bool{false, true} {
+		for _, o := range optional {
+			if !errors.Is(err, ErrTooLarge) {
+				return out, err
+			}
+			if last == (o.name == attributesField && ev.Kind == KindImport) && o.clear(ev) {
+				ev.Dropped = append(ev.Dropped, o.name)
+				out, err = AppendRecord(dst, id, ev)
+			}
 		}
 	}
 	return out, err
 }
+
+const attributesField = "attributes"
 
 // Fits returns ErrTooLarge if an event with these mandatory fields can't be recorded,
 // whatever its place in the journal. It lets an ADD be refused before it takes the lock.

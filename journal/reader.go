@@ -167,10 +167,7 @@ func (r *Reader) findEnd() error {
 		return err
 	}
 	s := newScanner(r.meta.ID, newest, data)
-	var bad error
-	for !s.done() && bad == nil {
-		_, _, bad = s.read()
-	}
+	bad := s.toEnd()
 	r.cov.Durable = s.next - 1
 	if bad != nil {
 		t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
@@ -192,8 +189,11 @@ func (r *Reader) findEnd() error {
 // *CorruptionError if the next call that writes would refuse it, and nil for a torn tail, which
 // that call will cut, and while an append is under way.
 func (r *Reader) CheckTail() error {
-	if !r.cov.Live {
+	if !r.cov.Live && r.damage != nil {
 		return r.damage
+	}
+	if err := r.checkPlace(); err != nil || !r.cov.Live {
+		return err
 	}
 	segments, err := r.inUse()
 	if err != nil || len(segments) == 0 {
@@ -227,6 +227,35 @@ func (r *Reader) CheckTail() error {
 	t := tail{data: data, from: s.off, expected: s.next, id: s.id, durable: r.marker.durable, good: -1, cause: bad}
 	if cause := t.classify(); cause != nil {
 		return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off), Cause: cause}
+	}
+	return nil
+}
+
+// checkPlace returns a *CorruptionError if the newest segment is not where those who write look for it.
+func (r *Reader) checkPlace() error {
+	archived, err := looseArchive(r.dir)
+	if err != nil {
+		return err
+	}
+	segments, err := r.inUse()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(segments) == 0 {
+		return &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
+	}
+	newest := segments[len(segments)-1]
+	if n := len(archived); n > 0 && archived[n-1] > newest {
+		return &CorruptionError{File: filepath.Join(r.dir, archiveName, segmentName(archived[n-1])), Seq: archived[n-1], Offset: -1,
+			Cause: fmt.Errorf("is newer than all segments in %s/", journalName)}
+	}
+	again := Reader{dir: r.dir, meta: r.meta} // a segment may have been begun meanwhile
+	if err := again.readMarker(); err != nil {
+		return err
+	}
+	if last := max(r.cov.Durable, again.marker.durable); newest > last+1 {
+		return &CorruptionError{File: filepath.Join(r.dir, journalName, segmentName(newest)), Seq: last + 1, Offset: -1,
+			Cause: fmt.Errorf("begins with event %d, but the journal ends with %d", newest, last)}
 	}
 	return nil
 }

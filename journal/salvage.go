@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -136,6 +137,11 @@ func (s *salvage) pass() error {
 		if s.ended(s.next) {
 			return nil
 		}
+		if first > s.next && i+1 == len(segments) && s.r.marker.durable+1 < first && s.r.empty(first) {
+			s.loss(Loss{File: filepath.Join(journalName, segmentName(first)), Offset: 0, First: s.next, Last: s.next - 1,
+				Cause: errors.New("an empty segment that follows no event")})
+			return nil
+		}
 		if first > s.next {
 			if err := s.gap(first-1, "missing"); err != nil || s.stopped {
 				return err
@@ -178,6 +184,12 @@ func (r *Reader) readable() ([]Seq, error) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
+}
+
+// empty reports whether a segment holds nothing.
+func (r *Reader) empty(first Seq) bool {
+	st, err := os.Lstat(filepath.Join(r.dir, journalName, segmentName(first)))
+	return err == nil && st.Size() == 0
 }
 
 // segment goes through one segment, whose events end with until, or with the journal if that is 0.

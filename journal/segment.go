@@ -147,6 +147,31 @@ func (s *scanner) frame(off int) (start, end int, err error) {
 // done reports whether the segment's end was reached.
 func (s *scanner) done() bool { return s.off == len(s.data) }
 
+// toEnd puts the scanner behind the last valid entry, and returns why nothing valid follows if something does. An entry
+// that is not valid is no end if one behind it is: who reads it meets the damage there.
+func (s *scanner) toEnd() error {
+	var bad error
+	end := *s
+	for !s.done() {
+		_, _, err := s.read()
+		if err == nil {
+			bad, end = nil, *s
+			continue
+		}
+		if bad == nil {
+			bad = err
+		}
+		if s.skip() != nil {
+			break
+		}
+	}
+	if s.done() && bad == nil {
+		return nil
+	}
+	*s = end
+	return bad
+}
+
 // skip passes over an entry by its length alone.
 func (s *scanner) skip() error {
 	_, end, err := s.frame(s.off)

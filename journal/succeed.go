@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,20 +40,12 @@ const LostUnknown = "unknown"
 // store holds is kept, byte for byte, in the new one's archive/<journal ID>, a folder that
 // readers take for a copy of a store. The new store is complete and durable before it takes the old
 // one's place in one step, so that a crash leaves one of the two. What SetAside moved and no event tells yet is told
-// by the new journal. The caller holds snap.lock too.
+// by the new journal. The caller holds the creation lock and snap.lock too.
 //
 // On an error nothing has changed, unless the new journal's ID comes with it: then the successor is in place, but its
 // name may not be durable yet, and the next call that writes sees to that. The handle is closed after it.
 func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	historyDir := filepath.Dir(j.dir)
-	lock, err := lockFile(filepath.Join(historyDir, createLock), deadline)
-	if errors.Is(err, fs.ErrNotExist) {
-		lock, err = createLockFile(historyDir, deadline)
-	}
-	if err != nil {
-		return Meta{}, err
-	}
-	defer lock.Close()
 	var random [4]byte
 	var id ID
 	if _, err := rand.Read(id[:]); err != nil {
@@ -152,20 +145,12 @@ func keepTree(from, to string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case st.Mode().IsRegular():
-		if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
+	if !st.IsDir() { // links and pipes, too, have names that can be doubled
+		err := os.Link(from, to)
+		if err == nil || errors.Is(err, fs.ErrExist) || !st.Mode().IsRegular() {
 			return err
 		}
 		return copyFile(from, to)
-	case st.Mode()&fs.ModeSymlink != 0:
-		where, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(where, to)
-	case !st.IsDir():
-		return &CorruptionError{File: from, Offset: -1, Cause: errors.New("neither file nor folder; move it away first")}
 	}
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -189,11 +174,14 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer f.Close()
-	content, err := readAll(f)
+	out, err := createFile(to)
 	if err != nil {
 		return err
 	}
-	return writeNew(to, content)
+	if _, err = io.Copy(out, f); err == nil {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
 }
 
 func isIDName(name string) bool {

@@ -34,6 +34,7 @@ func files(t testing.TB, dir string) map[string]string {
 func TestSucceed(t *testing.T) {
 	dir, _ := handMade(t, 12, 5, 9)
 	write(t, filepath.Join(dir, "quarantine", "1-x"), []byte("cut"))
+	mkfifo(t, filepath.Join(dir, "quarantine", "2-pipe"))
 	write(t, filepath.Join(dir, "archive", journal.SegmentName(1)), read(t, segmentPath(dir, 1)))
 	before := files(t, dir)
 	old, err := journal.ReadMeta(dir)
@@ -88,7 +89,15 @@ func TestSucceedFails(t *testing.T) {
 		want    string
 	}{
 		{"events", func(*testing.T, string) {}, func(*journal.Journal) error { return boom }, "boom"},
-		{"odd files", func(t *testing.T, dir string) { mkfifo(t, filepath.Join(dir, "archive", "pipe")) }, func(*journal.Journal) error { return nil }, "neither file nor folder"},
+		{"a folder of its own name in the way", func(t *testing.T, dir string) {
+			meta, err := journal.ReadMeta(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(filepath.Join(dir, "archive", meta.ID.String()), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, func(*journal.Journal) error { return nil }, "file exists"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir, _ := handMade(t, 12, 5, 9)

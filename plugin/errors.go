@@ -26,7 +26,7 @@ func coded(err error) error {
 
 // advice says what to do about an error, where that is not plain from its text.
 func advice(err error) string {
-	if _, ok := errors.AsType[*journal.CorruptionError](err); ok {
+	if _, ok := errors.AsType[*journal.CorruptionError](err); ok && !errors.Is(err, journal.ErrNewer) {
 		return "run leasectl verify, then leasectl repair --dry-run"
 	}
 	return ""

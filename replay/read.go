@@ -102,6 +102,9 @@ func (r *reading) base() error {
 			return err
 		}
 		r.keep(l, r.BaseFile)
+		if d := r.open[l.IP]; d != nil && l.Import {
+			d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
+		}
 	}
 	return nil
 }

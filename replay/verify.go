@@ -190,17 +190,40 @@ func verifyOnce(dir, folder string) (*Verified, error) {
 // identify finds out what store it is. It is not known if nothing in the store tells.
 func (v *verifier) identify() (known bool, err error) {
 	v.meta, err = journal.ReadMeta(v.dir)
+	if err == nil {
+		err = journal.CheckMeta(v.dir, v.meta, v.snapshotIDs()...)
+	}
 	if err != nil {
 		if err := v.damage(err, Finding{Severity: SeverityDamage, Affects: "every call is refused", Do: doRepair}); err != nil {
 			return false, err
 		}
-		if v.meta, err = journal.Identify(v.dir); err != nil {
+		if v.meta, err = journal.Identify(v.dir, v.snapshotIDs()...); err != nil {
 			return false, v.damage(err, Finding{Severity: SeverityDamage, Affects: "every call is refused, and no event can be checked",
 				Do: "restore META from a backup"})
 		}
 	}
 	v.Journal = v.meta.ID
+	if err := journal.CanWrite(v.meta); err != nil {
+		v.find(Finding{Severity: SeverityDamage, File: "META", Offset: -1, What: err.Error(), Affects: "every call that writes is refused",
+			Do: "use the version of leaselog that wrote it"})
+	}
 	return true, nil
+}
+
+// snapshotIDs returns the journals that the snapshots say they belong to.
+func (v *verifier) snapshotIDs() []journal.ID {
+	paths, err := filepath.Glob(filepath.Join(v.dir, "snap", "*.snap"))
+	if err != nil {
+		return nil
+	}
+	var ids []journal.ID
+	for _, path := range paths {
+		if snap, err := state.OpenSnapshot(path, journal.ID{}); err == nil {
+			ids = append(ids, snap.ID())
+			_ = snap.Close()
+		}
+	}
+	return ids
 }
 
 // openSnapshots opens all snapshots and checks each by itself.
@@ -210,7 +233,7 @@ func (v *verifier) openSnapshots() error {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".snap") {
+		if !strings.HasSuffix(e.Name(), ".snap") || e.IsDir() { // calls pass over both
 			continue
 		}
 		path := filepath.Join(v.dir, "snap", e.Name())
@@ -408,10 +431,34 @@ func (v *verifier) tail() error {
 	if torn := r.Coverage().Torn; torn > 0 {
 		v.note("journal", 0, "%d bytes of an unfinished append follow event %d: the next call that writes cuts and keeps them", torn, r.Coverage().Durable)
 	}
-	if !r.Coverage().Live {
-		return nil // Salvage has judged it
+	if v.kept() {
+		return nil // no call uses it
 	}
-	return v.damage(r.CheckTail(), Finding{Severity: SeverityDamage, Affects: "calls that write are refused; no acknowledged event", Do: doRepair})
+	return v.refused(r)
+}
+
+// refused adds why the next call would refuse the store, if nothing that was found so far says it.
+func (v *verifier) refused(r *journal.Reader) error {
+	var refusal error
+	for _, err := range r.Records(v.newest) {
+		if err != nil {
+			refusal = err
+		}
+	}
+	if refusal == nil {
+		refusal = r.CheckTail()
+	}
+	d, ok := errors.AsType[*journal.CorruptionError](refusal)
+	if !ok {
+		return refusal
+	}
+	told := func(f Finding) bool {
+		return f.Severity == SeverityDamage && f.First <= d.Seq && d.Seq <= max(f.First, f.Last)
+	}
+	if slices.ContainsFunc(v.Findings, told) {
+		return nil
+	}
+	return v.damage(refusal, Finding{Severity: SeverityDamage, Affects: "calls are refused", Do: doRepair})
 }
 
 // others looks at what stands beside the events.
@@ -443,6 +490,9 @@ func (v *verifier) others() error {
 	return nil
 }
 
+// maxCompared bounds what is read into memory to be compared; no segment is larger.
+const maxCompared = 64 << 20
+
 // twice compares segments that are both in use and archived, as a move leaves them for a moment.
 func (v *verifier) twice() error {
 	entries, err := os.ReadDir(filepath.Join(v.dir, "journal"))
@@ -456,6 +506,11 @@ func (v *verifier) twice() error {
 		there := filepath.Join(v.dir, "archive", e.Name())
 		if _, err := os.Lstat(there); err != nil {
 			continue
+		}
+		for _, path := range []string{filepath.Join(v.dir, "journal", e.Name()), there} {
+			if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() || st.Size() > maxCompared {
+				return nil // not a segment, or gone meanwhile; events says so
+			}
 		}
 		one, err := os.ReadFile(filepath.Join(v.dir, "journal", e.Name()))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -29,6 +29,7 @@ type mendingItem struct {
 	Needed    bool       `json:"needed"`
 	Done      bool       `json:"done"`
 	Steps     []string   `json:"steps"`
+	Notes     []string   `json:"notes"`
 	Losses    []lossItem `json:"losses"`
 	Succeeds  bool       `json:"succeeds"`            // a new journal takes the old one's place
 	Successor string     `json:"successor,omitempty"` // its ID, once it is there
@@ -99,7 +100,9 @@ func (a *app) repair(apply bool) error {
 		m, err := s.repair(apply)
 		if err != nil {
 			a.fail(fmt.Errorf("network %q: %w", s.network, err))
-			continue
+			if m == nil || m.Successor == (journal.ID{}) {
+				continue // nothing, or nothing that isn't said again when it is repeated
+			}
 		}
 		if m.Needed() && !apply {
 			a.code = exitNobody
@@ -159,6 +162,7 @@ func (s *store) mending(m *allocator.Mending, apply bool) mendingItem {
 	if it.Steps == nil {
 		it.Steps = []string{}
 	}
+	it.Notes = append([]string{}, m.Notes...)
 	if m.Successor != (journal.ID{}) {
 		it.Successor = m.Successor.String()
 	}
@@ -191,6 +195,9 @@ func (a *app) tell(it *mendingItem) {
 	}
 	for _, step := range it.Steps {
 		line("  %s", step)
+	}
+	for _, note := range it.Notes {
+		line("  note: %s", note)
 	}
 	for _, l := range it.Losses {
 		line("  lost: %s", l.String())

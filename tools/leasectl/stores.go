@@ -30,7 +30,7 @@ type store struct {
 	doubts  []string // words about the store that are part of every answer
 	torn    bool     // what the folder says about the store is not to be relied on
 	byClaim bool     // it was found where the claim in folder leads, outside of the dataDir
-	gone    bool     // the claim in folder leads here, and there is no store: only verify has something to say then
+	gone    bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
 }
 
 // stores finds the stores that the flags mean, ordered by network, and opens them. What
@@ -45,6 +45,8 @@ func (a *app) stores() ([]*store, error) {
 		if s.gone {
 			if a.gone {
 				open = append(open, s)
+			} else {
+				a.fail(s.goneError())
 			}
 			continue
 		}
@@ -148,6 +150,8 @@ func findStores(dir string) ([]*store, error) {
 		id, elsewhere, err := journal.ReadClaim(folder)
 		own := slices.ContainsFunc(found, func(s *store) bool { return s.folder == folder })
 		switch {
+		case err != nil && !own && isDamage(err):
+			found = append(found, &store{dir: folder, network: name, folder: folder, gone: true, broken: err})
 		case err != nil, filepath.Dir(elsewhere) == history && own:
 		case !own && !holdsStore(elsewhere):
 			found = append(found, &store{dir: elsewhere, network: name, folder: folder, gone: true, meta: journal.Meta{ID: id}})
@@ -156,6 +160,19 @@ func findStores(dir string) ([]*store, error) {
 		}
 	}
 	return found, nil
+}
+
+func isDamage(err error) bool {
+	_, ok := errors.AsType[*journal.CorruptionError](err)
+	return ok
+}
+
+// goneError says that a network's claim leads to no store: what was held there is unknown, not nothing.
+func (s *store) goneError() error {
+	if s.broken != nil {
+		return fmt.Errorf("network %q: %w", s.network, s.broken)
+	}
+	return fmt.Errorf("network %q: the claim in %s names journal %s in %s, where there is none", s.network, s.folder, s.meta.ID, s.dir)
 }
 
 // madeForAnother reports whether a store says that it was made for another dataDir: then what leads to it from

@@ -100,7 +100,16 @@ func (a *app) verify() error {
 // verify verifies the store, or says that it is gone.
 func (s *store) verify() (*replay.Verified, error) {
 	if !s.gone {
-		return replay.Verify(s.dir, s.folder)
+		folder := s.folder
+		if history := filepath.Dir(s.dir); folder == "" && filepath.Base(history) == historyName {
+			folder = filepath.Join(filepath.Dir(history), filepath.Base(s.dir))
+		}
+		return replay.Verify(s.dir, folder)
+	}
+	if s.broken != nil {
+		return &replay.Verified{Findings: []replay.Finding{{Severity: replay.SeverityDamage,
+			File: filepath.Join(s.folder, journal.ClaimName), Offset: -1, What: s.broken.Error(),
+			Affects: "every call is refused, and where the store is can't be told", Do: "give --data-dir the historyDir of the network to repair"}}}, nil
 	}
 	return &replay.Verified{Journal: s.meta.ID, Findings: []replay.Finding{{Severity: replay.SeverityDamage,
 		File: filepath.Join(s.folder, journal.ClaimName), Offset: -1,

@@ -328,6 +328,58 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestTornLength loses what an append wrote into the sector before a border, where that is nothing but the record's length,
+// or a part of it: a whole record stands behind, and was not acknowledged.
+func TestTornLength(t *testing.T) {
+	for _, lost := range []int{1, 2} {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			dir := newStore(t)
+			j, events := open(t, dir)
+			size := len(read(t, segmentPath(dir, 1)))
+			for pad := 40; (size+lost)%512 != 0; {
+				ev := del(1)
+				ev.ContainerID = strings.Repeat("c", pad)
+				if err := j.Append(ev); err != nil {
+					t.Fatal(err)
+				}
+				before := size
+				size = len(read(t, segmentPath(dir, 1)))
+				events = append(events, *ev)
+				if size == before {
+					t.Fatal("no record ends where it should")
+				}
+				// The next one is of the length that leads to the place, but for what longer strings and padding take.
+				if pad += 512 - (size+size-before+lost)%512; pad > 250 {
+					pad = 40 + len(events)%7
+				}
+			}
+			fillEnd := size
+			if err := j.Append(del(2)); err != nil {
+				t.Fatal(err)
+			}
+			j.Close()
+			segment := read(t, segmentPath(dir, 1))
+			clear(segment[fillEnd : fillEnd+lost])
+			write(t, segmentPath(dir, 1), segment)
+			otherBoot(t, dir, journal.Seq(len(events)))
+			j, now := open(t, dir)
+			j.Close()
+			if len(now) != len(events)+1 {
+				t.Fatalf("%d events, want %d and a repair", len(now), len(events))
+			}
+			checkRepair(t, dir, now[len(now)-1], int64(fillEnd), segment[fillEnd:])
+
+			// Where a whole sector's end is not what is missing, it is damage.
+			segment[fillEnd] = 1
+			write(t, segmentPath(dir, 1), segment)
+			otherBoot(t, dir, journal.Seq(len(events)))
+			if _, _, err := tryOpen(dir); err == nil {
+				t.Error("a length of other bytes is taken for torn")
+			}
+		})
+	}
+}
+
 // TestTornRepair cuts the power again while the repair of a torn tail is recorded: both tails are told.
 func TestTornRepair(t *testing.T) {
 	dir := newStore(t)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,10 +48,10 @@ func (t tail) classify() error {
 // have been durable once, or that merely lost its length.
 func (t tail) laterRecord() error {
 	for i := t.from; i+minRecord <= len(t.data); i++ {
-		ev, _, ok := recordAt(t.id, t.data, i, t.expected, t.expected+MaxBatch/minRecord)
+		ev, end, ok := recordAt(t.id, t.data, i, t.expected, t.expected+MaxBatch/minRecord)
 		switch {
 		case !ok:
-		case ev.Seq == t.expected && t.lostLength(i):
+		case ev.Seq == t.expected && t.lengthLost(i, end-i):
 		case ev.Seq == t.expected:
 			return fmt.Errorf("%w, but event %d begins at byte %d", t.cause, ev.Seq, i)
 		case ev.Synced >= t.expected:
@@ -60,11 +61,14 @@ func (t tail) laterRecord() error {
 	return nil
 }
 
-// lostLength reports whether the record at i lost its length to a sector that the disk did not get: the length
-// reaches into the sector before, and there it is zeros. No single flipped bit makes zeros of it.
-func (t tail) lostLength(i int) bool {
+// lengthLost reports whether all that is wrong with the record of n bytes at i is that its length begins in the
+// sector before, and the disk did not get that part of the append. A flipped bit doesn't look so: no byte
+// that a length begins with has a single bit set.
+func (t tail) lengthLost(i, n int) bool {
 	border := (t.from/sectorBytes + 1) * sectorBytes
-	return i-t.from <= maxVarint && border <= i && allZero(t.data[t.from:border])
+	length := binary.AppendUvarint(nil, uint64(n))
+	return border <= i && i-t.from == len(length) && allZero(t.data[t.from:border]) &&
+		bytes.Equal(t.data[border:i], length[border-t.from:])
 }
 
 // recordAt tries to read a record of any length at i, with a number from low to high. Its end is

@@ -40,7 +40,7 @@ func TestReal(t *testing.T) {
 }
 
 // wantedReal is how many images the built plugin has to recover at least.
-const wantedReal = 3000
+const wantedReal = 2500
 
 // onExt4 runs TestReal once more, with its images on a new file system.
 func onExt4(t *testing.T) {

@@ -52,8 +52,8 @@
 //
 // Crash points with few enough combinations are explored exhaustively, the others by the rules in states.go: none,
 // all, prefixes, each change alone and each left out, every byte of a file's end, and random combinations. The seed
-// is printed. With -short and under the race detector it is a small sample. -mutants breaks the protocol in the ways of
-// mutant_test.go, in the recorded plugin and in recovery, and wants each to be noticed.
+// is printed. With -short and under the race detector it is a small sample. test/mutants breaks
+// the protocol, in the recorded plugin and in recovery, and wants each break to be noticed.
 //
 // -real needs root and leaves the model. It writes images to an ext4 file system on a loop device and has the built
 // plugin recover them; and it kills the plugin at each of its system calls and takes what the kernel has written to

@@ -38,7 +38,7 @@ func run(root, only string, list bool) error {
 	fmt.Println("| --- | --- |")
 	n := 0
 	var errs []error
-	for _, m := range slices.Concat(mutants, repairMutants) {
+	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants) {
 		if !strings.Contains(m.name, only) {
 			continue
 		}

@@ -15,6 +15,7 @@ const (
 	journalTests = "./journal -run "
 	soak         = "./test/soak -run ^TestSoak$ -steps 400 -seed 7"
 	order        = "./test/soak -run ^TestOrder$"
+	powerLoss    = "./test/crash -run ^TestPowerLoss$"
 )
 
 var mutants = []mutant{

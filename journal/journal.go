@@ -135,19 +135,7 @@ func (j *Journal) unfence() error {
 		j.marker.segment, j.marker.size, j.marker.seq = m.segment, m.size, m.seq
 		j.marker.state = stateFailed
 	}
-	path := filepath.Join(j.dir, journalName, segmentName(j.marker.segment))
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrFenced, err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err == nil && st.Size() < j.marker.size {
-		err = fmt.Errorf("%s is shorter than its %d good bytes", path, j.marker.size)
-	}
-	if err == nil {
-		err = cutBack(f, j.marker.size)
-	}
+	err := j.cutFenced()
 	if err == nil {
 		err = j.setMarker(stateIdle)
 	}
@@ -158,6 +146,24 @@ func (j *Journal) unfence() error {
 		return fmt.Errorf("%w: %v", ErrFenced, err)
 	}
 	return nil
+}
+
+// cutFenced cuts what the fenced append left. Where even less is there, nothing of it is left, and Load
+// names what is missing.
+func (j *Journal) cutFenced() error {
+	f, err := os.OpenFile(filepath.Join(j.dir, journalName, segmentName(j.marker.segment)), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return cutBack(f, min(st.Size(), j.marker.size))
 }
 
 // cutBack makes a segment end at size, in the page cache and on the disk.

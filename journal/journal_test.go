@@ -562,6 +562,20 @@ func TestFailedMarker(t *testing.T) {
 	}
 }
 
+// TestFencedAndShort has a fenced store lose what was acknowledged: that is damage, which a repair can see to.
+func TestFencedAndShort(t *testing.T) {
+	dir := newStore(t)
+	fill(t, dir, 3)
+	path := segmentPath(dir, 1)
+	size := int64(len(read(t, path)))
+	setMarker(t, dir, journal.StateFailed, 4, 1, size, nil)
+	truncate(t, path, size-5)
+	_, _, err := tryOpen(dir)
+	if d := new(journal.CorruptionError); !errors.As(err, &d) || d.Seq != 4 {
+		t.Errorf("got %v, want damage at event 4", err)
+	}
+}
+
 // TestFenceNote: the note in /run fences even if the marker could not be written.
 func TestFenceNote(t *testing.T) {
 	if os.Getuid() != 0 {

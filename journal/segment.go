@@ -147,25 +147,28 @@ func (s *scanner) frame(off int) (start, end int, err error) {
 // done reports whether the segment's end was reached.
 func (s *scanner) done() bool { return s.off == len(s.data) }
 
-// toEnd puts the scanner behind the last valid entry, and returns why nothing valid follows if something does. An entry
-// that is not valid is no end if one behind it is: who reads it meets the damage there.
+// toEnd puts the scanner behind the last entry that was durable once, and returns why nothing valid follows if something
+// does. An entry that is not valid is no end if one behind it says that it was durable: who reads it meets the damage there.
+// The rest of a batch of which the disk got parts says no such thing.
 func (s *scanner) toEnd() error {
 	var bad error
 	end := *s
 	for !s.done() {
-		_, _, err := s.read()
-		if err == nil {
+		ev, _, err := s.read()
+		switch {
+		case err == nil && (bad == nil || ev.Synced >= end.next):
 			bad, end = nil, *s
 			continue
-		}
-		if bad == nil {
+		case err == nil:
+			continue
+		case bad == nil:
 			bad = err
 		}
 		if s.skip() != nil {
 			break
 		}
 	}
-	if s.done() && bad == nil {
+	if bad == nil {
 		return nil
 	}
 	*s = end

@@ -178,7 +178,8 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = io.Copy(out, f); err == nil {
+	// Hidden from each other, so that it is plain reads and writes wherever a file system is odd about more.
+	if _, err = io.Copy(struct{ io.Writer }{out}, struct{ io.Reader }{f}); err == nil {
 		err = out.Sync()
 	}
 	return errors.Join(err, out.Close())

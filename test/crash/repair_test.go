@@ -86,14 +86,15 @@ func TestRepairPowerLoss(t *testing.T) {
 	t.Run("killed before its name is synced", func(t *testing.T) {
 		r, _ := damaged(t)
 		r.repair(leasectl)
-		// The new store's last sync but those of its name and of the claim is the one that the kill has to hit.
-		syncs := 1
+		// The sync after the exchange is the one that the kill has to hit. It is not the first of its kind by as many as
+		// come before it, and folders above the recorded one that are synced, too.
+		syncs := 10
 		for _, o := range r.ops[:slices.IndexFunc(r.ops, func(o op) bool { return o.kind == opExchange })] {
 			if o.kind == opSync {
 				syncs++
 			}
 		}
-		for try := range 60 { // strace counts for each thread, and the work may move from one to another
+		for try := range 4 * syncs { // strace counts for each thread, and the work may move from one to another
 			r, segment := damaged(t)
 			if r.repair(leasectl, "-e", fmt.Sprintf("inject=fsync:signal=SIGKILL:when=%d", syncs-try%syncs)); r.exchanged() {
 				crashRepair(t, r, segment)

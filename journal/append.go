@@ -275,10 +275,13 @@ func (j *Journal) undo(cause error) error {
 		return fmt.Errorf("%w: %w; taking it back: %v", ErrFenced, cause, err)
 	}
 	// If the marker stays at "writing", the next call syncs once more and finds nothing. With a repair that is not
-	// recorded it has to stay: only then does the next call look for it.
-	if len(j.pending) == 0 {
-		_ = j.setMarker(stateIdle)
+	// recorded it has to: only then does the next call look for it. Written it must be either way, since clearing it may
+	// be what failed, half done.
+	state := stateIdle
+	if len(j.pending) > 0 {
+		state = stateWriting
 	}
+	_ = j.setMarker(state)
 	return cause
 }
 

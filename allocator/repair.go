@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -14,16 +15,17 @@ import (
 // Mending says what is wrong with a store, and what Repair did about it or would do.
 type Mending struct {
 	Journal   journal.ID
-	Successor journal.ID  // the journal that took its place; zero if there is none, or not yet
-	Steps     []string    // what is done, in words and in order; empty if the store needs no repair
-	Notes     []string    // what else is to be known, in words
-	Losses    []Lost      // what can't be read any more, history that no lease depends on included
-	ParentSeq journal.Seq // with a successor: the last event before the first loss that leases depend on
-	Events    journal.Seq // with a successor: how many events are lost from there on, at most unless Endless
-	Endless   bool        // with a successor: the end of the journal is missing, and nothing tells how much of it
-	Kept      int         // with a successor: leases that are carried over
-	Uncertain int         // of these, those that a lost event may have ended
-	Archive   string      // with a successor: where the old store's bytes are, below the store's folder
+	Successor journal.ID    // the journal that took its place; zero if there is none, or not yet
+	Steps     []string      // what is done, in words and in order; empty if the store needs no repair
+	Notes     []string      // what else is to be known, in words
+	Losses    []Lost        // what can't be read any more, history that no lease depends on included
+	ParentSeq journal.Seq   // with a successor: the last event before the first loss that leases depend on
+	Events    journal.Seq   // with a successor: how many events are lost from there on, at most unless Endless
+	Endless   bool          // with a successor: the end of the journal is missing, and nothing tells how much of it
+	Kept      int           // with a successor: leases that are carried over
+	Uncertain int           // of these, those that a lost event may have ended
+	Doubtful  []state.Lease // these, by address
+	Archive   string        // with a successor: where the old store's bytes are, below the store's folder
 	succeeds  bool
 }
 
@@ -44,7 +46,7 @@ func (m *Mending) step(format string, args ...any) {
 }
 
 // Repair mends what stops the store's calls, or only says what it would do if apply is false: then it
-// takes no lock and changes nothing. What loses nothing is put right in place: META and the lock file
+// takes no lock and changes nothing. Of a store whose DataDir is not known, "", the claim is let alone. What loses nothing is put right in place: META and the lock file
 // are made anew, strange files and damaged snapshots moved to quarantine/, a torn tail cut, the claim
 // rewritten if it leads to this store, or leads nowhere and claim is true. Where events that leases depend on are
 // lost, a successor takes the journal's place: it holds the leases and cursors as far as the rest tells them, names
@@ -362,7 +364,7 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 	if err != nil {
 		return err
 	}
-	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, ParentSeq: f.good, ParentHash: f.goodHash,
+	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, DataDir: r.store.o.DataDir, ParentSeq: f.good, ParentHash: f.goodHash,
 		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: f.lostText()}},
 		Write: func(next *journal.Journal) error {
 			for len(events) > 0 {
@@ -388,10 +390,15 @@ func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
 	for _, l := range f.leases {
 		if l.uncertain {
 			m.Uncertain++
+			m.Doubtful = append(m.Doubtful, l.Lease)
 		}
 	}
+	slices.SortFunc(m.Doubtful, func(a, b state.Lease) int { return a.IP.Compare(b.IP) })
 	m.step("begin a new journal in place of %s, which can't be built on: %v", r.meta.ID, damage)
 	m.step("carry over %d leases, %d of them uncertain, and the cursors, moved on by the events that are lost (%s)", m.Kept, m.Uncertain, f.bound())
+	if f.lost > 0 && len(f.cursors) == 0 {
+		m.step("begin with the first address of each range, since no cursor is known any more: running containers may hold it, so drain the node or start its pods anew")
+	}
 	m.step("keep all bytes of the old store in %s, its quarantine/ with them", m.Archive)
 }
 
@@ -399,6 +406,9 @@ func (r *repair) succession(f *fold, damage *journal.CorruptionError) {
 // this store's and can't be read or leads nowhere.
 func (r *repair) claim(ours bool) error {
 	s := r.store
+	if s.o.DataDir == "" {
+		return nil // nobody knows where it would be
+	}
 	if r.apply { // calls that renew it, too, hold the store's lock
 		j, err := journal.Open(s.dir, r.deadline)
 		if err != nil {
@@ -413,7 +423,7 @@ func (r *repair) claim(ours bool) error {
 	switch {
 	case err != nil || id == r.meta.ID:
 		return nil // missing is a wipe, which the next call records
-	case historyDir == s.dir && journal.Succeeds(s.dir, id):
+	case s.leadsHere(historyDir) && journal.Succeeds(s.dir, id):
 		if r.m.Successor == (journal.ID{}) { // otherwise it is a matter of course
 			r.m.step("renew the claim: it names journal %s, which this one has succeeded", id)
 		}

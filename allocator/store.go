@@ -232,7 +232,11 @@ func (s *Store) Del(r DelRequest) error {
 	if err != nil {
 		return err
 	}
-	return t.append(events...)
+	err = t.append(events...)
+	if len(held) == 0 && journal.IsFull(err) {
+		return nil // there is no room to note that there was nothing to release
+	}
+	return err
 }
 
 // releaseEvents returns events that give back what one attachment holds: one, or more where the

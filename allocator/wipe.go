@@ -91,11 +91,21 @@ func (s *Store) claimed(id journal.ID) (ok, outdated bool, err error) {
 		return false, false, err
 	case found == id:
 		return true, false, nil
-	case historyDir == s.dir && journal.Succeeds(s.dir, found):
+	case s.leadsHere(historyDir) && journal.Succeeds(s.dir, found):
 		return true, true, nil
 	}
 	return false, false, fmt.Errorf("%s: %w: journal %s in %s, not %s in %s",
 		filepath.Join(s.folder, journal.ClaimName), ErrElsewhere, found, historyDir, id, s.dir)
+}
+
+// leadsHere reports whether a claim that names this folder may be about the store: it does, or both are in a copy of a
+// dataDir, whose claims still name the original's folders.
+func (s *Store) leadsHere(historyDir string) bool {
+	if historyDir == s.dir || s.o.HistoryDir != filepath.Join(s.o.DataDir, ".leaselog") {
+		return historyDir == s.dir
+	}
+	meta, err := journal.ReadMeta(historyDir)
+	return errors.Is(err, journal.ErrNoStore) || err == nil && meta.DataDir != s.o.DataDir
 }
 
 // honourWipe records one reset if the data folder was wiped, and ties it to the journal again. The
@@ -123,7 +133,7 @@ func (t *transaction) honourWipe() error {
 	}
 	// One history folder for several data folders would make each of them wipe the others' leases.
 	shared := s.o.HistoryDir != filepath.Join(s.o.DataDir, ".leaselog")
-	if shared && meta.DataDir != s.o.DataDir {
+	if shared && meta.DataDir != s.o.DataDir && meta.DataDir != "" {
 		return fmt.Errorf("%s: %w: %s was made for %s; give each dataDir a historyDir of its own",
 			s.folder, ErrElsewhere, s.dir, filepath.Join(meta.DataDir, s.o.Network))
 	}

@@ -161,6 +161,11 @@ func noSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// IsFull reports whether an append failed for want of space alone, and was undone.
+func IsFull(err error) bool {
+	return !errors.Is(err, ErrFenced) && (noSpace(err) || errors.Is(err, ErrNoRoom))
+}
+
 // preallocate reserves space up to size bytes without changing the file's length.
 // A file system that can't do it is no error: there ENOSPC shows up at the append.
 func preallocate(f *os.File, size int64) error {

@@ -19,6 +19,7 @@ import (
 // Attributes that tell of it: AttributeLost in genesis, the other two in the imports that follow.
 type Successor struct {
 	Version    string      // of the program
+	DataDir    string      // whose network the store is; "" if that is not known, as of a copy
 	ParentSeq  Seq         // last event of the parent before its first loss
 	ParentHash Hash        // of that event's record
 	Attributes []Attribute // of genesis
@@ -75,7 +76,7 @@ func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.T
 	if err := requireAt(j.lock, j.lockPath, j.dir); err != nil {
 		return err
 	}
-	err := fill(tmp, id, NewStore{Network: j.meta.Network, DataDir: j.meta.DataDir, Version: n.Version}, Event{
+	err := fill(tmp, id, NewStore{Network: j.meta.Network, DataDir: n.DataDir, Version: n.Version}, Event{
 		Attributes: n.Attributes,
 		Origin:     Origin{Parent: j.meta.ID, ParentSeq: n.ParentSeq, ParentHash: n.ParentHash}})
 	if err != nil {

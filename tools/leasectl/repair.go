@@ -35,6 +35,7 @@ type mendingItem struct {
 	Successor string     `json:"successor,omitempty"` // its ID, once it is there
 	ParentSeq uint64     `json:"parent_seq"`
 	Lost      *uint64    `json:"lost_events"` // that leases depend on, at most; null if nobody knows
+	Doubtful  []string   `json:"uncertain"`   // the leases that a lost event may have ended: address, container, interface
 	Kept      int        `json:"kept_leases"`
 	Uncertain int        `json:"uncertain_leases"`
 	Archive   string     `json:"archive,omitempty"`
@@ -134,12 +135,9 @@ func (s *store) repair(apply bool) (*allocator.Mending, error) {
 		o.DataDir = filepath.Dir(s.folder)
 	case usual:
 		o.DataDir = filepath.Dir(o.HistoryDir)
-	case s.meta.DataDir != "":
-		o.DataDir = s.meta.DataDir // told in META; what is there is let alone
-	default:
-		return nil, fmt.Errorf("%s does not tell its dataDir: give --data-dir that folder", s.dir)
+	default: // a store by itself: whose network it is, is not for its files to say
 	}
-	return allocator.NewStore(o).Repair(apply, s.folder != "" || usual)
+	return allocator.NewStore(o).Repair(apply, true)
 }
 
 // inArchive reports whether the store is the kept parent of another one.
@@ -163,6 +161,10 @@ func (s *store) mending(m *allocator.Mending, apply bool) mendingItem {
 		it.Steps = []string{}
 	}
 	it.Notes = append([]string{}, m.Notes...)
+	it.Doubtful = []string{}
+	for _, l := range m.Doubtful {
+		it.Doubtful = append(it.Doubtful, fmt.Sprintf("%s %s %s", l.IP, l.ContainerID, l.IfName))
+	}
 	if m.Successor != (journal.ID{}) {
 		it.Successor = m.Successor.String()
 	}
@@ -195,6 +197,9 @@ func (a *app) tell(it *mendingItem) {
 	}
 	for _, step := range it.Steps {
 		line("  %s", step)
+	}
+	for _, lease := range it.Doubtful {
+		line("  uncertain: %s", lease)
 	}
 	for _, note := range it.Notes {
 		line("  note: %s", note)

@@ -55,9 +55,8 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		return err
 	}
 	defer func() {
-		if same, statErr := stillAt(lock, lock.Name()); err != nil && statErr == nil && same && len(made) > 0 && !built {
-			_ = os.Remove(lock.Name())
-			removeEmpty(made)
+		if err != nil && !built {
+			dropCreateLock(lock, made)
 		}
 	}()
 	var id ID
@@ -113,6 +112,14 @@ func createLockFile(historyDir string, deadline time.Time) (*os.File, error) {
 	}
 }
 
+// dropCreateLock removes the creation lock of a failed creation and the folders that were made for it.
+func dropCreateLock(lock *os.File, made []string) {
+	if same, err := stillAt(lock, lock.Name()); err == nil && same && len(made) > 0 {
+		_ = os.Remove(lock.Name())
+		removeEmpty(made)
+	}
+}
+
 // build makes the store under a name that readers pass over and renames it into place, where its
 // name is not durable yet. The
 // creation lock has to be the one at its path until then: if it was deleted, another call
@@ -157,13 +164,8 @@ func makeWay(lock *os.File, dir, ruin string) error {
 
 // fill makes everything that a store consists of, synced. Genesis may come with more to say.
 func fill(tmp string, id ID, n NewStore, genesis Event) error {
-	if err := makeDir(tmp); err != nil {
+	if err := makeStoreDirs(tmp); err != nil {
 		return err
-	}
-	for _, name := range []string{journalName, snapName, archiveName, quarantineName} {
-		if err := makeDir(filepath.Join(tmp, name)); err != nil {
-			return err
-		}
 	}
 	node, err := os.Hostname()
 	if err != nil {
@@ -192,6 +194,16 @@ func fill(tmp string, id ID, n NewStore, genesis Event) error {
 	}
 	for _, name := range []string{journalName, snapName, archiveName, quarantineName, ""} {
 		if err := SyncDir(filepath.Join(tmp, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeStoreDirs makes a store's folder and those in it.
+func makeStoreDirs(dir string) error {
+	for _, name := range []string{"", journalName, snapName, archiveName, quarantineName} {
+		if err := makeDir(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

@@ -26,10 +26,11 @@ SEED ?=
 
 all: build
 
-build: ## static, stripped bin/leaselog (the plugin) and bin/leasectl (the operator's tool)
+build: ## static, stripped bin/leaselog (the plugin), bin/leasectl (the operator's tool) and bin/leasegen (stores for benchmarks)
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/leaselog .
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $(BIN)/leasectl ./tools/leasectl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $(BIN)/leasegen ./tools/leasegen
 
 refs: ## the reference plugins and cnitool, at the versions in test/tools/go.mod, into bin/test
 	@mkdir -p $(REFS)

@@ -84,6 +84,9 @@ func TestBuilderRepeatsAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	compareTrees(t, built, dir)
+	if m, err := journal.InspectMarker(built); err != nil || m.ID != first[0].Origin.Journal || m.Durable != events[len(events)-1].Seq {
+		t.Errorf("marker %+v, %v", m, err)
+	}
 	reopened, again := open(t, built)
 	if len(again) != len(events) || reopened.Head() != journal.RecordHash(lastRecord(t, built)) {
 		t.Errorf("%d events, want %d", len(again), len(events))

@@ -320,81 +320,84 @@ func TestDecisionsAreThePlugins(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			dir, _ := made(t, strings.Fields(args)...)
 			events := eventsOf(t, dir)
-			var sets []allocator.RangeSet
-			for _, ev := range events {
-				for _, set := range ev.Ranges {
-					var s allocator.RangeSet
-					for _, r := range set {
-						s = append(s, allocator.Range(r))
-					}
-					sets = append(sets, s)
-				}
-			}
 			dataDir := t.TempDir()
-			store := allocator.NewStore(allocator.Options{Network: "pods", DataDir: dataDir, Version: program})
-			held := map[state.Attachment]bool{}
-			st, granted := state.New(), 0
-			for i := 0; i < len(events); i++ {
-				ev := &events[i]
-				owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
-				var err error
-				switch {
-				case ev.Kind == journal.KindAdd, ev.Kind == journal.KindRefuse:
-					var outOfTurn bool
-					if outOfTurn, err = requested(st, sets, ev); outOfTurn {
-						granted++
-					}
-					if err == nil {
-						err = repeatAdd(store, sets, ev, outOfTurn)
-					}
-					held[owner] = held[owner] || ev.Kind == journal.KindAdd
-				case ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC:
-					delete(held, owner)
-					if i+1 < len(events) && events[i+1].Reason == journal.ReasonGC {
-						break
-					}
-					var valid []state.Attachment
-					for a := range held {
-						valid = append(valid, a)
-					}
-					err = store.GC(valid)
-				case ev.Kind == journal.KindDel:
-					delete(held, owner)
-					err = store.Del(allocator.DelRequest{Owner: owner, NetNS: ev.NetNS, Pod: ev.Pod, TraceParent: ev.TraceParent})
+			again := repetition{store: allocator.NewStore(allocator.Options{Network: "pods", DataDir: dataDir, Version: program}),
+				st: state.New(), held: map[state.Attachment]bool{}}
+			for i := range events {
+				if err := again.call(events[i:]); err != nil {
+					t.Fatalf("event %d: %v", events[i].Seq, err)
 				}
-				if err := errors.Join(err, st.Apply(ev)); err != nil {
-					t.Fatalf("event %d: %v", ev.Seq, err)
-				}
-				store.Maintain()
 			}
-			if granted > len(events)/100 {
-				t.Errorf("%d addresses were given out of turn", granted)
+			if again.outOfTurn > len(events)/100 {
+				t.Errorf("%d addresses were given out of turn", again.outOfTurn)
 			}
 			sameCourse(t, eventsOf(t, filepath.Join(dataDir, ".leaselog", "pods")), events)
 		})
 	}
 }
 
-// requested reports whether an ADD asked for the first address that it got: that is not in its event, but one given
-// out of turn tells of it.
-func requested(st *state.State, sets []allocator.RangeSet, ev *journal.Event) (bool, error) {
-	if ev.Kind != journal.KindAdd {
-		return false, nil
-	}
-	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
-	choice, err := allocator.Choose(st, allocator.Request{Owner: owner, Sets: sets})
-	return err == nil && choice.Addresses[0] != ev.Addresses[0], err
+// repetition makes the calls once more that events tell of.
+type repetition struct {
+	store     *allocator.Store
+	sets      []allocator.RangeSet
+	st        *state.State // of the events
+	held      map[state.Attachment]bool
+	outOfTurn int
 }
 
-// repeatAdd makes the ADD that an add or a refusal tells of, and returns what is different about the answer.
-func repeatAdd(store *allocator.Store, sets []allocator.RangeSet, ev *journal.Event, outOfTurn bool) error {
-	r := allocator.AddRequest{NetNS: ev.NetNS, Pod: ev.Pod, TraceParent: ev.TraceParent}
-	r.Owner = state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
-	r.Sets, r.IPs = sets, ev.Requested
-	if outOfTurn {
-		r.IPs = []netip.Addr{ev.Addresses[0].IP}
+// call makes the call that the first of the events tells of, unless the next one tells of the same.
+func (r *repetition) call(events []journal.Event) error {
+	ev := &events[0]
+	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
+	var err error
+	switch ev.Kind {
+	case journal.KindConfig:
+		for _, set := range ev.Ranges {
+			var s allocator.RangeSet
+			for _, g := range set {
+				s = append(s, allocator.Range(g))
+			}
+			r.sets = append(r.sets, s)
+		}
+	case journal.KindAdd, journal.KindRefuse:
+		err = r.add(ev, owner)
+		r.held[owner] = r.held[owner] || ev.Kind == journal.KindAdd
+	case journal.KindDel:
+		delete(r.held, owner)
+		gc := ev.Reason == journal.ReasonGC
+		switch {
+		case !gc:
+			err = r.store.Del(allocator.DelRequest{Owner: owner, NetNS: ev.NetNS, Pod: ev.Pod, TraceParent: ev.TraceParent})
+		case len(events) == 1 || events[1].Reason != journal.ReasonGC:
+			err = r.store.GC(r.valid())
+		}
 	}
-	choice, err := store.Add(r)
+	r.store.Maintain()
+	return errors.Join(err, r.st.Apply(ev))
+}
+
+// valid lists what a GC is told to keep.
+func (r *repetition) valid() []state.Attachment {
+	var valid []state.Attachment
+	for a := range r.held {
+		valid = append(valid, a)
+	}
+	return valid
+}
+
+// add makes an ADD and returns what is different about the answer. Whether an ADD asked for the address that it got is not
+// in its event, but one given out of turn tells of it.
+func (r *repetition) add(ev *journal.Event, owner state.Attachment) error {
+	request := allocator.AddRequest{NetNS: ev.NetNS, Pod: ev.Pod, TraceParent: ev.TraceParent}
+	request.Owner, request.Sets, request.IPs = owner, r.sets, ev.Requested
+	if ev.Kind == journal.KindAdd {
+		choice, err := allocator.Choose(r.st, request.Request)
+		if err == nil && choice.Addresses[0] != ev.Addresses[0] {
+			request.IPs = []netip.Addr{ev.Addresses[0].IP}
+			r.outOfTurn++
+		}
+	}
+	choice, err := r.store.Add(request)
 	var refusal *allocator.Refusal
 	switch {
 	case ev.Kind == journal.KindRefuse && errors.As(err, &refusal):
@@ -439,6 +442,17 @@ func sameCourse(t *testing.T, got, want []journal.Event) {
 			t.Fatalf("event %d of those compared: got\n%+v, want\n%+v", i, got[i], want[i])
 		}
 	}
+}
+
+// TestFullRefuses wants a full network to refuse for that reason.
+func TestFullRefuses(t *testing.T) {
+	dir, _ := made(t, "--leases", "253", "--events", "4000", "--subnet", "10.9.0.0/24")
+	for _, ev := range eventsOf(t, dir) {
+		if ev.Code == allocator.CodeExhausted {
+			return
+		}
+	}
+	t.Errorf("no refusal with code %d", allocator.CodeExhausted)
 }
 
 // TestInterrupted ends a run early, in the middle and not at all: of the first two nothing is left.

@@ -360,8 +360,7 @@ func (w *world) collect() error {
 	}
 	type found struct {
 		sender
-		seq journal.Seq
-		ip  [16]byte
+		ip [16]byte
 	}
 	var stale []found
 	for _, p := range w.leaked {

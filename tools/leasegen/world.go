@@ -121,6 +121,8 @@ func (w *world) step() error {
 		return w.converge()
 	case spare == 1:
 		return w.stray()
+	case !w.configured() && w.afford(2, 1):
+		return w.startNew()
 	case w.task != nil:
 		more, err := w.task()
 		if !more {
@@ -168,12 +170,17 @@ func (w *world) something() error {
 	return w.churn()
 }
 
+// startNew is the ADD of a new pod; a store is made for the first one.
+func (w *world) startNew() error {
+	_, err := w.start(w.newPod(w.anyWork(), nil), 1)
+	return err
+}
+
 // converge goes straight for the number of attachments that is wanted.
 func (w *world) converge() error {
 	switch held := w.held(); {
 	case held < w.p.attachments:
-		_, err := w.start(w.newPod(w.anyWork(), nil), 1)
-		return err
+		return w.startNew()
 	case len(w.pods) > 0:
 		return w.stop(w.anyPod(), 1)
 	}
@@ -188,7 +195,7 @@ func (w *world) churn() error {
 	target = min(target, float64(w.p.capacity)+0.5) // a full network refuses some
 	up := 0.5 + 4*(target-float64(w.held()))/target
 	if w.r.Float64() < min(max(up, 0.03), 0.97) {
-		if !w.afford(2, 1) { // the configuration may come first
+		if !w.afford(1, 1) {
 			return w.stray()
 		}
 		_, err := w.start(w.newPod(w.anyWork(), nil), 1.2)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -60,7 +62,14 @@ func TestBuilderRepeatsAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := eventsOf(t, dir)
-	covered := events[len(events)/2].Seq
+	segments, err := os.ReadDir(filepath.Join(dir, "journal"))
+	if err != nil || len(segments) < 5 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	covered := events[0].Seq // the last event of the third segment, all of which goes
+	for journal.SegmentName(covered+1) != segments[3].Name() {
+		covered++
+	}
 	if err := journal.Archive(dir, covered, soon()); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +96,10 @@ func TestBuilderRepeatsAppend(t *testing.T) {
 	if m, err := journal.InspectMarker(built); err != nil || m.ID != first[0].Origin.Journal || m.Durable != events[len(events)-1].Seq {
 		t.Errorf("marker %+v, %v", m, err)
 	}
+	newest := filepath.Join("journal", segments[len(segments)-1].Name())
+	if got, want := reserved(t, filepath.Join(built, newest)), reserved(t, filepath.Join(dir, newest)); got != want {
+		t.Errorf("%d bytes are reserved for the newest segment, want %d", got, want)
+	}
 	reopened, again := open(t, built)
 	if len(again) != len(events) || reopened.Head() != journal.RecordHash(lastRecord(t, built)) {
 		t.Errorf("%d events, want %d", len(again), len(events))
@@ -94,6 +107,72 @@ func TestBuilderRepeatsAppend(t *testing.T) {
 	if err := reopened.Append(del(1)); err != nil {
 		t.Errorf("append to what was built: %v", err)
 	}
+}
+
+// reserved returns how much room a file has on the disk.
+func reserved(t *testing.T, path string) int64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// TestBuilderFillsSegments ends a segment at exactly its target, and not a byte beyond.
+func TestBuilderFillsSegments(t *testing.T) {
+	genesis := eventsOf(t, newStore(t))[0]
+	for over := range 2 {
+		b := builtFrom(t, t.TempDir(), genesis)
+		raw, err := journal.AppendRecord(nil, b.ID(), &genesis)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := len(raw) + 2
+		for size < journal.SegmentBytes+over {
+			ev := fitting(t, b, min(1000, journal.SegmentBytes+over-size))
+			if err := b.Append(ev); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := journal.AppendRecord(nil, b.ID(), ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += len(raw) + 2
+		}
+		if err := b.Append(del(1)); err != nil {
+			t.Fatal(err)
+		}
+		last := b.Last()
+		dir := filepath.Join(filepath.Dir(filepath.Dir(b.SnapDir())), "net")
+		if err := b.Finish(0); err != nil {
+			t.Fatal(err)
+		}
+		segments, err := os.ReadDir(filepath.Join(dir, "journal"))
+		if want := journal.SegmentName(last - journal.Seq(over)); err != nil || len(segments) != 2 || segments[1].Name() != want {
+			t.Errorf("%d bytes too many: segments %v, %v; want the second one to be %s", over, segments, err, want)
+		}
+	}
+}
+
+// fitting returns an event that takes so many bytes of a segment, or somewhat fewer if more than one is to fit.
+func fitting(t *testing.T, b *journal.Builder, room int) *journal.Event {
+	t.Helper()
+	if room == 1000 {
+		return &journal.Event{Kind: journal.KindDel, ContainerID: "c", NetNS: strings.Repeat("n", 500)}
+	}
+	for length := range room {
+		ev := &journal.Event{Seq: b.Last() + 1, Synced: b.Last(), Kind: journal.KindDel, ContainerID: "c", NetNS: strings.Repeat("n", length)}
+		raw, err := journal.AppendRecord(nil, b.ID(), ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(raw)+2 == room {
+			return ev
+		}
+	}
+	t.Fatalf("no event of %d bytes", room)
+	return nil
 }
 
 func lastRecord(t *testing.T, dir string) []byte {

@@ -79,6 +79,7 @@ func TestExact(t *testing.T) {
 		{"large map", 5000, 24000, "--days 1", 2, 1},
 		{"short tail", 40, 3000, "--tail 7", 2, 1},
 		{"no tail", 40, 3000, "--tail 0", 2, 1},
+		{"a snapshot within a batch", 1, 3, "--tail 1", 1, 1},
 		{"one snapshot", 40, 3000, "--snapshots 1", 1, 1},
 		{"no snapshots", 40, 6000, "--snapshots 0", 0, 1},
 	}
@@ -107,10 +108,29 @@ func TestExact(t *testing.T) {
 			}
 			checkClocks(t, events)
 			checkLayout(t, dir, c.leases)
+			if id, where, err := journal.ReadClaim(filepath.Join(dataDir, "pods")); err != nil || id != v.Journal || where != dir {
+				t.Errorf("claimed by journal %s in %s, %v; want %s in %s", id, where, err, v.Journal, dir)
+			}
 			if slices.Contains(args, "--dual") {
 				checkDual(t, st)
 			}
 		})
+	}
+}
+
+// TestExactAtTheEdge makes many stores with hardly more events than it takes.
+func TestExactAtTheEdge(t *testing.T) {
+	for n := range 150 {
+		f := flags{out: t.TempDir(), network: "pods", subnet: "10.0.0.0/27", subnet6: "fd00::/64", dual: n%3 == 0,
+			leases: int64(2 * (n % 15)), seed: uint64(n), tail: -1, days: 3, snapshots: 2}
+		f.events = f.leases + 2 + int64(n%23)
+		p, err := f.plan(until)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum, err := generate(context.Background(), p); err != nil || sum.leases != int(f.leases) || sum.events != int(f.events) {
+			t.Fatalf("seed %d: %v, %v; want %d leases, %d events", n, sum, err, f.leases, f.events)
+		}
 	}
 }
 
@@ -276,6 +296,7 @@ func TestLooksReal(t *testing.T) {
 	trace := regexp.MustCompile(`^00-` + hex + `{32}-` + hex + `{16}-01$`)
 	pod := regexp.MustCompile(`^[a-z][a-z0-9-]*-([a-z0-9]{5}|[0-9]+)$`)
 	found := map[string]int{}
+	var stale netip.Addr        // that a GC has ended, if that was the last event
 	seen := map[string]string{} // a container's pod
 	for _, ev := range eventsOf(t, dir)[1:] {
 		if ev.Kind == journal.KindConfig {
@@ -289,6 +310,16 @@ func TestLooksReal(t *testing.T) {
 			t.Fatalf("container %s is of pod %s and %s", ev.ContainerID, before, ev.Pod.UID)
 		}
 		seen[ev.ContainerID] = ev.Pod.UID
+		if ev.Reason == journal.ReasonGC {
+			if !stale.IsValid() {
+				found["collection"]++
+			} else if !stale.Less(ev.Addresses[0].IP) {
+				t.Errorf("event %d: a GC ends the lease on %s after %s", ev.Seq, ev.Addresses[0].IP, stale)
+			}
+			stale = ev.Addresses[0].IP
+		} else {
+			stale = netip.Addr{}
+		}
 		what := ev.Kind.String()
 		switch {
 		case ev.Kind == journal.KindRefuse:
@@ -305,6 +336,9 @@ func TestLooksReal(t *testing.T) {
 		if !ev.Synchronised {
 			found["not synchronised"]++
 		}
+	}
+	if found["collection"] < 10 || found["collection"] > found["del gc"]/2 {
+		t.Errorf("%v: want more GCs than reboots, and some that end several leases", found)
 	}
 	for _, what := range []string{"add", "del del", "del gc", "empty del", "refuse101", "refuse102", "trace", "not synchronised"} {
 		if found[what] == 0 {

@@ -256,7 +256,7 @@ func put(t testing.TB, path, content string) {
 // moved to the archive meanwhile.
 func TestVerifyWhileCallsGoOn(t *testing.T) {
 	root := inMemory(t)
-	const workers, events = 8, 2200
+	const workers, events = 8, 1400
 	var done atomic.Int64
 	var group sync.WaitGroup
 	cycle(t, storeAt(root), 0)

@@ -1,7 +1,7 @@
 /*
 Mutants breaks the product on purpose, one line at a time, and runs the tests that should notice.
 
-	go run ./test/mutants [-only NAME] [-list]
+	go run ./test/mutants [-only NAME] [-skip NAME] [-list]
 
 The tree is never edited: each mutant is an overlay that the go command lays over it, for the tests and
 for what they build themselves. Each listed test must pass without a mutant and fail with it. A mutant

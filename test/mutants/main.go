@@ -14,16 +14,17 @@ import (
 
 func main() {
 	only := flag.String("only", "", "run the mutants with this in their name")
+	skip := flag.String("skip", "", "leave out the mutants with this in their name")
 	root := flag.String("root", ".", "the module's folder")
 	list := flag.Bool("list", false, "list the mutants and run nothing")
 	flag.Parse()
-	if err := run(*root, *only, *list); err != nil {
+	if err := run(*root, *only, *skip, *list); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, only string, list bool) error {
+func run(root, only, skip string, list bool) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -39,7 +40,7 @@ func run(root, only string, list bool) error {
 	n := 0
 	var errs []error
 	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants) {
-		if !strings.Contains(m.name, only) {
+		if !strings.Contains(m.name, only) || skip != "" && strings.Contains(m.name, skip) {
 			continue
 		}
 		n++

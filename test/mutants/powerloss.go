@@ -82,8 +82,8 @@ var powerLossMutants = []mutant{
 		"err := SyncDir(filepath.Join(tmp, name)); err != nil",
 		"name == newPrefix"}},
 		[]string{powerLoss + "/^create$"}},
-	{"power loss: store's own name not synced", []edit{{"journal/create.go",
-		"	return SyncDir(historyDir)",
-		"	return nil"}},
+	{"power loss: store's own name not synced", []edit{
+		{"journal/create.go", "	return SyncDir(historyDir)\n", "	return nil\n"},
+		{"journal/load.go", "		return SyncDir(filepath.Dir(j.dir))\n", "		return nil\n"}},
 		[]string{powerLoss + "/^create$"}},
 }

@@ -84,7 +84,7 @@ bench: ## every benchmark, once
 
 soak: ## a random run against a model for FOR (10m), repeated by SEED; then crashes on a real ext4 disk (root)
 	$(GO) run -overlay test/soak/testdata/overlay.json ./test/soak -for $(FOR) $(if $(SEED),-seed $(SEED))
-	$(GO) test -count=1 -timeout 2h -run TestReal -v ./test/crash -args -real $(if $(SEED),-seed $(SEED))
+	$(GO) test -count=1 -timeout 2h -run '^(TestReal|TestCut)$$' -v ./test/crash -args -real $(if $(SEED),-seed $(SEED))
 
 mutants: ## breaks the product on purpose, one mistake at a time, and wants the tests to notice; half an hour
 	$(GO) run ./test/mutants

@@ -153,7 +153,10 @@ func (l *ledger) upkeepDone(c *call) error {
 	case w.wiped && w.resetDue(c, false):
 		return fmt.Errorf("%v: a wiped folder was not told", c)
 	}
-	w.wiped, w.mayTear = false, false
+	w.wiped = false
+	if c.exact {
+		w.mayTear = false // side by side, one may have been killed after this
+	}
 	return nil
 }
 

@@ -290,5 +290,7 @@ func (w *world) kill(r *rand.Rand) (string, error) {
 	if err := probe.inProcess(w.network); err != nil {
 		return words + probe.String(), err
 	}
-	return words + probe.String(), w.lookAfter(seen.events, append(callsOf(jobs), probe))
+	err = w.lookAfter(seen.events, append(callsOf(jobs), probe))
+	w.mayTear = false // the probe has seen to it
+	return words + probe.String(), err
 }

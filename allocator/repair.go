@@ -46,8 +46,9 @@ func (m *Mending) step(format string, args ...any) {
 }
 
 // Repair mends what stops the store's calls, or only says what it would do if apply is false: then it
-// takes no lock and changes nothing. Of a store whose DataDir is not known, "", the claim is let alone. What loses nothing is put right in place: META and the lock file
-// are made anew, strange files and damaged snapshots moved to quarantine/, a torn tail cut, the claim
+// takes no lock and changes nothing. Of a store whose DataDir is not known, "", the claim is let alone.
+//
+// What loses nothing is put right in place: META and the lock file are made anew, strange files and damaged snapshots moved to quarantine/, a torn tail cut, the claim
 // rewritten if it leads to this store, or leads nowhere and claim is true. Where events that leases depend on are
 // lost, a successor takes the journal's place: it holds the leases and cursors as far as the rest tells them, names
 // its parent, and keeps the old bytes in archive/. Damage to history alone is told and left as it is.
@@ -107,14 +108,14 @@ func (r *repair) identify() error {
 	var err error
 	r.meta, err = journal.ReadMeta(dir)
 	if err == nil {
-		err = journal.CheckMeta(dir, r.meta, r.snapshotIDs()...)
+		err = journal.CheckMeta(dir, r.meta, state.SnapshotIDs(filepath.Join(dir, "snap"))...)
 	}
 	damage, damaged := errors.AsType[*journal.CorruptionError](err)
 	if err != nil && !damaged {
 		return err
 	}
 	if damaged {
-		if r.meta, err = journal.Identify(dir, r.snapshotIDs()...); err != nil {
+		if r.meta, err = journal.Identify(dir, state.SnapshotIDs(filepath.Join(dir, "snap"))...); err != nil {
 			return errors.Join(damage, err)
 		}
 		if r.meta.DataDir == "" {
@@ -138,22 +139,6 @@ func (r *repair) identify() error {
 		return nil
 	}
 	return journal.RestoreLock(dir)
-}
-
-// snapshotIDs returns the journals that the store's snapshots say they belong to.
-func (r *repair) snapshotIDs() []journal.ID {
-	paths, err := snapshots(r.store.dir)
-	if err != nil {
-		return nil
-	}
-	var ids []journal.ID
-	for _, path := range paths {
-		if snap, err := state.OpenSnapshot(path, journal.ID{}); err == nil {
-			ids = append(ids, snap.ID())
-			_ = snap.Close()
-		}
-	}
-	return ids
 }
 
 // findLosses reads the whole history for what is lost in it.

@@ -109,13 +109,13 @@ func verifyOnce(dir, folder string) (*Verified, error) {
 func (v *verifier) identify() (known bool, err error) {
 	v.meta, err = journal.ReadMeta(v.dir)
 	if err == nil {
-		err = journal.CheckMeta(v.dir, v.meta, v.snapshotIDs()...)
+		err = journal.CheckMeta(v.dir, v.meta, state.SnapshotIDs(filepath.Join(v.dir, "snap"))...)
 	}
 	if err != nil {
 		if err := v.damage(err, Finding{Severity: SeverityDamage, Affects: "every call is refused", Do: doRepair}); err != nil {
 			return false, err
 		}
-		if v.meta, err = journal.Identify(v.dir, v.snapshotIDs()...); err != nil {
+		if v.meta, err = journal.Identify(v.dir, state.SnapshotIDs(filepath.Join(v.dir, "snap"))...); err != nil {
 			return false, v.damage(err, Finding{Severity: SeverityDamage, Affects: "every call is refused, and no event can be checked",
 				Do: "restore META from a backup"})
 		}
@@ -126,22 +126,6 @@ func (v *verifier) identify() (known bool, err error) {
 			Do: "use the version of leaselog that wrote it"})
 	}
 	return true, nil
-}
-
-// snapshotIDs returns the journals that the snapshots say they belong to.
-func (v *verifier) snapshotIDs() []journal.ID {
-	paths, err := filepath.Glob(filepath.Join(v.dir, "snap", "*.snap"))
-	if err != nil {
-		return nil
-	}
-	var ids []journal.ID
-	for _, path := range paths {
-		if snap, err := state.OpenSnapshot(path, journal.ID{}); err == nil {
-			ids = append(ids, snap.ID())
-			_ = snap.Close()
-		}
-	}
-	return ids
 }
 
 // openSnapshots opens all snapshots and checks each by itself.

@@ -410,3 +410,34 @@ func TestConfirm(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsettled has a successor's lost events matter until the next boot, or a reset.
+func TestUnsettled(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		next journal.Event
+		want bool
+	}{
+		{"the same boot", journal.Event{Kind: journal.KindDel, ContainerID: "c", Clock: journal.Clock{Wall: 2e9, Boot: journal.BootID{1}}}, true},
+		{"the next boot", journal.Event{Kind: journal.KindDel, ContainerID: "c", Clock: journal.Clock{Wall: 2e9, Boot: journal.BootID{2}}}, false},
+		{"a reset", journal.Event{Kind: journal.KindReset, Clock: journal.Clock{Wall: 2e9, Boot: journal.BootID{1}}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			genesis := journal.Event{Seq: 1, Kind: journal.KindGenesis, Clock: journal.Clock{Wall: 1e9, Boot: journal.BootID{1}},
+				Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: "3"}}}
+			test.next.Seq = 2
+			h, err := replay.Read(func(yield func(journal.Record, error) bool) {
+				_ = yield(journal.Record{Event: genesis}, nil) && yield(journal.Record{Event: test.next}, nil)
+			}, replay.Options{})
+			if err != nil || h.Stopped != nil {
+				t.Fatal(err, h.Stopped)
+			}
+			if got := h.Unsettled(h.Last.Effective) != ""; got != test.want {
+				t.Errorf("unsettled: %v, want %v", got, test.want)
+			}
+			if h.Unsettled(time.Time{}) == "" {
+				t.Error("asked about all of the past: settled")
+			}
+		})
+	}
+}

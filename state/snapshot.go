@@ -81,6 +81,26 @@ func OpenSnapshot(path string, id journal.ID) (*Snapshot, error) {
 	return s, nil
 }
 
+// SnapshotIDs returns the journals that the snapshots in a folder say they belong to; those that can't be read say
+// nothing. It helps to identify a store whose META is lost.
+func SnapshotIDs(folder string) []journal.ID {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil
+	}
+	var ids []journal.ID
+	for _, e := range entries {
+		if !isSnapshotName(e.Name()) {
+			continue
+		}
+		if snap, err := OpenSnapshot(filepath.Join(folder, e.Name()), journal.ID{}); err == nil {
+			ids = append(ids, snap.ID())
+			_ = snap.Close()
+		}
+	}
+	return ids
+}
+
 // readHeader reads and judges block 0: first what all versions have in common, then the
 // checksum, and only then what it says.
 func (s *Snapshot) readHeader(id journal.ID) error {

@@ -69,7 +69,7 @@ func (s *Store) lookOnce(question func(*view) error) error {
 			return err // removed since it was listed; a newer one is there
 		}
 		if err == nil {
-			if err = ask(&view{reader: r, state: state.Over(snap)}, question); damageIn(err, snap) == nil {
+			if err = ask(&view{reader: r, state: state.OverTrusting(snap)}, question); damageIn(err, snap) == nil {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func (t *transaction) loadOver(snap *state.Snapshot) error {
 	var base journal.Seq
 	var head journal.Hash
 	if snap != nil {
-		t.state, base, head = state.Over(snap), snap.Seq(), snap.Head()
+		t.state, base, head = state.OverTrusting(snap), snap.Seq(), snap.Head()
 	}
 	err := t.journal.Load(base, head, func(ev *journal.Event) error {
 		t.newest = ev.Kind

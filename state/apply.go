@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/leaselog/leaselog/journal"
@@ -50,6 +49,7 @@ func (st *State) fold(ev *journal.Event) error {
 	case journal.KindReset:
 		// Configurations stay: they say what ranges looked like, not who holds what.
 		st.base, st.over, st.held = nil, overlay{}, 0
+		st.trusting, st.beliefs = false, beliefs{}
 		st.cursors, st.ownCursors = nil, true
 		st.resetAt = ev.Seq
 	case journal.KindRepair: // what was lost is gone; what follows refers to what is left
@@ -104,7 +104,7 @@ func (st *State) take(ev *journal.Event) error {
 	for i := entries; i < len(o.entries); i++ {
 		o.entries[i].owner = w
 		o.link(int32(i))
-		o.page(o.entries[i].key).set(o.entries[i].key)
+		o.page(o.entries[i].key).give(o.entries[i].key)
 	}
 	st.held += len(o.entries) - entries
 	return nil
@@ -143,11 +143,11 @@ func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 		return impossible(ev, "range set %d: %s/%d, gateway %s: not an address of a lease", a.Set, a.IP, a.Bits, a.Gateway)
 	}
 	k := keyOf(a.IP)
-	p, err := st.fillPage(k)
+	p, err := st.changing(k)
 	if err != nil {
 		return err
 	}
-	if p.has(k) {
+	if p.held.has(k) {
 		held, _, err := st.Lease(a.IP)
 		if err != nil {
 			return err
@@ -193,7 +193,7 @@ func (st *State) give(ev *journal.Event) error {
 			return impossible(ev, "%s is not an address of a lease", a.IP)
 		}
 		// Before anything is given back, so that an impossible event changes nothing.
-		if _, err := st.fillPage(keyOf(a.IP)); err != nil {
+		if _, err := st.changing(keyOf(a.IP)); err != nil {
 			return err
 		}
 		ok, err := st.holds(owner, keyOf(a.IP))
@@ -205,7 +205,7 @@ func (st *State) give(ev *journal.Event) error {
 		}
 	}
 	for _, a := range ev.Addresses {
-		st.end(a.IP)
+		st.end(ev, keyOf(a.IP))
 	}
 	st.held -= len(ev.Addresses)
 	st.note(ev)
@@ -213,25 +213,31 @@ func (st *State) give(ev *journal.Event) error {
 }
 
 // end frees an address that holds has found.
-func (st *State) end(ip netip.Addr) {
-	k := keyOf(ip)
-	st.over.page(k).clear(k)
+func (st *State) end(ev *journal.Event, k key) {
+	p := st.over.page(k)
 	if i, ok := st.over.lease(k); ok {
 		st.over.unlink(i)
+	} else if st.trusting {
+		st.believe(ev, k)
 	}
+	p.takeBack(k)
 }
 
-// holds reports whether the attachment holds the address, whose page is filled. A
+// holds reports whether the attachment holds the address, whose page is there. A
 // lease taken over without an interface name answers to every one; a blocked address
 // answers to the zero Attachment.
 func (st *State) holds(a Attachment, k key) (bool, error) {
-	if !st.over.page(k).has(k) {
+	p := st.over.page(k)
+	if p.knows(k) && !p.held.has(k) {
 		return false, nil
 	}
 	st.scratch = appendOwner(st.scratch[:0], a)
 	if i, ok := st.over.lease(k); ok {
 		r, err := parseRecord(st.over.record(i))
-		return err == nil && st.answers(&r, a), err
+		return err == nil && r.answers(st.scratch), err
+	}
+	if st.trusting {
+		return true, nil
 	}
 	if a.ContainerID != "" {
 		// By owner takes two reads where by address takes a search.
@@ -248,31 +254,29 @@ func (st *State) holds(a Attachment, k key) (bool, error) {
 	if !ok {
 		return false, st.disagree(fmt.Errorf("%s is in a held run and has no lease", k.addr()))
 	}
-	return st.answers(&r, a), nil
+	return r.answers(st.scratch), nil
 }
 
-// answers reports whether the record is a lease of the attachment, whose bytes are in scratch.
-func (st *State) answers(r *record, a Attachment) bool {
-	if bytes.Equal(r.owner, st.scratch) {
-		return true
-	}
-	if !r.legacy() {
-		return false
-	}
-	st.scratch = appendOwner(st.scratch[:0], Attachment{ContainerID: a.ContainerID})
-	return bytes.Equal(r.owner, st.scratch)
+// answers reports whether the record is a lease of the attachment with these bytes. Only the interface
+// name may be missing in it, which is a single byte at the end.
+func (r *record) answers(packed []byte) bool {
+	return bytes.Equal(r.owner, packed) || r.legacy() && bytes.HasPrefix(packed, r.owner[:len(r.owner)-1])
 }
 
-// fillPage returns the overlay's page of an address, made from the base if need be.
-func (st *State) fillPage(k key) (*page, error) {
+// changing returns the overlay's page of an address that is about to change, made if need be:
+// filled from the base, or left to speak of what events were about where they are trusted.
+func (st *State) changing(k key) (*page, error) {
 	o := &st.over
 	o.init()
 	if p := o.page(k); p != nil {
 		return p, nil
 	}
 	p := page{first: k.page()}
-	if err := st.base.fill(&p); err != nil {
-		return nil, err
+	if !st.trusting {
+		if err := st.base.fill(&p); err != nil {
+			return nil, err
+		}
+		p.filled = true
 	}
 	o.byPage[p.first] = int32(len(o.pages))
 	o.pages = append(roomy(o.pages, 1), p)

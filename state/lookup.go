@@ -375,7 +375,7 @@ func (s *Snapshot) fill(p *page) error {
 		}
 		// Within a page only lo differs. The bound on n is for a run that ends before it begins.
 		for n := last.lo - first.lo + 1; n > 0 && n <= pageAddrs; n-- {
-			p.set(first)
+			p.held.add(first)
 			first.lo++
 		}
 	}

@@ -14,8 +14,8 @@ import (
 // garbage collector has nothing to follow, and a snapshot copies them as they are.
 //
 // Which addresses are held is in pages of bits. A page is filled from the base when
-// one of its addresses changes for the first time, so a bit that is clear where the
-// base has a lease means that the lease ended.
+// one of its addresses changes for the first time, or where events are trusted when
+// it is asked for a free one. A bit that is clear where the base has a lease means that the lease ended.
 type overlay struct {
 	arena   []byte
 	dead    int // bytes of the arena that are ended leases or owners without leases
@@ -54,16 +54,41 @@ const none int32 = -1
 // page says which of pageAddrs neighbouring addresses are held. A map of single
 // addresses would do for the question whether one is; finding the next free one
 // in a full range takes 256 at a step.
+//
+// A page that is not filled speaks only of the addresses that events were about.
 type page struct {
-	first key
-	held  [pageAddrs / 64]uint64
+	first  key
+	held   addrs
+	filled bool  // what the base holds is in held; what follows is no longer looked at
+	about  addrs // addresses that events were about
+	given  addrs // those of them that were given first, so that the base can't hold them
 }
 
-func (p *page) has(k key) bool { return p.held[k.lo%pageAddrs/64]>>(k.lo%64)&1 != 0 }
-func (p *page) set(k key)      { p.held[k.lo%pageAddrs/64] |= 1 << (k.lo % 64) }
-func (p *page) clear(k key)    { p.held[k.lo%pageAddrs/64] &^= 1 << (k.lo % 64) }
+// addrs is a set of the addresses of one page.
+type addrs [pageAddrs / 64]uint64
 
-// free returns the first free address of the page from k on.
+func (s *addrs) has(k key) bool { return s[k.lo%pageAddrs/64]>>(k.lo%64)&1 != 0 }
+func (s *addrs) add(k key)      { s[k.lo%pageAddrs/64] |= 1 << (k.lo % 64) }
+func (s *addrs) remove(k key)   { s[k.lo%pageAddrs/64] &^= 1 << (k.lo % 64) }
+
+// knows reports whether the page can say if an address is held.
+func (p *page) knows(k key) bool { return p.filled || p.about.has(k) }
+
+// give and take back an address.
+func (p *page) give(k key) {
+	if !p.knows(k) {
+		p.about.add(k)
+		p.given.add(k)
+	}
+	p.held.add(k)
+}
+
+func (p *page) takeBack(k key) {
+	p.about.add(k)
+	p.held.remove(k)
+}
+
+// free returns the first free address of the page, which is filled, from k on.
 func (p *page) free(k key) (key, bool) {
 	i := k.lo % pageAddrs
 	word := ^p.held[i/64] >> (i % 64) << (i % 64)
@@ -272,7 +297,7 @@ func (o *overlay) compact(now journal.Seq, based bool) {
 	}
 	o.limit = 2*len(o.arena) + arenaSlack
 	if !based {
-		o.pages = slices.DeleteFunc(o.pages, func(p page) bool { return p.held == [len(p.held)]uint64{} })
+		o.pages = slices.DeleteFunc(o.pages, func(p page) bool { return p.held == addrs{} })
 		o.byPage = make(map[key]int32, len(o.pages))
 		for i := range o.pages {
 			o.byPage[o.pages[i].first] = int32(i)

@@ -34,6 +34,9 @@ type State struct {
 	ownCursors bool             // false: they are the snapshot's and must not be changed
 	configs    []config         // ascending by seq, at most maxConfigs; replaced, never changed, as they may be the snapshot's
 
+	trusting bool // events are believed in what they say of the base, see OverTrusting
+	beliefs  beliefs
+
 	refusals refusals
 	scratch  []byte // an attachment's bytes, to look it up; good until the next lookup
 }
@@ -186,6 +189,9 @@ func (st *State) NextFree(from, to netip.Addr) (netip.Addr, bool, error) {
 			continue
 		}
 		if p := st.over.page(k); p != nil {
+			if err := st.fill(p); err != nil {
+				return netip.Addr{}, false, err
+			}
 			if free, ok := p.free(k); ok {
 				return free.addr(), free.compare(end) <= 0, nil
 			}
@@ -250,8 +256,15 @@ func (st *State) records(fn func(*record) error) error {
 		return nil
 	}
 	if st.base != nil {
-		err := st.base.records(func(r *record) error {
+		doubts, err := st.doubts()
+		if err != nil {
+			return err
+		}
+		err = st.base.records(func(r *record) error {
 			if err := own(&r.key); err != nil {
+				return err
+			}
+			if err := doubts.settle(r); err != nil {
 				return err
 			}
 			if st.shadowed(r.key) {
@@ -259,6 +272,9 @@ func (st *State) records(fn func(*record) error) error {
 			}
 			return emit(r)
 		})
+		if err == nil {
+			err = doubts.left()
+		}
 		if err != nil {
 			return err
 		}
@@ -283,10 +299,10 @@ func (st *State) disagree(cause error) error {
 // shadowed reports whether a lease that the base has is no longer the one that counts.
 func (st *State) shadowed(k key) bool {
 	p := st.over.page(k)
-	if p == nil {
+	if p == nil || !p.knows(k) {
 		return false
 	}
-	if !p.has(k) {
+	if !p.held.has(k) {
 		return true
 	}
 	_, ok := st.over.lease(k)
@@ -300,7 +316,7 @@ func (st *State) hidden(k key) bool {
 		return true
 	}
 	p := st.over.page(k)
-	return p != nil && !p.has(k)
+	return p != nil && p.knows(k) && !p.held.has(k)
 }
 
 // representable reports whether an address can be held: not zero, not IPv4 in IPv6

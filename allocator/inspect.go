@@ -92,6 +92,7 @@ func ask(v *view, question func(*view) error) error {
 
 // follow applies what the reader has after the state.
 func follow(st *state.State, r *journal.Reader) error {
+	st.Expect(min(int(r.Coverage().Durable-st.Seq()), latestSnapshot))
 	for rec, err := range r.Records(st.Seq()) {
 		if err != nil {
 			return err

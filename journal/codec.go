@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
@@ -325,47 +326,53 @@ func (w *body) origin(o Origin) {
 // AppendRecord would not have written there is an error; ErrNewer marks a
 // record that is whole but of a later version of the format.
 func DecodeRecord(id ID, seq Seq, record []byte) (Event, error) {
-	return decodeRecord(id, seq, record, string(record))
-}
-
-// decodeRecord is DecodeRecord with the record's bytes as a string too, so that a
-// segment is converted once and not record by record.
-func decodeRecord(id ID, seq Seq, record []byte, text string) (Event, error) {
-	n := len(record)
-	if n < minRecord || n > MaxConfig || n%lengthModulus == 0 {
-		return Event{}, errRecordLen
-	}
-	if record[n-1] != sentinel {
-		return Event{}, errSentinel
-	}
-	body := record[:n-trailerBytes]
-	if record[n-trailerBytes] != msgpcode.Uint32 ||
-		binary.BigEndian.Uint32(record[n-trailerBytes+1:]) != checksum(id, seq, body) {
-		return Event{}, errChecksum
-	}
-	d := newDecoder(body, text[:len(body)])
-	ev := d.event(n)
-	d.End()
-	if err := d.failure(); err != nil {
+	var ev Event
+	if err := decodeRecord(&ev, id, seq, record, string(record)); err != nil {
 		return Event{}, err
-	}
-	if ev.Seq != seq {
-		return Event{}, errSeq
-	}
-	if n > maxRecord(ev.Kind) {
-		return Event{}, errRecordLen
 	}
 	return ev, nil
 }
 
-func (d *decoder) event(recordLen int) (ev Event) {
+// decodeRecord is DecodeRecord into an event, whose lists of addresses and cursors are written over. The record's
+// bytes are given as a string too, so that a segment is converted once and not record by record. After an
+// error the event means nothing.
+func decodeRecord(ev *Event, id ID, seq Seq, record []byte, text string) error {
+	n := len(record)
+	if n < minRecord || n > MaxConfig || n%lengthModulus == 0 {
+		return errRecordLen
+	}
+	if record[n-1] != sentinel {
+		return errSentinel
+	}
+	body := record[:n-trailerBytes]
+	if record[n-trailerBytes] != msgpcode.Uint32 ||
+		binary.BigEndian.Uint32(record[n-trailerBytes+1:]) != checksum(id, seq, body) {
+		return errChecksum
+	}
+	d := newDecoder(body, text[:len(body)])
+	*ev = Event{Addresses: ev.Addresses[:0], Cursors: ev.Cursors[:0]}
+	d.event(ev, n)
+	d.End()
+	if err := d.failure(); err != nil {
+		return err
+	}
+	if ev.Seq != seq {
+		return errSeq
+	}
+	if n > maxRecord(ev.Kind) {
+		return errRecordLen
+	}
+	return nil
+}
+
+func (d *decoder) event(ev *Event, recordLen int) {
 	if d.Code() != msgpcode.FixedArrayLow|3 {
 		d.Fail(wire.ErrShape)
 	}
 	n := d.Array()
 	if version := d.Code(); d.Err() == nil && version != recordVersion {
 		d.Fail(fmt.Errorf("record version %d: %w", version, ErrNewer))
-		return ev
+		return
 	}
 	if n < recordFields || n > 15 {
 		d.Fail(wire.ErrShape)
@@ -379,22 +386,21 @@ func (d *decoder) event(recordLen int) (ev Event) {
 	ev.Synchronised = d.Bool()
 	ev.MaxError = time.Duration(d.small(1<<40)) * time.Microsecond
 	ev.Kind = Kind(d.small(maxField))
-	d.body(&ev)
+	d.body(ev)
 	if d.Err() != nil || n == recordFields {
-		return ev
+		return
 	}
 	if n == recordFields+1 && len(d.Rest()) == 1 && d.Null() {
 		if recordLen%lengthModulus != 1 {
 			d.Fail(errPadding)
 		}
-		return ev
+		return
 	}
 	start := d.Offset()
 	for range n - recordFields {
 		d.Skip()
 	}
 	ev.more, ev.moreN = d.Since(start), n-recordFields
-	return ev
 }
 
 func (d *decoder) body(ev *Event) {
@@ -435,9 +441,9 @@ func (d *decoder) field(ev *Event, k int) {
 	case fieldTraceParent:
 		ev.TraceParent = d.nonEmpty()
 	case fieldAddresses:
-		ev.Addresses = d.addresses()
+		ev.Addresses = d.addresses(ev.Addresses)
 	case fieldCursors:
-		ev.Cursors = d.cursors()
+		ev.Cursors = d.cursors(ev.Cursors)
 	case fieldReason:
 		ev.Reason = Reason(d.nonZero(255))
 	case fieldVersion:
@@ -508,8 +514,9 @@ func (d *decoder) rareField(ev *Event, k int) {
 
 const maxSet = 1 << 16 // a range set's index is below; more would not fit a record
 
-func (d *decoder) addresses() []Address {
-	as := make([]Address, d.filled())
+func (d *decoder) addresses(room []Address) []Address {
+	n := d.filled()
+	as := slices.Grow(room, n)[:n]
 	for i := range as {
 		d.Tuple(4)
 		as[i] = Address{Set: d.small(maxSet), IP: d.Addr(), Bits: d.small(128), Gateway: d.AddrOrNil()}
@@ -520,8 +527,9 @@ func (d *decoder) addresses() []Address {
 	return as
 }
 
-func (d *decoder) cursors() []Cursor {
-	cs := make([]Cursor, d.filled())
+func (d *decoder) cursors(room []Cursor) []Cursor {
+	n := d.filled()
+	cs := slices.Grow(room, n)[:n]
 	for i := range cs {
 		d.Tuple(2)
 		cs[i] = Cursor{Set: d.small(maxSet), IP: d.Addr()}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -143,12 +144,15 @@ func openToRead(path string) (*os.File, error) {
 }
 
 // readAll reads a file from its beginning, whatever its offset.
-func readAll(f *os.File) ([]byte, error) {
+func readAll(f *os.File) ([]byte, error) { return readOver(nil, f) }
+
+// readOver is readAll into a buffer that is no longer needed, if it is large enough.
+func readOver(room []byte, f *os.File) ([]byte, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, st.Size())
+	b := slices.Grow(room[:0], int(st.Size()))[:st.Size()]
 	n, err := f.ReadAt(b, 0)
 	if errors.Is(err, io.EOF) {
 		err = nil // it shrank: what is there is what counts

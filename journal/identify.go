@@ -79,7 +79,8 @@ func ReadGenesis(dir string) (Event, error) {
 	record := data[start:end]
 	body := record[:len(record)-trailerBytes]
 	d := newDecoder(body, string(body))
-	claimed := d.event(len(record))
+	var claimed Event
+	d.event(&claimed, len(record))
 	if err := d.failure(); err != nil {
 		return Event{}, err
 	}

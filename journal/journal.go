@@ -188,6 +188,9 @@ func (j *Journal) setMarker(state markerState) error {
 // Meta says what store this is.
 func (j *Journal) Meta() Meta { return j.meta }
 
+// Acknowledged returns the newest event that the marker witnesses, 0 if it names none. It is known before Load.
+func (j *Journal) Acknowledged() Seq { return j.marker.durable }
+
 // Last returns the newest event; all up to it are durable. Load has to have succeeded.
 func (j *Journal) Last() Seq { return j.last }
 

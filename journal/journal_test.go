@@ -55,8 +55,14 @@ func tryOpen(dir string) (*journal.Journal, []journal.Event, error) {
 	}
 	var events []journal.Event
 	err = j.Load(0, journal.Hash{}, func(ev *journal.Event) error {
-		events = append(events, *ev)
-		return nil
+		// It is good during this call alone.
+		record, err := journal.AppendRecord(nil, j.Meta().ID, ev)
+		if err != nil {
+			return err
+		}
+		kept, err := journal.DecodeRecord(j.Meta().ID, ev.Seq, record)
+		events = append(events, kept)
+		return err
 	})
 	if err != nil {
 		j.Close()

@@ -13,7 +13,7 @@ import (
 )
 
 // Load reads the events after base, whose record has the hash head, and hands them to
-// apply in order. A torn tail is cut, kept in quarantine and told by a repair event, which is
+// apply in order, each good during that call alone. A torn tail is cut, kept in quarantine and told by a repair event, which is
 // durable and applied when Load returns. Damage is a *CorruptionError, and so is a journal that ends before what
 // its marker or base witness. Load may be repeated with an older base.
 func (j *Journal) Load(base Seq, head Hash, apply func(*Event) error) error {
@@ -230,13 +230,17 @@ type run struct {
 	durable     Seq  // the marker's newest event and its hash, zero if there is no marker
 	durableHash Hash
 	apply       func(*Event) error
+
+	event Event  // the one that apply is given
+	data  []byte // of the segment, read over by the next one
 }
 
 // segment reads one segment's events. It returns the scanner where it stopped: at the end, or before
 // the first entry that is not valid, with the reason in bad. err is what apply said, or a
 // chain that doesn't fit.
 func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
-	s = newScanner(r.id, p.first, data)
+	s = newSharingScanner(r.id, p.first, data)
+	ev := &r.event
 	var newest []byte
 	for !s.done() && bad == nil {
 		if s.next <= r.base {
@@ -244,17 +248,17 @@ func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
 			continue
 		}
 		at := s.off
-		ev, record, err := s.read()
+		record, err := s.readInto(ev)
 		if err != nil {
 			bad = err
 			break
 		}
-		if err := r.check(&ev, record); errors.Is(err, ErrNewer) {
+		if err := r.check(ev, record); errors.Is(err, ErrNewer) {
 			return s, nil, fmt.Errorf("%s: event %d: %w", p.path, ev.Seq, err)
 		} else if err != nil {
 			return s, nil, &CorruptionError{File: p.path, Seq: ev.Seq, Offset: int64(at), Cause: err}
 		}
-		if err := r.apply(&ev); err != nil {
+		if err := r.apply(ev); err != nil {
 			return s, nil, located(err, p.path, at)
 		}
 		r.last, newest = ev.Seq, record
@@ -304,17 +308,16 @@ func located(err error, path string, at int) error {
 }
 
 func (j *Journal) loadSegment(r *run, p segmentPath, newest bool) error {
-	var data []byte
 	var err error
 	if newest {
-		data, err = readAll(j.active)
+		r.data, err = readOver(r.data, j.active)
 	} else {
-		data, err = readSegment(p.path)
+		r.data, err = readSegmentOver(r.data, p.path)
 	}
 	if err != nil {
 		return err
 	}
-	s, bad, err := r.segment(p, data)
+	s, bad, err := r.segment(p, r.data)
 	if err != nil {
 		return err
 	}

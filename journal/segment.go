@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"unsafe"
 )
 
 // A segment is a file of entries as tidwall/wal writes them: a record's length as a
@@ -91,7 +92,10 @@ func covering(segments []Seq, base Seq) []Seq {
 }
 
 // readSegment reads a whole segment.
-func readSegment(path string) ([]byte, error) {
+func readSegment(path string) ([]byte, error) { return readSegmentOver(nil, path) }
+
+// readSegmentOver is readSegment into a buffer that is no longer needed, if it is large enough.
+func readSegmentOver(room []byte, path string) ([]byte, error) {
 	f, err := openToRead(path)
 	if err != nil {
 		return nil, err
@@ -100,7 +104,7 @@ func readSegment(path string) ([]byte, error) {
 	if err := checkSegment(f); err != nil {
 		return nil, err
 	}
-	return readAll(f)
+	return readOver(room, f)
 }
 
 // checkSegment refuses what can't be a segment before it is read into memory.
@@ -119,15 +123,30 @@ func checkSegment(f *os.File) error {
 type scanner struct {
 	id   ID
 	data []byte
-	text string // data as a string, from which decoded strings are cut
-	next Seq    // of the entry at off
+	next Seq // of the entry at off
 	off  int
 
+	text   string // data from textAt on, from which decoded strings are cut; made for the first of them
+	textAt int
 	before int // where the entry before off begins, if it was passed over
 }
 
 func newScanner(id ID, first Seq, data []byte) *scanner {
-	return &scanner{id: id, data: data, text: string(data), next: first}
+	return &scanner{id: id, data: data, next: first}
+}
+
+// newSharingScanner returns a scanner whose events share memory with data: they are good for as long
+// as its bytes stay. A tail of some thousand events would otherwise be copied once more.
+func newSharingScanner(id ID, first Seq, data []byte) *scanner {
+	return &scanner{id: id, data: data, next: first, text: unsafe.String(unsafe.SliceData(data), len(data))}
+}
+
+// decode reads the record that stands there in data as event seq.
+func (s *scanner) decode(ev *Event, seq Seq, start, end int) error {
+	if s.text == "" || start < s.textAt {
+		s.text, s.textAt = string(s.data[start:]), start
+	}
+	return decodeRecord(ev, s.id, seq, s.data[start:end], s.text[start-s.textAt:end-s.textAt])
 }
 
 // frame returns where the record at off begins and ends.
@@ -192,8 +211,8 @@ func (s *scanner) endsWith(seq Seq) bool {
 	if err != nil || end != s.off {
 		return false
 	}
-	_, err = decodeRecord(s.id, seq, s.data[start:end], s.text[start:end])
-	return err == nil
+	var ev Event
+	return s.decode(&ev, seq, start, end) == nil
 }
 
 // blame looks for a length that lies among the entries before off, for a scanner that passed over some of them by
@@ -201,7 +220,7 @@ func (s *scanner) endsWith(seq Seq) bool {
 // the first entry that is not valid and behind which none is, nil if there is no such entry. Where a later one is valid
 // under its number, all lengths up to there were right, and what is damaged before is nobody's business here.
 func (s *scanner) blame(path string, first Seq) error {
-	again := scanner{id: s.id, data: s.data, text: s.text, next: first}
+	again := scanner{id: s.id, data: s.data, next: first}
 	var suspect error
 	for again.off < s.off {
 		at, seq := again.off, again.next
@@ -225,15 +244,23 @@ func (s *scanner) blame(path string, first Seq) error {
 // read decodes the next entry and returns its record too, which shares memory with
 // the segment. On an error the scanner stays before the entry.
 func (s *scanner) read() (Event, []byte, error) {
+	var ev Event
+	record, err := s.readInto(&ev)
+	if err != nil {
+		return Event{}, nil, err
+	}
+	return ev, record, nil
+}
+
+// readInto is read into an event, see decodeRecord.
+func (s *scanner) readInto(ev *Event) ([]byte, error) {
 	start, end, err := s.frame(s.off)
 	if err != nil {
-		return Event{}, nil, err
+		return nil, err
 	}
-	record := s.data[start:end]
-	ev, err := decodeRecord(s.id, s.next, record, s.text[start:end])
-	if err != nil {
-		return Event{}, nil, err
+	if err := s.decode(ev, s.next, start, end); err != nil {
+		return nil, err
 	}
 	s.off, s.next = end, s.next+1
-	return ev, record, nil
+	return s.data[start:end], nil
 }

@@ -32,6 +32,7 @@ func (st *State) Apply(ev *journal.Event) error {
 // fold does what depends on the kind. Where it returns an error it has changed nothing
 // that a lookup could see.
 func (st *State) fold(ev *journal.Event) error {
+	st.scratch = appendOwner(st.scratch[:0], attachmentOf(ev))
 	switch ev.Kind {
 	case journal.KindAdd, journal.KindImport:
 		return st.take(ev)
@@ -72,16 +73,14 @@ func attachmentOf(ev *journal.Event) Attachment {
 	return Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
 }
 
-// note remembers the event as the newest one about its attachment, and returns the
-// attachment's place among the owners, or none if the event is about nobody.
+// note remembers the event as the newest one about its attachment, whose bytes are in scratch, and
+// returns the attachment's place among the owners, or none if the event is about nobody.
 func (st *State) note(ev *journal.Event) int32 {
-	a := attachmentOf(ev)
-	if a.ContainerID == "" {
+	if ev.ContainerID == "" {
 		return none
 	}
 	o := &st.over
 	o.init()
-	st.scratch = appendOwner(st.scratch[:0], a)
 	i := o.addOwner(st.scratch)
 	o.owners[i].last, o.owners[i].seq = ev.Kind, ev.Seq
 	return i
@@ -169,7 +168,7 @@ func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 	}
 	o := &st.over
 	off := len(o.arena)
-	o.arena = appendRecord(roomy(o.arena, maxRecord), &l)
+	o.arena = appendRecord(roomy(o.arena, maxRecord), &l, st.scratch)
 	n := len(o.arena) - off
 	if n > maxRecord {
 		return impossible(ev, "lease of %d bytes, at most %d", n, maxRecord)
@@ -187,7 +186,6 @@ func listedBefore(list []journal.Address, i int) bool {
 // give applies a del or release: every address listed must be the attachment's. None
 // listed is a DEL of something unknown.
 func (st *State) give(ev *journal.Event) error {
-	owner := attachmentOf(ev)
 	for i, a := range ev.Addresses {
 		if !representable(a.IP) {
 			return impossible(ev, "%s is not an address of a lease", a.IP)
@@ -196,12 +194,12 @@ func (st *State) give(ev *journal.Event) error {
 		if _, err := st.changing(keyOf(a.IP)); err != nil {
 			return err
 		}
-		ok, err := st.holds(owner, keyOf(a.IP))
+		ok, err := st.holds(ev, keyOf(a.IP))
 		if err != nil {
 			return err
 		}
 		if !ok || listedBefore(ev.Addresses, i) {
-			return impossible(ev, "range set %d: %s: not held by %s/%s", a.Set, a.IP, owner.ContainerID, owner.IfName)
+			return impossible(ev, "range set %d: %s: not held by %s/%s", a.Set, a.IP, ev.ContainerID, ev.IfName)
 		}
 	}
 	for _, a := range ev.Addresses {
@@ -218,20 +216,19 @@ func (st *State) end(ev *journal.Event, k key) {
 	if i, ok := st.over.lease(k); ok {
 		st.over.unlink(i)
 	} else if st.trusting {
-		st.believe(ev, k)
+		st.believe(ev.Seq, k)
 	}
 	p.takeBack(k)
 }
 
-// holds reports whether the attachment holds the address, whose page is there. A
-// lease taken over without an interface name answers to every one; a blocked address
+// holds reports whether the event's attachment, whose bytes are in scratch, holds the address, whose page is
+// there. A lease taken over without an interface name answers to every one; a blocked address
 // answers to the zero Attachment.
-func (st *State) holds(a Attachment, k key) (bool, error) {
+func (st *State) holds(ev *journal.Event, k key) (bool, error) {
 	p := st.over.page(k)
 	if p.knows(k) && !p.held.has(k) {
 		return false, nil
 	}
-	st.scratch = appendOwner(st.scratch[:0], a)
 	if i, ok := st.over.lease(k); ok {
 		r, err := parseRecord(st.over.record(i))
 		return err == nil && r.answers(st.scratch), err
@@ -239,7 +236,7 @@ func (st *State) holds(a Attachment, k key) (bool, error) {
 	if st.trusting {
 		return true, nil
 	}
-	if a.ContainerID != "" {
+	if a := attachmentOf(ev); a.ContainerID != "" {
 		// By owner takes two reads where by address takes a search.
 		found := false
 		err := st.base.held(st.scratch, fingerprint(a), func(r *record) { found = found || r.key == k })

@@ -9,7 +9,7 @@ import (
 
 // OverTrusting is Over for events whose writers checked them: Apply believes what an event says of
 // the snapshot's leases, that an address it gives is free there and that one it takes back is
-// held there by its owner. So a tail of events is applied without reading the snapshot, a hundred times as fast.
+// held there by its owner. So a tail of events is applied without reading the snapshot.
 //
 // What was believed is checked where the snapshot is read anyway: of a page of addresses when NextFree
 // comes by, of everything by Leases and WriteSnapshot. What contradicts the snapshot is a *journal.CorruptionError
@@ -18,6 +18,13 @@ func OverTrusting(s *Snapshot) *State {
 	st := Over(s)
 	st.trusting = true
 	return st
+}
+
+// Expect makes room for what n events may change, so that it is made once.
+func (st *State) Expect(n int) {
+	if n > 0 && st.over.byAddr == nil {
+		st.over.make(n)
+	}
 }
 
 // beliefs are the leases of the snapshot that events ended.
@@ -33,12 +40,12 @@ type belief struct {
 	seq journal.Seq
 }
 
-// believe notes that an event has ended a lease of the base that nobody looked up.
-func (st *State) believe(ev *journal.Event, k key) {
+// believe notes that an event has ended a lease of the base that nobody looked up. The owner's bytes
+// are in scratch.
+func (st *State) believe(seq journal.Seq, k key) {
 	b := &st.beliefs
-	off := len(b.owners)
-	b.owners = appendOwner(roomy(b.owners, len(ev.ContainerID)+len(ev.IfName)+16), attachmentOf(ev))
-	b.list = append(roomy(b.list, 1), belief{key: k, off: off, n: int32(len(b.owners) - off), seq: ev.Seq})
+	b.list = append(roomy(b.list, 1), belief{key: k, off: len(b.owners), n: int32(len(st.scratch)), seq: seq})
+	b.owners = append(roomy(b.owners, len(st.scratch)), st.scratch...)
 }
 
 // fill makes a page whole: it adds what the base holds, and finds out whether it can be true what

@@ -27,7 +27,9 @@ func Reseal(b []byte) {
 }
 
 // AppendLease encodes a lease as its record.
-func AppendLease(b []byte, l *Lease) []byte { return appendRecord(b, l) }
+func AppendLease(b []byte, l *Lease) []byte {
+	return appendRecord(b, l, appendOwner(nil, l.Attachment))
+}
 
 // DecodeLease reads what AppendLease wrote.
 func DecodeLease(raw []byte) (Lease, error) { return decodeLease(raw) }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
@@ -37,8 +38,10 @@ func appendArray(b []byte, n int) []byte {
 // mostly 64 hex digits, pod UIDs are UUIDs, and the paths of network namespaces end
 // in one; as text they would take twice the room.
 func appendText(b []byte, s string) []byte {
-	if len(s) == 2*hexIDBytes && isHex(s) {
-		return appendHex(append(b, msgpcode.Bin8, hexIDBytes), s)
+	if len(s) == 2*hexIDBytes {
+		if hex, ok := appendHex(append(b, msgpcode.Bin8, hexIDBytes), s); ok {
+			return hex
+		}
 	}
 	cut := len(s) - uuidText
 	if cut < 0 || !isUUID(s[cut:]) {
@@ -53,7 +56,7 @@ func appendText(b []byte, s string) []byte {
 		b = append(binary.BigEndian.AppendUint16(append(b, msgpcode.Ext16), uint16(n)), extUUID)
 	}
 	for _, part := range uuidParts {
-		b = appendHex(b, s[cut+part[0]:cut+part[1]])
+		b, _ = appendHex(b, s[cut+part[0]:cut+part[1]])
 	}
 	return append(b, s[:cut]...)
 }
@@ -61,16 +64,26 @@ func appendText(b []byte, s string) []byte {
 // uuidParts are the runs of hex digits in a UUID's 8-4-4-4-12 form.
 var uuidParts = [...][2]int{{0, 8}, {9, 13}, {14, 18}, {19, 23}, {24, uuidText}}
 
-// hexDigits has a bit for each lower-case hex digit, counted from '0'.
-const hexDigits = 0x3ff | 0x3f<<('a'-'0')
+// hexValues has the value of each lower-case hex digit, and notHex for all other bytes.
+var hexValues = func() (values [256]byte) {
+	for i := range values {
+		values[i] = notHex
+	}
+	for i, digit := range []byte("0123456789abcdef") {
+		values[digit] = byte(i)
+	}
+	return values
+}()
+
+const notHex = 0xff
 
 // isHex has no branch in its loop: which digit comes next is as good as random.
 func isHex[T string | []byte](s T) bool {
-	ok := uint64(1)
+	all := byte(0)
 	for i := range len(s) {
-		ok &= hexDigits >> (s[i] - '0') // what is below '0' wraps and is shifted out
+		all |= hexValues[s[i]]
 	}
-	return ok == 1
+	return all != notHex
 }
 
 // isUUID reports whether s, of uuidText bytes, is a UUID in lower-case hex digits. Others stay
@@ -86,16 +99,17 @@ func isUUID[T string | []byte](s T) bool {
 	return true
 }
 
-// appendHex appends the bytes of lower-case hex digits that isHex has checked.
-func appendHex(b []byte, s string) []byte {
-	for i := 0; i < len(s); i += 2 {
-		b = append(b, nibble(s[i])<<4|nibble(s[i+1]))
+// appendHex appends the bytes of an even number of lower-case hex digits, false if s is something else.
+func appendHex(b []byte, s string) ([]byte, bool) {
+	n, all := len(b), byte(0)
+	b = slices.Grow(b, len(s)/2)[:n+len(s)/2]
+	for i := range b[n:] {
+		high, low := hexValues[s[2*i]], hexValues[s[2*i+1]]
+		b[n+i] = high<<4 | low
+		all |= high | low
 	}
-	return b
+	return b, all != notHex
 }
-
-// nibble returns the value of a digit that isHex has checked.
-func nibble(c byte) byte { return c&0xf + 9*(c>>6) }
 
 // text is a string in one of the forms of appendText; its bytes belong to the block it was read from.
 type text struct {

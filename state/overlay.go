@@ -115,9 +115,14 @@ func (o *overlay) init() {
 	if o.byAddr != nil {
 		return
 	}
-	o.byAddr = make(map[key]int32)
-	o.byOwner = make(map[uint64]int32)
-	o.byPage = make(map[key]int32)
+	o.make(0)
+}
+
+// make makes the maps with room for what n events may change.
+func (o *overlay) make(n int) {
+	o.byAddr = make(map[key]int32, n)
+	o.byOwner = make(map[uint64]int32, n)
+	o.byPage = make(map[key]int32, n/4)
 	o.seed = maphash.MakeSeed()
 	o.limit = arenaSlack
 }

@@ -82,10 +82,11 @@ func appendOwner(b []byte, a Attachment) []byte {
 
 // appendRecord appends a lease. Every lease has exactly one form, since equal states
 // must give equal snapshots: what can be absent is nil and never empty.
-func appendRecord(b []byte, l *Lease) []byte {
+// owner is what appendOwner makes of the attachment.
+func appendRecord(b []byte, l *Lease, owner []byte) []byte {
 	b = appendArray(b, recordFields)
 	b = wire.AppendAddr(b, l.IP)
-	b = appendOwner(b, l.Attachment)
+	b = append(b, owner...)
 	b = wire.AppendUint(b, uint64(l.Set))
 	b = wire.AppendUint(b, uint64(l.Bits))
 	b = wire.AppendAddr(b, l.Gateway)

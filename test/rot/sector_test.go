@@ -291,7 +291,8 @@ func (s *tailStore) repaired(end int) error {
 	var told []journal.Cut
 	err = j.Load(0, journal.Hash{}, func(ev *journal.Event) error {
 		if ev.Kind == journal.KindRepair {
-			told = append(told, ev.Cut)
+			told = append(told, journal.Cut{File: strings.Clone(ev.Cut.File), Offset: ev.Cut.Offset, Bytes: ev.Cut.Bytes,
+				Quarantine: strings.Clone(ev.Cut.Quarantine), Data: ev.Cut.Data})
 		}
 		return nil
 	})

@@ -92,7 +92,7 @@ func ask(v *view, question func(*view) error) error {
 
 // follow applies what the reader has after the state.
 func follow(st *state.State, r *journal.Reader) error {
-	st.Expect(min(int(r.Coverage().Durable-st.Seq()), latestSnapshot))
+	st.Expect(min(int(r.Coverage().Durable-st.Seq()), 2*snapshotEvents))
 	for rec, err := range r.Records(st.Seq()) {
 		if err != nil {
 			return err

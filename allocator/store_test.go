@@ -742,7 +742,7 @@ func TestSnapshotThatNobodyReads(t *testing.T) {
 	if err := os.WriteFile(newest, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for n := range 3 { // a map of this size is written every 4,096 events
+	for n := range 3 {
 		bulk(t, s, allocator.SnapshotEvents)
 		add(t, s, 9000+n)
 	}

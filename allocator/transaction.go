@@ -103,7 +103,7 @@ func (t *transaction) loadOver(snap *state.Snapshot) error {
 	if snap != nil {
 		t.state, base, head = state.OverTrusting(snap), snap.Seq(), snap.Head()
 	}
-	t.state.Expect(min(int(t.journal.Acknowledged()-base), latestSnapshot))
+	t.state.Expect(min(int(t.journal.Acknowledged()-base), 2*snapshotEvents))
 	err := t.journal.Load(base, head, func(ev *journal.Event) error {
 		t.newest = ev.Kind
 		return t.state.Apply(ev)

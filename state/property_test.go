@@ -38,9 +38,9 @@ func readFile(t testing.TB, path string) []byte {
 	return b
 }
 
-// TestRandomHistories folds random histories in three ways and compares each with the
+// TestRandomHistories folds random histories in several ways and compares each with the
 // oracle: all events on nothing, events on one snapshot taken on the way, events on
-// a chain of snapshots each made from the one before. All must write the same bytes.
+// a chain of snapshots each made from the one before, both believed and not. All must write the same bytes.
 func TestRandomHistories(t *testing.T) {
 	histories := uint64(60)
 	if testing.Short() {
@@ -56,7 +56,7 @@ func TestRandomHistories(t *testing.T) {
 
 func randomHistory(t *testing.T, seed uint64) {
 	h := newHistory(seed)
-	all, once, chain := state.New(), state.New(), state.New()
+	all, once, chain, trusting, trustingChain := state.New(), state.New(), state.New(), state.New(), state.New()
 	var onceBase, chainBase journal.Seq
 	events := 100 + h.r.IntN(700)
 	at := h.r.IntN(events)
@@ -65,22 +65,29 @@ func randomHistory(t *testing.T, seed uint64) {
 		mustApply(t, all, ev)
 		mustApply(t, once, ev)
 		mustApply(t, chain, ev)
+		mustApply(t, trusting, ev)
+		mustApply(t, trustingChain, ev)
 		if i == at {
-			once = state.Over(openSnapshot(t, writeSnapshot(t, t.TempDir(), once)))
+			path := writeSnapshot(t, t.TempDir(), once)
+			once, trusting = state.Over(openSnapshot(t, path)), state.OverTrusting(openSnapshot(t, path))
 			onceBase = once.Seq()
 		}
 		if h.r.IntN(60) == 0 {
 			chain = state.Over(openSnapshot(t, writeSnapshot(t, t.TempDir(), chain)))
+			trustingChain = state.OverTrusting(openSnapshot(t, writeSnapshot(t, t.TempDir(), trustingChain)))
 			chainBase = chain.Seq()
 		}
 		if h.r.IntN(60) == 0 || i == events-1 {
 			compare(t, h, all, 0)
 			compare(t, h, once, onceBase)
 			compare(t, h, chain, chainBase)
+			compare(t, h, trusting, onceBase)
+			compare(t, h, trustingChain, chainBase)
 		}
 	}
 	want := readFile(t, writeSnapshot(t, t.TempDir(), all))
-	for name, st := range map[string]*state.State{"one snapshot and tail": once, "chain of snapshots": chain} {
+	for name, st := range map[string]*state.State{"one snapshot and tail": once, "chain of snapshots": chain,
+		"one snapshot and a tail that is believed": trusting, "chain of snapshots and believed tails": trustingChain} {
 		path := writeSnapshot(t, t.TempDir(), st)
 		if got := readFile(t, path); !bytes.Equal(got, want) {
 			t.Errorf("%s: snapshot of %d bytes differs from that of all events, %d bytes", name, len(got), len(want))

@@ -21,8 +21,6 @@ const program = "leasegen"
 // When the plugin takes snapshots; package allocator keeps these numbers to itself.
 const (
 	snapshotEvents = 1024
-	latestSnapshot = 4096
-	smallMap       = 4096
 	keptSnapshots  = 2
 )
 
@@ -203,32 +201,24 @@ func (s *recorder) apply(events ...*journal.Event) error {
 	return nil
 }
 
-// distance is how far apart snapshots are when so many leases are held.
-func distance(leases int) int {
-	if leases <= smallMap {
-		return snapshotEvents
-	}
-	return latestSnapshot
-}
-
 // asked reports whether --tail wants a snapshot after this event.
 func (s *recorder) asked(seq journal.Seq) bool {
 	if s.p.tail < 0 {
 		return false
 	}
 	newest := s.p.events - s.p.tail
-	older := newest - distance(s.p.attachments*len(s.p.sets))
+	older := newest - snapshotEvents
 	return int(seq) == newest || int(seq) == older && s.p.snapshots > 1
 }
 
 // upkeep takes a snapshot where the plugin would. Only the newest ones stay, so only those that may
 // be among them are written.
 func (s *recorder) upkeep() error {
-	if int(s.b.Last()-s.base) < distance(s.st.Len()) {
+	if int(s.b.Last()-s.base) < snapshotEvents {
 		return nil
 	}
 	s.base = s.b.Last()
-	if s.p.tail >= 0 || s.p.snapshots == 0 || s.left() > 4*latestSnapshot {
+	if s.p.tail >= 0 || s.p.snapshots == 0 || s.left() > 4*snapshotEvents {
 		return nil
 	}
 	return s.snapshot(s.b.Head())

@@ -107,7 +107,7 @@ func TestExact(t *testing.T) {
 				t.Errorf("%d leases, %d boots; want %d, at least %d", st.Len(), len(boots), c.leases, c.boots)
 			}
 			checkClocks(t, events)
-			checkLayout(t, dir, c.leases)
+			checkLayout(t, dir)
 			if id, where, err := journal.ReadClaim(filepath.Join(dataDir, "pods")); err != nil || id != v.Journal || where != dir {
 				t.Errorf("claimed by journal %s in %s, %v; want %s in %s", id, where, err, v.Journal, dir)
 			}
@@ -183,14 +183,14 @@ func numbersIn(t *testing.T, dir string) []int {
 
 // checkLayout wants exactly those segments archived that the older of two snapshots covers, segments of the
 // usual size, and snapshots as far apart as the plugin takes them.
-func checkLayout(t *testing.T, dir string, leases int) {
+func checkLayout(t *testing.T, dir string) {
 	t.Helper()
 	snaps := numbersIn(t, filepath.Join(dir, "snap"))
 	archived, loose := numbersIn(t, filepath.Join(dir, "archive")), numbersIn(t, filepath.Join(dir, "journal"))
 	covered := 0
 	if len(snaps) == 2 {
 		covered = snaps[0]
-		if d := distance(leases); snaps[1]-snaps[0] < d || snaps[1]-snaps[0] > d+200 {
+		if d := snapshotEvents; snaps[1]-snaps[0] < d || snaps[1]-snaps[0] > d+200 {
 			t.Errorf("snapshots cover events %v", snaps)
 		}
 	}

@@ -1,0 +1,96 @@
+package state_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// TestContradictedBeliefs applies events to a state that believes them although the snapshot says otherwise.
+// That must come out where the snapshot is read, and name the event or the addresses.
+func TestContradictedBeliefs(t *testing.T) {
+	base := state.New()
+	mustApply(t, base, numbered(
+		add("one", "eth0", addr(0, "10.0.0.1/8")),
+		add("two", "eth0", addr(0, "10.0.0.2/8")),
+		add("far", "eth0", addr(0, "10.9.0.1/8")),
+	)...)
+	path := writeSnapshot(t, t.TempDir(), base)
+	for _, c := range []struct {
+		name string
+		ev   journal.Event
+		next bool   // looking for a free address beside it notices
+		want string // in the error of a walk through all leases
+	}{
+		{"add of a held address", add("new", "eth0", addr(0, "10.0.0.1/8")), true, "10.0.0.0 to 10.0.0.255"},
+		{"del by a stranger", del("new", "eth0", addr(0, "10.0.0.1/8")), false, "10.0.0.1: not held by that attachment"},
+		{"del by another interface", del("one", "eth1", addr(0, "10.0.0.1/8")), false, "10.0.0.1: not held by that attachment"},
+		{"del of a free address", del("one", "eth0", addr(0, "10.0.0.3/8")), true, "10.0.0.0 to 10.0.0.255"},
+		{"del of a free address elsewhere", del("one", "eth0", addr(0, "10.5.0.3/8")), false, "10.5.0.0 to 10.5.0.255"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			believing := func() *state.State {
+				st := state.OverTrusting(openSnapshot(t, path))
+				c.ev.Seq = 4
+				mustApply(t, st, c.ev)
+				return st
+			}
+			if _, _, err := believing().NextFree(ip("10.0.0.1"), ip("10.0.0.255")); (err != nil) != c.next {
+				t.Errorf("NextFree: %v, want an error: %v", err, c.next)
+			}
+			_, err := state.WriteSnapshot(t.TempDir(), testID, "net", believing())
+			var damage *journal.CorruptionError
+			if !errors.As(err, &damage) || damage.Seq != 4 || damage.File != "" || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("WriteSnapshot: %v, want damage at event 4 with %q", err, c.want)
+			}
+			for _, err = range believing().Leases() {
+				if err != nil {
+					break
+				}
+			}
+			if !errors.As(err, &damage) {
+				t.Errorf("Leases: %v, want damage", err)
+			}
+		})
+	}
+	// What the tail itself contradicts is refused at once.
+	st := state.OverTrusting(openSnapshot(t, path))
+	mustApply(t, st, journal.Event{Seq: 4, Kind: journal.KindDel, ContainerID: "one", IfName: "eth0",
+		Addresses: []journal.Address{addr(0, "10.0.0.1/8")}})
+	for name, ev := range map[string]journal.Event{
+		"del of what is free since":    del("one", "eth0", addr(0, "10.0.0.1/8")),
+		"add of a listed address more": add("new", "eth0", addr(0, "10.0.0.1/8"), addr(0, "10.0.0.1/8")),
+	} {
+		ev.Seq = 5
+		checkRefused(t, st, name, ev)
+	}
+}
+
+// TestBelievedNeighbours asks for leases of the snapshot beside one that an event was about, before anything
+// has been read of the addresses around.
+func TestBelievedNeighbours(t *testing.T) {
+	base := state.New()
+	mustApply(t, base, numbered(
+		add("one", "eth0", addr(0, "10.0.0.1/8")),
+		add("two", "eth0", addr(0, "10.0.0.2/8")),
+	)...)
+	st := state.OverTrusting(openSnapshot(t, writeSnapshot(t, t.TempDir(), base)))
+	gone := del("one", "eth0", addr(0, "10.0.0.1/8"))
+	gone.Seq = 3
+	mustApply(t, st, gone)
+	if held, err := st.Held(state.Attachment{ContainerID: "two", IfName: "eth0"}); err != nil || len(held) != 1 {
+		t.Errorf("Held of the neighbour = %v, %v; want one lease", held, err)
+	}
+	if l, ok, err := st.Lease(ip("10.0.0.2")); !ok || err != nil || l.ContainerID != "two" {
+		t.Errorf("Lease of the neighbour = %v, %v, %v", l, ok, err)
+	}
+	if held, err := st.Held(state.Attachment{ContainerID: "one", IfName: "eth0"}); err != nil || len(held) != 0 {
+		t.Errorf("Held of the one that has gone = %v, %v; want none", held, err)
+	}
+	if _, ok, err := st.Lease(ip("10.0.0.1")); ok || err != nil {
+		t.Errorf("Lease of what was given back: %v, %v; want none", ok, err)
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,9 +21,16 @@ type Reader struct {
 	marker marker
 	cov    Coverage
 
-	strays    bool            // pass over files that are not segments
-	damage    error           // what ends the readable part where no live marker tells the end; nil if nothing does
-	onListing func(done bool) // for tests: runs before and after each listing; nil otherwise
+	strays    bool                  // pass over files that are not segments
+	end       atomic.Pointer[place] // of the newest durable event, once Records came there
+	damage    error                 // what ends the readable part where no live marker tells the end; nil if nothing does
+	onListing func(done bool)       // for tests: runs before and after each listing; nil otherwise
+}
+
+// place is where an entry ends.
+type place struct {
+	segment Seq
+	offset  int64
 }
 
 // Coverage says how far a Reader's answers reach.
@@ -200,6 +209,9 @@ func (r *Reader) CheckTail() error {
 		return err
 	}
 	newest := segments[len(segments)-1]
+	if at := r.end.Load(); at != nil && at.segment == newest && r.endsAt(at) {
+		return nil
+	}
 	path, data, err := r.readSegment(newest)
 	if err != nil {
 		return err
@@ -209,6 +221,10 @@ func (r *Reader) CheckTail() error {
 		if s.skip() != nil {
 			return nil // in events that Records reads, and judges better
 		}
+	}
+	if s.done() && s.next <= r.cov.Durable {
+		return &CorruptionError{File: path, Seq: s.next, Offset: int64(s.off),
+			Cause: fmt.Errorf("the newest segment ends at event %d, but event %d was acknowledged", s.next-1, r.cov.Durable)}
 	}
 	if s.done() {
 		return nil
@@ -231,11 +247,21 @@ func (r *Reader) CheckTail() error {
 	return nil
 }
 
-// checkPlace returns a *CorruptionError if the newest segment is not where those who write look for it.
+// endsAt reports whether a segment in journal/ ends there.
+func (r *Reader) endsAt(at *place) bool {
+	st, err := os.Stat(filepath.Join(r.dir, journalName, segmentName(at.segment)))
+	return err == nil && st.Size() == at.offset
+}
+
+// checkPlace returns a *CorruptionError if the newest segment is not where those who write look for it. Where a live
+// marker tells the newest event, CheckTail looks for that in it, and the archive, which grows with history, is not listed.
 func (r *Reader) checkPlace() error {
-	archived, err := looseArchive(r.dir)
-	if err != nil {
-		return err
+	var archived []Seq
+	if !r.cov.Live {
+		var err error
+		if archived, err = looseArchive(r.dir); err != nil {
+			return err
+		}
 	}
 	segments, err := r.inUse()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -310,7 +336,7 @@ func (r *Reader) listing() ([]Seq, error) {
 // listing has missed them.
 func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		p := pass{r: r, last: after, yield: yield}
+		p := pass{r: r, last: after, yield: yield, recent: true}
 		misses := 0
 		for p.last < r.cov.Durable {
 			before := p.last
@@ -320,6 +346,10 @@ func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 			}
 			if err == nil {
 				break
+			}
+			if p.recent {
+				p.recent = false
+				continue
 			}
 			if p.last > before {
 				misses = 0
@@ -343,6 +373,7 @@ type pass struct {
 	last    Seq // newest event that was yielded
 	yield   func(Record, error) bool
 	stopped bool // by the consumer, or at damage that was yielded
+	recent  bool // look in journal/ alone if what follows last is there
 }
 
 // run yields what follows last. An error is something that another pass may not meet:
@@ -352,7 +383,7 @@ func (p *pass) run() error {
 	if r.onListing != nil {
 		r.onListing(false)
 	}
-	segments, err := r.listing()
+	segments, err := p.listing()
 	if err != nil {
 		return err
 	}
@@ -384,6 +415,20 @@ func (p *pass) run() error {
 		return missing(r.cov.Durable)
 	}
 	return nil
+}
+
+// listing is the Reader's, or what is in journal/ alone where that is enough: the archive grows with history.
+func (p *pass) listing() ([]Seq, error) {
+	if p.recent {
+		live, err := p.r.inUse()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if len(live) > 0 && live[0] <= p.last+1 {
+			return live, nil
+		}
+	}
+	return p.r.listing()
 }
 
 // segment yields the events of one segment. Durable bytes never change, so what is wrong with
@@ -422,6 +467,9 @@ func (p *pass) segment(path string, first Seq, data []byte) {
 			p.stopped = true
 			return
 		}
+	}
+	if s.next == r.cov.Durable+1 {
+		r.end.Store(&place{first, int64(s.off)})
 	}
 }
 

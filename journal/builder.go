@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (b *Builder) begin(n NewStore, genesis *Event) error {
 	}
 	removeStale(filepath.Dir(b.dir))
 	var random [4]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	if err := randomBytes(random[:]); err != nil {
 		return err
 	}
 	b.tmp = filepath.Join(filepath.Dir(b.dir), fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))

@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/internal/wire"
 )
 
@@ -81,15 +81,13 @@ type rawField struct {
 	value []byte
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // checksum is the CRC-32C of a record: bound to its journal and its place, so that a
 // whole record in the wrong place is as wrong as a flipped bit.
 func checksum(id ID, seq Seq, before []byte) uint32 {
 	var seed [24]byte
 	copy(seed[:], id[:])
 	binary.BigEndian.PutUint64(seed[16:], uint64(seq))
-	return crc32.Update(crc32.Update(0, castagnoli, seed[:]), castagnoli, before)
+	return crc32c.Update(crc32c.Checksum(seed[:]), before)
 }
 
 // RecordHash returns the SHA-256 of a record: what the next event's Prev holds.

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
 		}
 	}()
 	var id ID
-	if _, err := rand.Read(id[:]); err != nil {
+	if err := randomBytes(id[:]); err != nil {
 		return err
 	}
 	undo, err := n.Claim(id)
@@ -127,7 +126,7 @@ func dropCreateLock(lock *os.File, made []string) {
 func build(lock *os.File, dir string, id ID, n NewStore) error {
 	historyDir := filepath.Dir(dir)
 	var random [4]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	if err := randomBytes(random[:]); err != nil {
 		return err
 	}
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/internal/wire"
 )
 
@@ -60,7 +60,7 @@ func (m marker) encode() []byte {
 	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.segment))
 	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.size))
 	b = wire.AppendFixed64(b, msgpcode.Uint64, uint64(m.seq))
-	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b, castagnoli))
+	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32c.Checksum(b))
 }
 
 func decodeMarker(b []byte) (marker, error) {
@@ -68,7 +68,7 @@ func decodeMarker(b []byte) (marker, error) {
 	if len(b) != markerBytes {
 		return m, errShort
 	}
-	if b[markerBytes-5] != msgpcode.Uint32 || binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32.Checksum(b[:markerBytes-5], castagnoli) {
+	if b[markerBytes-5] != msgpcode.Uint32 || binary.BigEndian.Uint32(b[markerBytes-4:]) != crc32c.Checksum(b[:markerBytes-5]) {
 		return m, errChecksum
 	}
 	d := newDecoder(b, "")

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/internal/wire"
 )
 
@@ -59,7 +59,7 @@ func (m Meta) encode() []byte {
 	b = wire.AppendFixed64(wire.AppendString(b, "created"), msgpcode.Int64, uint64(m.Created.UnixNano()))
 	b = wire.AppendString(wire.AppendString(b, "node"), m.Node)
 	b = wire.AppendString(wire.AppendString(b, "data_dir"), m.DataDir)
-	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32.Checksum(b[1:], castagnoli))
+	return binary.BigEndian.AppendUint32(append(b, msgpcode.Uint32), crc32c.Checksum(b[1:]))
 }
 
 func decodeMeta(b []byte) (Meta, error) {
@@ -68,7 +68,7 @@ func decodeMeta(b []byte) (Meta, error) {
 		return Meta{}, wire.ErrShape
 	}
 	body := b[:len(b)-trailer]
-	if binary.BigEndian.Uint32(b[len(b)-trailer+1:]) != crc32.Checksum(body[1:], castagnoli) {
+	if binary.BigEndian.Uint32(b[len(b)-trailer+1:]) != crc32c.Checksum(body[1:]) {
 		return Meta{}, errChecksum
 	}
 	d := newDecoder(body, string(body))

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -49,10 +48,10 @@ func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	historyDir := filepath.Dir(j.dir)
 	var random [4]byte
 	var id ID
-	if _, err := rand.Read(id[:]); err != nil {
+	if err := randomBytes(id[:]); err != nil {
 		return Meta{}, err
 	}
-	if _, err := rand.Read(random[:]); err != nil {
+	if err := randomBytes(random[:]); err != nil {
 		return Meta{}, err
 	}
 	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))

@@ -78,8 +78,8 @@ func (st *State) contradicted(seq journal.Seq, what string) error {
 
 // doubts are the beliefs in order of address, to be held against the base's records as they come by.
 type doubts struct {
-	st   *State
-	rest []belief
+	st    *State
+	order []int32 // of st.beliefs.list
 }
 
 // doubts fills all pages and returns what else is to be found out. Without trust it is nothing.
@@ -89,26 +89,35 @@ func (st *State) doubts() (doubts, error) {
 			return doubts{}, err
 		}
 	}
-	list := slices.SortedFunc(slices.Values(st.beliefs.list), func(a, b belief) int { return a.key.compare(b.key) })
-	return doubts{st, list}, nil
+	list := st.beliefs.list
+	order := make([]int32, len(list))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return list[a].key.compare(list[b].key) })
+	return doubts{st, order}, nil
 }
 
 // settle holds the next record of the base against the beliefs.
 func (d *doubts) settle(r *record) error {
-	for len(d.rest) > 0 && d.rest[0].key.compare(r.key) <= 0 {
-		b := d.rest[0]
+	for len(d.order) > 0 {
+		b := &d.st.beliefs.list[d.order[0]]
+		if b.key.compare(r.key) > 0 {
+			return nil
+		}
 		if b.key != r.key || !r.answers(d.st.beliefs.owners[b.off:][:b.n]) {
 			return d.st.contradicted(b.seq, fmt.Sprintf("%s: not held by that attachment", b.key.addr()))
 		}
-		d.rest = d.rest[1:]
+		d.order = d.order[1:]
 	}
 	return nil
 }
 
 // left finds what no record came by for.
 func (d *doubts) left() error {
-	if len(d.rest) == 0 {
+	if len(d.order) == 0 {
 		return nil
 	}
-	return d.st.contradicted(d.rest[0].seq, fmt.Sprintf("%s: not held by that attachment", d.rest[0].key.addr()))
+	b := &d.st.beliefs.list[d.order[0]]
+	return d.st.contradicted(b.seq, fmt.Sprintf("%s: not held by that attachment", b.key.addr()))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/internal/wire"
 	"github.com/leaselog/leaselog/journal"
 )
@@ -266,18 +266,12 @@ func removeIfThere(path string) error {
 // seedOf returns the checksum of what is the same for all blocks of a file.
 func seedOf(id journal.ID, seq journal.Seq) uint32 {
 	b := binary.BigEndian.AppendUint64(id[:], uint64(seq))
-	return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return crc32c.Checksum(b)
 }
 
-// checksum returns the checksum of a block with this number and payload. The number's
-// bytes go in by hand: as a slice they would be an allocation for every block.
+// checksum returns the checksum of a block with this number and payload.
 func checksum(seed, number uint32, payload []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	crc := ^seed
-	for shift := 24; shift >= 0; shift -= 8 {
-		crc = table[byte(crc)^byte(number>>shift)] ^ crc>>8
-	}
-	return crc32.Update(^crc, table, payload)
+	return crc32c.Update(crc32c.UpdateUint32(seed, number), payload)
 }
 
 // seal fills in what is around the payload of a block.

@@ -157,23 +157,28 @@ func (st *State) Held(a Attachment) ([]Lease, error) {
 			if err != nil {
 				return nil, err
 			}
-			held = append(held, l)
+			held = insertLease(held, l)
 		}
 	}
 	if st.base != nil {
 		err := st.base.held(st.scratch, fingerprint(a), func(r *record) {
 			if !st.shadowed(r.key) {
-				held = append(held, r.lease())
+				held = insertLease(held, r.lease())
 			}
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	slices.SortFunc(held, func(a, b Lease) int {
+	return held, nil
+}
+
+// insertLease puts l where it belongs by range set and address. There are as many as range sets, or few more.
+func insertLease(held []Lease, l Lease) []Lease {
+	at, _ := slices.BinarySearchFunc(held, l, func(a, b Lease) int {
 		return cmp.Or(cmp.Compare(a.Set, b.Set), a.IP.Compare(b.IP))
 	})
-	return held, nil
+	return slices.Insert(held, at, l)
 }
 
 // NextFree returns the lowest address from from to to, both included, that nobody

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/hex"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,8 +33,12 @@ func ReadClock() Clock {
 	return c
 }
 
-// CurrentBoot returns the ID of the running boot, zero where the kernel has none.
-func CurrentBoot() BootID {
+// CurrentBoot returns the ID of the running boot, zero where the kernel has none. The file is read once.
+func CurrentBoot() BootID { return currentBoot() }
+
+var currentBoot = sync.OnceValue(readBoot)
+
+func readBoot() BootID {
 	var b BootID
 	var room [64]byte
 	fd, err := syscall.Open(bootIDFile, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)

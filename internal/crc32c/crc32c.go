@@ -13,15 +13,15 @@ const bulk = 1 << 20
 // done counts the bytes that were done by table.
 var done atomic.Int64
 
+// tables are those of slicing-by-8 (Kounavis and Berry, 2005): tables[k][b] is the checksum register
+// after the byte b and k zeros.
+var tables [8][256]uint32
+
 func init() {
 	if runtime.GOARCH != "amd64" {
 		done.Store(bulk) // elsewhere hash/crc32 has nothing to prepare
 	}
-}
-
-// tables are those of slicing-by-8 (Kounavis and Berry, 2005): tables[k][b] is the checksum register
-// after the byte b and k zeros.
-var tables = func() (t [8][256]uint32) {
+	t := &tables
 	for b := range t[0] {
 		crc := uint32(b)
 		for range 8 {
@@ -29,13 +29,12 @@ var tables = func() (t [8][256]uint32) {
 		}
 		t[0][b] = crc
 	}
-	for k := range t[1:] {
+	for k := range len(t) - 1 {
 		for b := range t[0] {
 			t[k+1][b] = t[k][b]>>8 ^ t[0][byte(t[k][b])]
 		}
 	}
-	return t
-}()
+}
 
 // Checksum returns the CRC-32C of p.
 func Checksum(p []byte) uint32 { return Update(0, p) }

@@ -144,6 +144,7 @@ func BenchmarkWriteSnapshot(b *testing.B) {
 	st := state.Over(openSnapshot(b, path))
 	mustApply(b, st, events...)
 	dir := b.TempDir()
+	b.ReportAllocs()
 	for b.Loop() {
 		writeSnapshot(b, dir, st)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/bits"
 	"slices"
 
 	"github.com/leaselog/leaselog/journal"
@@ -34,6 +35,9 @@ type ownerRef struct {
 	print uint64
 	block uint32
 }
+
+// ownersDealt is how many entries of the owner index share a bucket while it is sorted.
+const ownersDealt = 8
 
 // newBuilder makes a builder that has left room for the header.
 func newBuilder(id journal.ID, network string, st *State) *builder {
@@ -69,10 +73,7 @@ func (b *builder) build(w io.Writer, st *State) error {
 		return err
 	}
 	b.head.sections[sectionLeases] = section{first, b.block - first, b.head.leases}
-	slices.SortFunc(b.owners, func(x, y ownerRef) int {
-		return cmp.Or(cmp.Compare(x.print, y.print), cmp.Compare(x.block, y.block))
-	})
-	// Ties are broken by block: nothing may depend on the order of equal entries.
+	sortOwners(b.owners)
 	owners := make([]byte, 0, len(b.owners)*ownerBytes)
 	for _, o := range b.owners {
 		owners = binary.BigEndian.AppendUint64(owners, o.print)
@@ -86,6 +87,41 @@ func (b *builder) build(w io.Writer, st *State) error {
 		return err
 	}
 	return b.section(sectionRuns6, b.runs[1], run6Bytes)
+}
+
+// sortOwners puts the entries in order of fingerprint. Ties are broken by block: nothing may
+// depend on the order of equal entries. Fingerprints are evenly spread, so dealing them out by
+// their first bits leaves a handful to be compared with each other, where sorting all of them
+// would take as long as reading their leases.
+func sortOwners(owners []ownerRef) {
+	size := bits.Len(uint(len(owners)) / ownersDealt)
+	bucket := func(o ownerRef) int { return int(o.print >> 1 >> (63 - size)) } // a shift by 64 if there is one bucket
+	ends := make([]int, 1<<size)
+	for _, o := range owners {
+		ends[bucket(o)]++
+	}
+	next := make([]int, len(ends)) // of each bucket: the first place that may hold another's entry
+	for i := 1; i < len(ends); i++ {
+		next[i] = ends[i-1]
+		ends[i] += ends[i-1]
+	}
+	for i, end := range ends {
+		start := 0
+		if i > 0 {
+			start = ends[i-1]
+		}
+		for next[i] < end {
+			o := &owners[next[i]]
+			j := bucket(*o)
+			if j != i {
+				*o, owners[next[j]] = owners[next[j]], *o
+			}
+			next[j]++
+		}
+		slices.SortFunc(owners[start:end], func(x, y ownerRef) int {
+			return cmp.Or(cmp.Compare(x.print, y.print), cmp.Compare(x.block, y.block))
+		})
+	}
 }
 
 // headerBlocks returns the header blocks of what was built.

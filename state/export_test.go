@@ -36,3 +36,15 @@ func DecodeLease(raw []byte) (Lease, error) { return decodeLease(raw) }
 
 // ArenaBytes tells how much memory the overlay's records take.
 func (st *State) ArenaBytes() int { return len(st.over.arena) }
+
+// SortOwners sorts entries of the owner index, given as fingerprint and block.
+func SortOwners(entries [][2]uint64) {
+	refs := make([]ownerRef, len(entries))
+	for i, e := range entries {
+		refs[i] = ownerRef{e[0], uint32(e[1])}
+	}
+	sortOwners(refs)
+	for i, r := range refs {
+		entries[i] = [2]uint64{r.print, uint64(r.block)}
+	}
+}

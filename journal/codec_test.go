@@ -224,12 +224,16 @@ func BenchmarkRecord(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(record)))
 		var room []byte
 		for b.Loop() {
 			room, _ = journal.AppendRecord(room[:0], testID, &ev)
 		}
 	})
 	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(record)))
 		for b.Loop() {
 			if _, err := journal.DecodeRecord(testID, ev.Seq, record); err != nil {
 				b.Fatal(err)

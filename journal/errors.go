@@ -35,7 +35,7 @@ var (
 // CorruptionError is damage: bytes of a store that are not what was written there. It
 // is returned wherever they are met, and nothing is guessed around it.
 type CorruptionError struct {
-	File   string // path of the damaged file
+	File   string // path of the damaged file, "" where only the event is known
 	Seq    Seq    // the first event affected, 0 if not known
 	Offset int64  // of the first bad byte in File, -1 if not known
 	Cause  error
@@ -44,7 +44,10 @@ type CorruptionError struct {
 // Error names the file, the place and the cause.
 func (e *CorruptionError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: damage", e.File)
+	if e.File != "" {
+		fmt.Fprintf(&b, "%s: ", e.File)
+	}
+	b.WriteString("damage")
 	if e.Offset >= 0 {
 		fmt.Fprintf(&b, " at byte %d", e.Offset)
 	}

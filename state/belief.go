@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/leaselog/leaselog/journal"
@@ -11,9 +12,9 @@ import (
 // the snapshot's leases, that an address it gives is free there and that one it takes back is
 // held there by its owner. So a tail of events is applied without reading the snapshot.
 //
-// What was believed is checked where the snapshot is read anyway: of a page of addresses when NextFree
-// comes by, of everything by Leases and WriteSnapshot. What contradicts the snapshot is a *journal.CorruptionError
-// there that names the event, or the page's addresses.
+// No answer rests on what was not checked: Lease, Held and NextFree look up what events said of the leases that they
+// are asked about, Leases and WriteSnapshot everything. What contradicts the snapshot is a *journal.CorruptionError
+// that names the event, but no file.
 func OverTrusting(s *Snapshot) *State {
 	st := Over(s)
 	st.trusting = true
@@ -38,6 +39,8 @@ type belief struct {
 	off int
 	n   int32
 	seq journal.Seq
+
+	confirmed bool
 }
 
 // believe notes that an event has ended a lease of the base that nobody looked up. The owner's bytes
@@ -61,7 +64,9 @@ func (st *State) fill(p *page) error {
 	whole := p.held
 	for i := range whole {
 		if wrong := (base.held[i] ^ ^p.given[i]) & p.about[i]; wrong != 0 {
-			return st.contradicted(st.seq, fmt.Sprintf("some of the addresses from %s to %s", p.first.addr(), p.first.pageEnd().addr()))
+			k := p.first
+			k.lo += uint64(i*64 + bits.TrailingZeros64(wrong))
+			return st.contradicted(k)
 		}
 		whole[i] |= base.held[i] &^ p.about[i]
 	}
@@ -69,12 +74,64 @@ func (st *State) fill(p *page) error {
 	return nil
 }
 
-// contradicted is an event, or one up to it, that can't have happened after the snapshot. Which of
-// them is damaged is not known here, so no file is named.
-func (st *State) contradicted(seq journal.Seq, what string) error {
+// contradicted says that what events said of the base's lease of an address can't be true. It names the
+// first of these events that is still known.
+func (st *State) contradicted(k key) error {
+	seq := st.seq
+	for i := range st.over.entries {
+		if e := &st.over.entries[i]; e.key == k && e.n > 0 {
+			if r, err := parseRecord(st.over.record(int32(i))); err == nil {
+				seq = min(seq, r.start)
+			}
+		}
+	}
+	if b := st.belief(k); b != nil {
+		seq = min(seq, b.seq)
+	}
 	return &journal.CorruptionError{Seq: seq, Offset: -1,
-		Cause: fmt.Errorf("contradicts the snapshot of event %d: %s", st.base.Seq(), what)}
+		Cause: fmt.Errorf("%s: contradicts the snapshot of event %d", k.addr(), st.base.Seq())}
 }
+
+// belief returns what was believed of the base's lease of an address, nil if nothing was. There are at most
+// as many as events in the tail.
+func (st *State) belief(k key) *belief {
+	i := slices.IndexFunc(st.beliefs.list, func(b belief) bool { return b.key == k })
+	if i < 0 {
+		return nil
+	}
+	return &st.beliefs.list[i]
+}
+
+// confirm checks what was believed of the base's lease of an address.
+func (st *State) confirm(k key) error {
+	b := st.belief(k)
+	if b == nil || b.confirmed {
+		return nil
+	}
+	r, ok, err := st.base.lease(k)
+	if err != nil {
+		return err
+	}
+	if !ok || !r.answers(st.beliefs.of(b)) {
+		return st.contradicted(k)
+	}
+	b.confirmed = true
+	return nil
+}
+
+// mistaken reports whether what was believed can't be true, since the base has this lease.
+func (st *State) mistaken(r *record) bool {
+	if !st.trusting {
+		return false
+	}
+	if b := st.belief(r.key); b != nil {
+		return !r.answers(st.beliefs.of(b))
+	}
+	return st.over.page(r.key).given.has(r.key)
+}
+
+// of returns the bytes of the owner that the lease was taken back from.
+func (b *beliefs) of(one *belief) []byte { return b.owners[one.off:][:one.n] }
 
 // doubts are the beliefs in order of address, to be held against the base's records as they come by.
 type doubts struct {
@@ -105,8 +162,8 @@ func (d *doubts) settle(r *record) error {
 		if b.key.compare(r.key) > 0 {
 			return nil
 		}
-		if b.key != r.key || !r.answers(d.st.beliefs.owners[b.off:][:b.n]) {
-			return d.st.contradicted(b.seq, fmt.Sprintf("%s: not held by that attachment", b.key.addr()))
+		if b.key != r.key || !r.answers(d.st.beliefs.of(b)) {
+			return d.st.contradicted(b.key)
 		}
 		d.order = d.order[1:]
 	}
@@ -118,6 +175,5 @@ func (d *doubts) left() error {
 	if len(d.order) == 0 {
 		return nil
 	}
-	b := &d.st.beliefs.list[d.order[0]]
-	return d.st.contradicted(b.seq, fmt.Sprintf("%s: not held by that attachment", b.key.addr()))
+	return d.st.contradicted(d.st.beliefs.list[d.order[0]].key)
 }

@@ -20,16 +20,18 @@ func TestContradictedBeliefs(t *testing.T) {
 	)...)
 	path := writeSnapshot(t, t.TempDir(), base)
 	for _, c := range []struct {
-		name string
-		ev   journal.Event
-		next bool   // looking for a free address beside it notices
-		want string // in the error of a walk through all leases
+		name  string
+		ev    journal.Event
+		held  bool   // asking what its owner holds notices
+		lease bool   // asking for the address notices
+		next  bool   // looking for a free address from 10.0.0.1 on notices
+		want  string // in each error
 	}{
-		{"add of a held address", add("new", "eth0", addr(0, "10.0.0.1/8")), true, "10.0.0.0 to 10.0.0.255"},
-		{"del by a stranger", del("new", "eth0", addr(0, "10.0.0.1/8")), false, "10.0.0.1: not held by that attachment"},
-		{"del by another interface", del("one", "eth1", addr(0, "10.0.0.1/8")), false, "10.0.0.1: not held by that attachment"},
-		{"del of a free address", del("one", "eth0", addr(0, "10.0.0.3/8")), true, "10.0.0.0 to 10.0.0.255"},
-		{"del of a free address elsewhere", del("one", "eth0", addr(0, "10.5.0.3/8")), false, "10.5.0.0 to 10.5.0.255"},
+		{"add of a held address", add("new", "eth0", addr(0, "10.0.0.1/8")), true, false, true, "10.0.0.1: contradicts"},
+		{"del by a stranger", del("new", "eth0", addr(0, "10.0.0.1/8")), true, true, true, "10.0.0.1: contradicts"},
+		{"del by another interface", del("one", "eth1", addr(0, "10.0.0.1/8")), true, true, true, "10.0.0.1: contradicts"},
+		{"del of a free address", del("one", "eth0", addr(0, "10.0.0.3/8")), false, true, true, "10.0.0.3: contradicts"},
+		{"del of a free address elsewhere", del("one", "eth0", addr(0, "10.5.0.3/8")), false, true, false, "10.5.0.3: contradicts"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			believing := func() *state.State {
@@ -38,22 +40,30 @@ func TestContradictedBeliefs(t *testing.T) {
 				mustApply(t, st, c.ev)
 				return st
 			}
-			if _, _, err := believing().NextFree(ip("10.0.0.1"), ip("10.0.0.255")); (err != nil) != c.next {
-				t.Errorf("NextFree: %v, want an error: %v", err, c.next)
+			check := func(what string, err error, noticed bool) {
+				t.Helper()
+				var damage *journal.CorruptionError
+				if noticed && (!errors.As(err, &damage) || damage.Seq != 4 || damage.File != "" || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%s: %v, want damage at event 4 with %q", what, err, c.want)
+				}
+				if !noticed && err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
 			}
-			_, err := state.WriteSnapshot(t.TempDir(), testID, "net", believing())
-			var damage *journal.CorruptionError
-			if !errors.As(err, &damage) || damage.Seq != 4 || damage.File != "" || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("WriteSnapshot: %v, want damage at event 4 with %q", err, c.want)
-			}
+			_, err := believing().Held(state.Attachment{ContainerID: "one", IfName: "eth0"})
+			check("Held", err, c.held)
+			_, _, err = believing().Lease(c.ev.Addresses[0].IP)
+			check("Lease", err, c.lease)
+			_, _, err = believing().NextFree(ip("10.0.0.1"), ip("10.0.0.255"))
+			check("NextFree", err, c.next)
+			_, err = state.WriteSnapshot(t.TempDir(), testID, "net", believing())
+			check("WriteSnapshot", err, true)
 			for _, err = range believing().Leases() {
 				if err != nil {
 					break
 				}
 			}
-			if !errors.As(err, &damage) {
-				t.Errorf("Leases: %v, want damage", err)
-			}
+			check("Leases", err, true)
 		})
 	}
 	// What the tail itself contradicts is refused at once.

@@ -134,7 +134,7 @@ func (st *State) Lease(ip netip.Addr) (Lease, bool, error) {
 		return l, err == nil, err
 	}
 	if st.hidden(k) {
-		return Lease{}, false, nil
+		return Lease{}, false, st.confirm(k)
 	}
 	r, ok, err := st.base.lease(k)
 	if !ok || err != nil {
@@ -161,12 +161,15 @@ func (st *State) Held(a Attachment) ([]Lease, error) {
 		}
 	}
 	if st.base != nil {
+		var wrong error
 		err := st.base.held(st.scratch, fingerprint(a), func(r *record) {
 			if !st.shadowed(r.key) {
 				held = insertLease(held, r.lease())
+			} else if wrong == nil && st.mistaken(r) {
+				wrong = st.contradicted(r.key)
 			}
 		})
-		if err != nil {
+		if err = cmp.Or(err, wrong); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +201,13 @@ func (st *State) NextFree(from, to netip.Addr) (netip.Addr, bool, error) {
 				return netip.Addr{}, false, err
 			}
 			if free, ok := p.free(k); ok {
-				return free.addr(), free.compare(end) <= 0, nil
+				if free.compare(end) > 0 {
+					return netip.Addr{}, false, nil
+				}
+				if err := st.confirm(free); err != nil {
+					return netip.Addr{}, false, err
+				}
+				return free.addr(), true, nil
 			}
 			k, more = k.pageEnd().next()
 			continue

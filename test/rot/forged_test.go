@@ -75,8 +75,6 @@ func TestForgedRecords(t *testing.T) {
 	binary.BigEndian.PutUint64(elsewhere[4:], 21)
 	other := f.entry(lastEvent).ev
 	other.NetNS = "/another"
-	impossible := f.entry(20).ev
-	impossible.Addresses = slices.Clone(f.entry(14).ev.Addresses) // held
 	tests := []struct {
 		name   string
 		seq    journal.Seq
@@ -87,7 +85,6 @@ func TestForgedRecords(t *testing.T) {
 		{"sealed for another place", 20, sealRecord(f.id, 21, bytes.Clone(f.entry(20).raw))},
 		{"a multiple of 128 bytes", 20, f.unpadded(t, f.entry(20).ev)},
 		{"not the event that was acknowledged", lastEvent, f.encode(t, other)},
-		{"impossible", 20, f.encode(t, impossible)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,6 +102,27 @@ func TestForgedRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestForgedImpossible has an event that gives an address which a snapshot's lease holds. Calls believe events until they
+// are asked about their addresses: the ADD looks for a free one there and names the event, the DEL of another attachment goes on.
+func TestForgedImpossible(t *testing.T) {
+	f := newFixture(t)
+	w := newWorker(t, f, newModel(t, f), filepath.Join(tempRoot(t), "w"))
+	impossible := f.entry(20).ev
+	impossible.Addresses = slices.Clone(f.entry(14).ev.Addresses) // held
+	e := f.entry(20)
+	if err := errors.Join(w.put(lockFile, w.lock[modeRebooted]), w.put(e.file, f.withRecord(20, f.encode(t, impossible)))); err != nil {
+		t.Fatal(err)
+	}
+	c := w.call(scripts[0])
+	var damage *journal.CorruptionError
+	if !errors.As(c.addErr, &damage) || damage.Seq != 20 {
+		t.Errorf("ADD: %v, want damage at event 20", c.addErr)
+	}
+	if c.delErr != nil {
+		t.Errorf("DEL: %v", c.delErr)
 	}
 }
 

@@ -149,7 +149,7 @@ func (w *worker) judgeEvents(j job, p prediction, want []journal.Event) (told in
 	if !reflect.DeepEqual(got, want) {
 		return 0, fmt.Errorf("recorded\n%+v, want\n%+v", got, want)
 	}
-	due := p.calls == repair || p.calls == setAside // the calls read every block of the newer snapshot
+	due := p.calls == repair || p.calls == setAside
 	if due != (told == 1) || told > 1 {
 		return 0, fmt.Errorf("%d repairs were told, want one: %t", told, due)
 	}

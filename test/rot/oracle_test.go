@@ -121,7 +121,9 @@ func (f *fixture) predict(j job, was []byte) prediction {
 		}
 		return whole
 	case file == snapshotFile(newerSnapshot) && d.kind != remove:
-		whole.calls = setAside
+		if !j.unread(was, now) {
+			whole.calls = setAside
+		}
 		return whole
 	case strings.HasPrefix(file, journalDir), strings.HasPrefix(file, archiveDir):
 		if d.kind == remove {
@@ -133,6 +135,15 @@ func (f *fixture) predict(j job, was []byte) prediction {
 		return f.predictSealed(whole, file, was, now)
 	}
 	return whole // nothing depends on the file
+}
+
+// unread reports whether damage to a snapshot lies in the one block that the script's calls don't read: with the
+// IPv4 address requested, nobody looks for a free one among the runs of held ones.
+func (j job) unread(was, now []byte) bool {
+	const runs4 = 3
+	from, to := runs4*snapshotBlock, (runs4+1)*snapshotBlock
+	return scripts[j.script].ips != nil && len(was) == len(now) && len(was) >= to &&
+		bytes.Equal(was[:from], now[:from]) && bytes.Equal(was[to:], now[to:])
 }
 
 // errAny stands for any error.

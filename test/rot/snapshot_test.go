@@ -316,8 +316,10 @@ func (w *worker) runSnapshots(t *testing.T, jobs ...job) error {
 			return fmt.Errorf("afterwards %s holds %v (%v), want %v", asked[c.who].ContainerID, held, c.err, want.held[c.who])
 		}
 	}
-	if _, err := os.Stat(w.path(a.file)); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is still in its place: %v", a.file, err)
+	was := w.content(a.file, a.mode)
+	_, err := os.Stat(w.path(a.file))
+	if gone := errors.Is(err, os.ErrNotExist); gone == a.unread(was, a.damage.apply(was)) {
+		return fmt.Errorf("%s: in its place afterwards: %t (%v)", a.file, !gone, err)
 	}
 	return nil
 }

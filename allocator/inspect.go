@@ -93,18 +93,12 @@ func ask(v *view, question func(*view) error) error {
 // follow applies what the reader has after the state.
 func follow(st *state.State, r *journal.Reader) error {
 	st.Expect(min(int(r.Coverage().Durable-st.Seq()), 2*snapshotEvents))
-	for rec, err := range r.Records(st.Seq()) {
-		if err != nil {
-			return err
+	return r.Events(st.Seq(), func(ev *journal.Event) error {
+		if !ev.Understood() {
+			return fmt.Errorf("event %d: %w", ev.Seq, journal.ErrNewer)
 		}
-		if !rec.Event.Understood() {
-			return fmt.Errorf("event %d: %w", rec.Event.Seq, journal.ErrNewer)
-		}
-		if err := st.Apply(&rec.Event); err != nil {
-			return err
-		}
-	}
-	return nil
+		return st.Apply(ev)
+	})
 }
 
 // Check returns what the attachment holds, or ErrNoLease. It takes no lock and writes nothing.

@@ -297,9 +297,14 @@ func (r *Reader) Coverage() Coverage { return r.cov }
 
 // readSegment reads a segment from where it is, journal/ or archive/.
 func (r *Reader) readSegment(first Seq) (path string, data []byte, err error) {
+	return r.readSegmentOver(nil, first)
+}
+
+// readSegmentOver is readSegment into a buffer that is no longer needed, if it is large enough.
+func (r *Reader) readSegmentOver(room []byte, first Seq) (path string, data []byte, err error) {
 	for _, folder := range []string{journalName, archiveName} {
 		path = filepath.Join(r.dir, folder, segmentName(first))
-		if data, err = readSegment(path); !errors.Is(err, fs.ErrNotExist) {
+		if data, err = readSegmentOver(room, path); !errors.Is(err, fs.ErrNotExist) {
 			return path, data, err
 		}
 	}
@@ -336,47 +341,71 @@ func (r *Reader) listing() ([]Seq, error) {
 // listing has missed them.
 func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		p := pass{r: r, last: after, yield: yield, recent: true}
-		misses := 0
-		for p.last < r.cov.Durable {
-			before := p.last
-			err := p.run()
-			if p.stopped {
-				return
+		p := pass{r: r, last: after, recent: true}
+		p.visit = func(rec *Record) error {
+			if !yield(*rec, nil) {
+				return errStopped
 			}
-			if err == nil {
-				break
-			}
-			if p.recent {
-				p.recent = false
-				continue
-			}
-			if p.last > before {
-				misses = 0
-			}
-			misses++
-			moved := errors.Is(err, fs.ErrNotExist) && misses < maxRestarts
-			if misses > 1 && !moved {
-				yield(Record{}, err)
-				return
-			}
+			return nil
 		}
-		if r.damage != nil {
-			yield(Record{}, r.damage)
+		if err := p.walk(); err != nil && !errors.Is(err, errStopped) {
+			yield(Record{}, err)
 		}
 	}
 }
 
-// pass is a walk over the segments as one listing has them.
-type pass struct {
-	r       *Reader
-	last    Seq // newest event that was yielded
-	yield   func(Record, error) bool
-	stopped bool // by the consumer, or at damage that was yielded
-	recent  bool // look in journal/ alone if what follows last is there
+// errStopped ends a walk that nobody wants to go on with.
+var errStopped = errors.New("stopped")
+
+// Events hands the events after a given one to apply as Records has them, each good during that call alone: they share
+// one buffer. It returns what ended it, an error of apply included.
+func (r *Reader) Events(after Seq, apply func(*Event) error) error {
+	p := pass{r: r, last: after, recent: true, share: true}
+	p.visit = func(rec *Record) error { return apply(&rec.Event) }
+	return p.walk()
 }
 
-// run yields what follows last. An error is something that another pass may not meet:
+// pass is a walk over the segments as one listing has them.
+type pass struct {
+	r      *Reader
+	last   Seq // newest event that was visited
+	visit  func(*Record) error
+	ended  error // what visit said, or damage: no other listing would change it
+	recent bool  // look in journal/ alone if what follows last is there
+	share  bool  // one buffer and one record for all
+	data   []byte
+	rec    Record
+}
+
+// walk visits what follows last, and lists the segments anew where one moved away meanwhile.
+func (p *pass) walk() error {
+	misses := 0
+	for p.last < p.r.cov.Durable {
+		before := p.last
+		err := p.run()
+		if p.ended != nil {
+			return p.ended
+		}
+		if err == nil {
+			break
+		}
+		if p.recent {
+			p.recent = false
+			continue
+		}
+		if p.last > before {
+			misses = 0
+		}
+		misses++
+		moved := errors.Is(err, fs.ErrNotExist) && misses < maxRestarts
+		if misses > 1 && !moved {
+			return err
+		}
+	}
+	return p.r.damage
+}
+
+// run visits what follows last. An error is something that another pass may not meet:
 // a segment that is not where the listing had it.
 func (p *pass) run() error {
 	r := p.r
@@ -402,14 +431,12 @@ func (p *pass) run() error {
 		if first > p.last+1 {
 			return missing(first - 1)
 		}
-		path, data, err := r.readSegment(first)
-		if err != nil {
+		if place, err = p.readSegment(first); err != nil {
 			return err
 		}
-		if p.segment(path, first, data); p.stopped {
+		if p.segment(place, first); p.ended != nil {
 			return nil
 		}
-		place = path
 	}
 	if p.last < r.cov.Durable {
 		return missing(r.cov.Durable)
@@ -431,40 +458,53 @@ func (p *pass) listing() ([]Seq, error) {
 	return p.r.listing()
 }
 
-// segment yields the events of one segment. Durable bytes never change, so what is wrong with
+// readSegment reads a segment into data, a new one unless it is shared.
+func (p *pass) readSegment(first Seq) (path string, err error) {
+	if !p.share {
+		p.data = nil
+	}
+	path, p.data, err = p.r.readSegmentOver(p.data, first)
+	return path, err
+}
+
+// segment visits the events of one segment. Durable bytes never change, so what is wrong with
 // them is damage at once.
-func (p *pass) segment(path string, first Seq, data []byte) {
+func (p *pass) segment(path string, first Seq) {
 	r := p.r
 	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
-	s := newScanner(r.meta.ID, first, data)
+	s := newScanner(r.meta.ID, first, p.data)
+	if p.share {
+		s = newSharingScanner(r.meta.ID, first, p.data)
+	}
 	for !s.done() && s.next <= r.cov.Durable {
 		at, seq := s.off, s.next
-		var ev Event
 		var record []byte
 		var err error
 		if seq <= p.last {
 			err = s.skip()
 		} else {
-			ev, record, err = s.read()
+			if !p.share {
+				p.rec = Record{}
+			}
+			record, err = s.readInto(&p.rec.Event)
 		}
 		if err == nil && record != nil && seq == r.marker.durable && RecordHash(record) != r.marker.hash {
 			err = errNotAcknowledged
 		}
 		if err != nil {
-			p.stopped = true
 			damage := s.blame(path, first) // what was passed over by its length may have led to the wrong place
 			if damage == nil {
 				damage = &CorruptionError{File: path, Seq: seq, Offset: int64(at), Cause: err}
 			}
-			p.yield(Record{}, damage)
+			p.ended = damage
 			return
 		}
 		if record == nil {
 			continue
 		}
-		p.last = ev.Seq
-		if !p.yield(Record{Event: ev, File: name, Offset: int64(s.off - len(record)), Raw: record}, nil) {
-			p.stopped = true
+		p.last = seq
+		p.rec.File, p.rec.Offset, p.rec.Raw = name, int64(s.off-len(record)), record
+		if p.ended = p.visit(&p.rec); p.ended != nil {
 			return
 		}
 	}

@@ -201,14 +201,10 @@ func (r *Reader) CheckTail() error {
 	if !r.cov.Live && r.damage != nil {
 		return r.damage
 	}
-	if err := r.checkPlace(); err != nil || !r.cov.Live {
+	newest, err := r.checkPlace()
+	if err != nil || !r.cov.Live {
 		return err
 	}
-	segments, err := r.inUse()
-	if err != nil || len(segments) == 0 {
-		return err
-	}
-	newest := segments[len(segments)-1]
 	if at := r.end.Load(); at != nil && at.segment == newest && r.endsAt(at) {
 		return nil
 	}
@@ -253,37 +249,36 @@ func (r *Reader) endsAt(at *place) bool {
 	return err == nil && st.Size() == at.offset
 }
 
-// checkPlace returns a *CorruptionError if the newest segment is not where those who write look for it. Where a live
+// checkPlace returns the newest segment, and a *CorruptionError if the newest segment is not where those who write look for it. Where a live
 // marker tells the newest event, CheckTail looks for that in it, and the archive, which grows with history, is not listed.
-func (r *Reader) checkPlace() error {
+func (r *Reader) checkPlace() (newest Seq, err error) {
 	var archived []Seq
 	if !r.cov.Live {
-		var err error
 		if archived, err = looseArchive(r.dir); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	segments, err := r.inUse()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return 0, err
 	}
 	if len(segments) == 0 {
-		return &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
+		return 0, &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
 	}
-	newest := segments[len(segments)-1]
+	newest = segments[len(segments)-1]
 	if n := len(archived); n > 0 && archived[n-1] > newest {
-		return &CorruptionError{File: filepath.Join(r.dir, archiveName, segmentName(archived[n-1])), Seq: archived[n-1], Offset: -1,
+		return 0, &CorruptionError{File: filepath.Join(r.dir, archiveName, segmentName(archived[n-1])), Seq: archived[n-1], Offset: -1,
 			Cause: fmt.Errorf("is newer than all segments in %s/", journalName)}
 	}
 	again := Reader{dir: r.dir, meta: r.meta} // a segment may have been begun meanwhile
 	if err := again.readMarker(); err != nil {
-		return err
+		return 0, err
 	}
 	if last := max(r.cov.Durable, again.marker.durable); newest > last+1 {
-		return &CorruptionError{File: filepath.Join(r.dir, journalName, segmentName(newest)), Seq: last + 1, Offset: -1,
+		return 0, &CorruptionError{File: filepath.Join(r.dir, journalName, segmentName(newest)), Seq: last + 1, Offset: -1,
 			Cause: fmt.Errorf("begins with event %d, but the journal ends with %d", newest, last)}
 	}
-	return nil
+	return newest, nil
 }
 
 // Close ends the reader.

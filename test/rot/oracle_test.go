@@ -142,7 +142,7 @@ func (f *fixture) predict(j job, was []byte) prediction {
 func (j job) unread(was, now []byte) bool {
 	const runs4 = 3
 	from, to := runs4*snapshotBlock, (runs4+1)*snapshotBlock
-	return scripts[j.script].ips != nil && len(was) == len(now) && len(was) >= to &&
+	return j.script >= 0 && scripts[j.script].ips != nil && len(was) == len(now) && len(was) >= to &&
 		bytes.Equal(was[:from], now[:from]) && bytes.Equal(was[to:], now[to:])
 }
 

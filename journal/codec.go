@@ -84,10 +84,12 @@ type rawField struct {
 // checksum is the CRC-32C of a record: bound to its journal and its place, so that a
 // whole record in the wrong place is as wrong as a flipped bit.
 func checksum(id ID, seq Seq, before []byte) uint32 {
-	var seed [24]byte
-	copy(seed[:], id[:])
-	binary.BigEndian.PutUint64(seed[16:], uint64(seq))
-	return crc32c.Update(crc32c.Checksum(seed[:]), before)
+	crc := uint32(0)
+	for i := 0; i < len(id); i += 4 {
+		crc = crc32c.UpdateUint32(crc, binary.BigEndian.Uint32(id[i:]))
+	}
+	crc = crc32c.UpdateUint32(crc32c.UpdateUint32(crc, uint32(seq>>32)), uint32(seq))
+	return crc32c.Update(crc, before)
 }
 
 // RecordHash returns the SHA-256 of a record: what the next event's Prev holds.
@@ -175,8 +177,8 @@ func (w *body) uint(k int, v uint64) {
 }
 
 func appendBody(dst []byte, ev *Event) []byte {
-	var room [512]byte
-	w := body{b: room[:0], extra: ev.extra}
+	start := len(dst)
+	w := body{b: append(dst, 0), extra: ev.extra} // the head of the map, where it is the shortest
 	w.string(fieldContainerID, ev.ContainerID)
 	w.string(fieldIfName, ev.IfName)
 	w.string(fieldNetNS, ev.NetNS)
@@ -218,7 +220,11 @@ func appendBody(dst []byte, ev *Event) []byte {
 		}
 	}
 	w.key(maxField + 1)
-	return append(wire.AppendMap(dst, w.n), w.b...)
+	var room [5]byte
+	head := wire.AppendMap(room[:0], w.n)
+	b := slices.Insert(w.b, start+1, head[1:]...)
+	b[start] = head[0]
+	return b
 }
 
 func (w *body) addresses(as []Address) {

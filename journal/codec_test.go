@@ -54,6 +54,21 @@ func sampleEvents() []journal.Event {
 	return events
 }
 
+// TestManyFields has a body of more fields than the short form of a map's head can count.
+func TestManyFields(t *testing.T) {
+	want := sampleEvents()[2]
+	want.Reason, want.Code, want.Text, want.Requested = journal.ReasonGC, 100, "text", []netip.Addr{want.Addresses[0].IP}
+	want.Digest, want.Claimed, want.Dropped = journal.Hash{1}, -5, []string{"netns"}
+	record, err := journal.AppendRecord([]byte("before"), testID, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := journal.DecodeRecord(testID, want.Seq, record[len("before"):])
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
 func TestRecordRoundTrip(t *testing.T) {
 	for _, want := range sampleEvents() {
 		t.Run(want.Kind.String(), func(t *testing.T) {

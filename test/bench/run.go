@@ -141,7 +141,8 @@ func (b *bench) parts(p *place) []part {
 	full := fullScene()
 	parts = append(parts,
 		part{full.String(), func(ctx context.Context) error { return b.with(ctx, p, full, true, b.scenery) }},
-		part{"snapshot cycle", func(ctx context.Context) error { return b.cycles(ctx, p) }})
+		part{"flat", func(ctx context.Context) error { return b.pair(ctx, p, "flat", b.flat) }},
+		part{"snapshot cycle", func(ctx context.Context) error { return b.pair(ctx, p, "cycle", b.cycles) }})
 	if b.options.history > 0 {
 		long := scene{name: "history of " + grouped(b.options.history) + " events", leases: 250, events: b.options.history}
 		parts = append(parts, part{long.String(), func(ctx context.Context) error { return b.with(ctx, p, long, true, b.scenery) }})
@@ -155,7 +156,7 @@ func (b *bench) with(ctx context.Context, p *place, s scene, withHostLocal bool,
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.remove(), p.settle()) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(w.home), p.settle()) }()
 	return measure(ctx, w)
 }
 
@@ -165,21 +166,6 @@ func (b *bench) scenery(ctx context.Context, w *world) error {
 		return err
 	}
 	return b.costs(ctx, w, w.scene.leases <= 10_000)
-}
-
-// cycles measures snapshot cycles at no leases and at 250,000.
-func (b *bench) cycles(ctx context.Context, p *place) error {
-	for round := range b.options.cycles {
-		for _, n := range []int{0, 250_000} {
-			err := b.with(ctx, p, leasesScene(n, false), false, func(ctx context.Context, w *world) error {
-				return b.oneCycle(ctx, w, round)
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // lockedThread runs f on a thread of its own, which ends with it.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -26,6 +25,7 @@ type world struct {
 	netns string
 	rng   *rand.Rand
 
+	home                                      string // holds the other folders
 	dataDir, template, hostLocalDir, floorDir string
 
 	held    map[netip.Addr]bool
@@ -34,12 +34,17 @@ type world struct {
 	leases  []state.Lease
 }
 
-// newWorld makes a scene below the place: leasegen's store, the same leases as host-local's files if it is to
-// take part, and the floor's folder.
+// newWorld makes a scene in a folder of its own at the place: leasegen's store, the same leases as host-local's files if
+// it is to take part, and the floor's folder.
 func newWorld(ctx context.Context, b *bench, p *place, s scene, withHostLocal bool) (*world, error) {
 	w := &world{scene: s, place: p, tools: b.tools, netns: b.netns, rng: b.rng, held: map[netip.Addr]bool{}}
-	w.dataDir, w.template = filepath.Join(p.dir, "leaselog"), filepath.Join(p.dir, "template")
-	w.hostLocalDir, w.floorDir = filepath.Join(p.dir, "host-local"), filepath.Join(p.dir, "floor")
+	home, err := os.MkdirTemp(p.dir, "scene-")
+	if err != nil {
+		return nil, err
+	}
+	w.home = home
+	w.dataDir, w.template = filepath.Join(home, "leaselog"), filepath.Join(home, "template")
+	w.hostLocalDir, w.floorDir = filepath.Join(home, "host-local"), filepath.Join(home, "floor")
 	args := []string{"--out", w.dataDir, "--network", network, "--leases", strconv.Itoa(s.leases), "--events", strconv.Itoa(s.events),
 		"--subnet", s.subnet(), "--seed", strconv.FormatUint(b.options.seed, 10), "--tail", "0"}
 	if s.dual {
@@ -203,9 +208,4 @@ func (w *world) newID() string {
 		b[i] = byte(w.rng.Uint32())
 	}
 	return hex.EncodeToString(b[:])
-}
-
-// remove removes all that the world has on the disk.
-func (w *world) remove() error {
-	return errors.Join(os.RemoveAll(w.dataDir), os.RemoveAll(w.template), os.RemoveAll(w.hostLocalDir), os.RemoveAll(w.floorDir))
 }

@@ -21,11 +21,14 @@ FUZZTIME ?= 10s
 # finds nothing in them. make crash runs them without it.
 SLOW := -e /test/crash$$ -e /test/rot$$
 
+# Of make bench: flags, see go run ./test/bench -help.
+BENCH ?=
+
 # Of make soak: how long, and the seed to repeat a run ("" draws one).
 FOR  ?= 10m
 SEED ?=
 
-.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench soak mutants cover vuln clean help
+.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench microbench soak mutants cover vuln clean help
 .DEFAULT_GOAL := help
 
 all: build
@@ -79,7 +82,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: ## every benchmark, once
+bench: build refs ## whole calls beside host-local and a floor, into docs/BENCHMARKS.md; half an hour, BENCH=-quick for minutes and bin/bench
+	$(GO) run ./test/bench $(BENCH)
+
+microbench: ## every benchmark beside the packages, once
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 soak: ## a random run against a model for FOR (10m), repeated by SEED; then crashes on a real ext4 disk (root)
@@ -103,4 +109,4 @@ clean: ## removes bin/
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
-		printf '%-8s %s\n' "$$target" "$$words"; done
+		printf '%-10s %s\n' "$$target" "$$words"; done

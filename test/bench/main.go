@@ -24,6 +24,7 @@ type options struct {
 	dir     string
 	out     string
 	quick   bool
+	partial bool // not all that belongs into docs
 	rounds  int
 	batches int
 	cycles  int
@@ -136,7 +137,7 @@ func parse(args []string) (options, error) {
 
 // complete fills in what the command line leaves open.
 func (o *options) complete(sizes, places, only string) (err error) {
-	partial := o.quick || sizes != "" || places != "" || only != ""
+	o.partial = o.quick || sizes != "" || places != "" || only != ""
 	pick := func(value *int, unset, full, quick int) {
 		if *value == unset {
 			*value = full
@@ -180,7 +181,7 @@ func (o *options) complete(sizes, places, only string) (err error) {
 	}
 	if o.out == "" {
 		o.out = filepath.Join(o.root, "docs")
-		if partial {
+		if o.partial {
 			o.out = filepath.Join(o.root, "bin", "bench")
 		}
 	}

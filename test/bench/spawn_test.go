@@ -141,6 +141,7 @@ func TestCheck(t *testing.T) {
 		{"DEL that prints", w, leaselog, "DEL", answer{stdout: []byte("{}")}, false},
 		{"silent that prints", w, silent, "STATUS", answer{stdout: result("10.0.0.8/12")}, false},
 		{"floor that prints nothing", w, floor, "STATUS", answer{}, false},
+		{"floor without an address", w, floor, "STATUS", answer{stdout: result()}, false},
 		{"bare that prints nothing", w, bare, "ADD", answer{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

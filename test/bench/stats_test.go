@@ -42,6 +42,14 @@ func TestPaired(t *testing.T) {
 	if got, want := paired(a, b), []float64{2, 3, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v: rounds that both have, in their order, none by zero", got, want)
 	}
+	var want []float64
+	for round := range 50 {
+		a[round], b[round] = float64(round), 1
+		want = append(want, float64(round))
+	}
+	if got := paired(a, b); !slices.Equal(got, want) {
+		t.Errorf("got %v, want the rounds in their order", got)
+	}
 	// What slows down whole rounds, both sides alike, is in the ratio of medians and not in the paired one.
 	slow := map[int]float64{0: 3, 1: 30, 2: 300}
 	base := map[int]float64{0: 2, 1: 20, 2: 200}
@@ -88,6 +96,7 @@ func TestTakesPart(t *testing.T) {
 				last = r
 			}
 		}
+		gap = max(gap, test.n-last)
 		if taken != test.k || test.k > 0 && gap > (test.n+test.k-1)/test.k {
 			t.Errorf("%d of %d: got %d, %d rounds apart", test.k, test.n, taken, gap)
 		}

@@ -71,11 +71,7 @@ func (b *bench) ratio(x, y row) func() (float64, string, bool) {
 		if r.x.n == 0 || r.y.n == 0 {
 			return 0, "", false
 		}
-		format := "%.2f: %s ms / %s ms"
-		if r.medians < 0.02 {
-			return r.medians, fmt.Sprintf("1/%.0f: %s ms / %s ms", 1/r.medians, figure(r.x.median), figure(r.y.median)), true
-		}
-		return r.medians, fmt.Sprintf(format, r.medians, figure(r.x.median), figure(r.y.median)), true
+		return r.medians, fmt.Sprintf("%s: %s ms / %s ms; round by round %s", share(r.medians), figure(r.x.median), figure(r.y.median), share(r.paired.median)), true
 	}
 }
 
@@ -151,6 +147,14 @@ func benchmarkFigures(text, name, unit string) []float64 {
 		}
 	}
 	return values
+}
+
+// share writes a ratio, a small one as a fraction.
+func share(v float64) string {
+	if v < 0.02 {
+		return fmt.Sprintf("1/%.0f", 1/v)
+	}
+	return figure(v)
 }
 
 // figure writes a value with three digits that count.

@@ -7,7 +7,13 @@ type chart struct {
 	X, Y   string // axes
 	LogX   bool
 	LogY   bool
+	XTicks []tick // labels of the axis; none for those that the library picks
 	Series []line
+}
+
+type tick struct {
+	Value float64
+	Label string
 }
 
 type line struct {
@@ -29,9 +35,16 @@ func (b *bench) charts() []chart {
 	return charts
 }
 
-// leasesChart shows ADD against leases. The axis has no 0: that is drawn at 10, and said to be.
+// leasesChart shows ADD against leases. A logarithmic axis has no 0: none stands where 10 would.
 func (b *bench) leasesChart() chart {
-	c := chart{Name: "leases", Title: "ADD, single stack, on the disk", X: "leases (10: none)", Y: "ms, median and quartiles", LogX: true, LogY: true}
+	c := chart{Name: "leases", Title: "ADD, single stack, on the disk", X: "leases", Y: "ms, median and quartiles", LogX: true, LogY: true}
+	for _, n := range b.options.sizes {
+		t := tick{float64(max(n, 10)), grouped(n)}
+		if n == 0 {
+			t.Label = "none"
+		}
+		c.XTicks = append(c.XTicks, t)
+	}
 	for _, who := range []subject{leaselog, hostLocal, floor} {
 		l := line{Name: string(who)}
 		for _, n := range b.options.sizes {
@@ -47,6 +60,9 @@ func (b *bench) leasesChart() chart {
 
 func (b *bench) callersChart() chart {
 	c := chart{Name: "callers", Title: "200 ADDs at 250 leases, on the disk", X: "callers at once", Y: "ms, median and quartiles", LogX: true}
+	for _, n := range callerCounts {
+		c.XTicks = append(c.XTicks, tick{float64(n), grouped(n)})
+	}
 	for _, who := range []subject{leaselog, hostLocal, floor} {
 		l := line{Name: string(who)}
 		for _, n := range callerCounts {

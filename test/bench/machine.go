@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 
@@ -17,8 +15,8 @@ type machine struct {
 	cores                                       int
 }
 
-func inspect(root, dir string) (machine, error) {
-	m := machine{cpu: "unknown", golang: runtime.Version(), cores: runtime.NumCPU(), revision: "unknown"}
+func inspect(plugin, dir string) (machine, error) {
+	m := machine{cpu: "unknown", golang: runtime.Version(), cores: runtime.NumCPU()}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return m, fmt.Errorf("uname: %w", err)
@@ -42,12 +40,23 @@ func inspect(root, dir string) (machine, error) {
 	if m.disk, err = fileSystem(dir); err != nil {
 		return m, err
 	}
-	cmd := exec.Command("git", "describe", "--tags", "--always", "--dirty", "--long")
-	cmd.Dir = root
-	if out, err := cmd.Output(); err == nil { // a tree without git has no revision to name
-		m.revision = string(bytes.TrimSpace(out))
+	m.revision, err = version(plugin)
+	return m, err
+}
+
+// version returns what the plugin says it is when it is called by hand.
+func version(plugin string) (string, error) {
+	c := command{path: plugin}
+	a, err := c.run()
+	if err != nil {
+		return "", err
 	}
-	return m, nil
+	_, rest, ok := strings.Cut(string(a.stderr)+"\n", "CNI leaselog plugin ")
+	if !ok {
+		return "", fmt.Errorf("%s does not tell its version: %q", plugin, a.stderr)
+	}
+	words, _, _ := strings.Cut(rest, "\n")
+	return words, nil
 }
 
 // fileSystem names the type of the file system that holds path.

@@ -15,7 +15,7 @@ import (
 
 // report writes BENCHMARKS.md and the plots.
 func (b *bench) report(ctx context.Context) error {
-	m, err := inspect(b.options.root, b.dir)
+	m, err := inspect(b.tools.leaselog, b.dir)
 	if err != nil {
 		return err
 	}
@@ -179,10 +179,7 @@ func (c comparison) String() string {
 	if c.paired.n == 0 {
 		return "–"
 	}
-	if c.medians < 0.02 {
-		return fmt.Sprintf("1/%.0f; 1/%.0f (1/%.0f–1/%.0f)", 1/c.medians, 1/c.paired.median, 1/c.paired.q1, 1/c.paired.q3)
-	}
-	return fmt.Sprintf("%s; %s (%s–%s)", figure(c.medians), figure(c.paired.median), figure(c.paired.q1), figure(c.paired.q3))
+	return fmt.Sprintf("%s; %s (%s–%s)", share(c.medians), share(c.paired.median), share(c.paired.q1), share(c.paired.q3))
 }
 
 func writeRow(w *strings.Builder, cells []string) {

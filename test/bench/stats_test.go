@@ -70,7 +70,7 @@ func TestCompare(t *testing.T) {
 	if got := b.compare(x, y); got.medians != 4 || got.paired.median != 4 || got.paired.n != 3 || got.paired.q1 != 3 {
 		t.Errorf("got %+v", got)
 	}
-	if value, words, ok := b.ratio(x, y)(); value != 4 || words != "4.00: 20.0 ms / 5.00 ms" || !ok {
+	if value, words, ok := b.ratio(x, y)(); value != 4 || words != "4.00: 20.0 ms / 5.00 ms; round by round 4.00" || !ok {
 		t.Errorf("got %v, %q, %v", value, words, ok)
 	}
 	if _, _, ok := b.ratio(x, row{"disk", s, "DEL", floor})(); ok {

@@ -20,6 +20,7 @@ type chart struct {
 	Name, Title string
 	X, Y        string
 	LogX, LogY  bool
+	XTicks      []plot.Tick
 	Series      []line
 }
 
@@ -68,6 +69,9 @@ func (c chart) draw(path string) error {
 	p.Add(plotter.NewGrid())
 	if c.LogX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if len(c.XTicks) > 0 {
+		p.X.Tick.Marker = plot.ConstantTicks(c.XTicks)
 	}
 	if c.LogY {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}

@@ -111,7 +111,7 @@ type microbenchmark struct{ folder, name, unit string }
 // The two bars that are of parts of the program.
 var (
 	coldFold     = microbenchmark{"./replay", "BenchmarkColdFold/read=leases", "events/s"}
-	nextSnapshot = microbenchmark{"./state", "BenchmarkNextSnapshot", "ns/op"}
+	nextSnapshot = microbenchmark{"./state", "BenchmarkWriteSnapshot", "ns/op"}
 )
 
 const microRuns = 5

@@ -162,7 +162,14 @@ func (d *doubts) settle(r *record) error {
 		if b.key.compare(r.key) > 0 {
 			return nil
 		}
-		if b.key != r.key || !r.answers(d.st.beliefs.of(b)) {
+		if b.key != r.key {
+			return d.st.contradicted(b.key)
+		}
+		whole, err := parseRecord(r.raw) // whether it names an interface is at its end
+		if err != nil {
+			return err
+		}
+		if !whole.answers(d.st.beliefs.of(b)) {
 			return d.st.contradicted(b.key)
 		}
 		d.order = d.order[1:]

@@ -60,13 +60,13 @@ func newBuilder(id journal.ID, network string, st *State) *builder {
 	return b
 }
 
-// build writes all blocks but those of the header.
-func (b *builder) build(w io.Writer, st *State) error {
+// build writes all blocks but those of the header. parse reads the leases of the snapshot below.
+func (b *builder) build(w io.Writer, st *State, parse parseFunc) error {
 	b.w = w
 	// The leases go out as they come. What the other sections need of them is kept: 12 bytes for
 	// an owner, two addresses for a run.
 	first := b.block
-	if err := st.records(b.add); err != nil {
+	if err := st.records(parse, b.add); err != nil {
 		return err
 	}
 	if err := b.flush(); err != nil {
@@ -228,7 +228,7 @@ func (s *Snapshot) Matches(st *State) error {
 		b.block = s.head.sections[sectionLeases].first // its header may be longer than ours
 	}
 	same := &comparer{s: s, block: b.block}
-	if err := b.build(same, st); err != nil {
+	if err := b.build(same, st, parseRecord); err != nil {
 		return err
 	}
 	if b.head.sections != s.head.sections {

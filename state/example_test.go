@@ -55,5 +55,5 @@ func Example() {
 	// Output:
 	// 10.1.0.2 held since event 2
 	// 10.1.0.3 is next
-	// : damage, event 3: apply add: range set 0: 10.1.0.2: held by c7/eth0
+	// damage, event 3: apply add: range set 0: 10.1.0.2: held by c7/eth0
 }

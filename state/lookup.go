@@ -384,7 +384,7 @@ func (s *Snapshot) fill(p *page) error {
 
 // records calls fn with every record, in the order of the file, and checks that this is
 // the order of addresses. Records are good only during the call.
-func (s *Snapshot) records(fn func(*record) error) error {
+func (s *Snapshot) records(parse parseFunc, fn func(*record) error) error {
 	sec := s.head.sections[sectionLeases]
 	var before key
 	var r record // one for all: fn may make it escape
@@ -398,7 +398,7 @@ func (s *Snapshot) records(fn func(*record) error) error {
 			if err != nil {
 				return s.damagedBlock(number, err)
 			}
-			r, err = parseRecord(raw)
+			r, err = parse(raw)
 			if err == nil && before.compare(r.key) >= 0 {
 				err = errOrder
 			}

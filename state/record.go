@@ -146,6 +146,15 @@ func parseHead(raw []byte) (record, parser) {
 	return r, p
 }
 
+// parseFunc is parseRecord or copyRecord.
+type parseFunc func(raw []byte) (record, error)
+
+// copyRecord reads what a record that goes into another snapshot as it stands is asked for, its address and owner.
+func copyRecord(raw []byte) (record, error) {
+	r, p := parseHead(raw)
+	return r, p.Err()
+}
+
 // parseRecord reads and checks a whole record.
 func parseRecord(raw []byte) (record, error) {
 	r, p := parseHead(raw)
@@ -190,7 +199,7 @@ func (r *record) consistent() bool {
 }
 
 // blocked reports whether the address is held back and has no owner.
-func (r *record) blocked() bool { return r.flags&flagBlocked != 0 }
+func (r *record) blocked() bool { return len(r.id.b) == 0 }
 
 // legacy reports whether the lease was taken over without an interface name.
 func (r *record) legacy() bool { return r.flags&flagImport != 0 && len(r.ifn) == 0 && !r.blocked() }

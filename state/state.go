@@ -232,7 +232,7 @@ func (st *State) NextFree(from, to netip.Addr) (netip.Addr, bool, error) {
 // After an error it ends. The state must not change meanwhile.
 func (st *State) Leases() iter.Seq2[Lease, error] {
 	return func(yield func(Lease, error) bool) {
-		err := st.records(func(r *record) error {
+		err := st.records(parseRecord, func(r *record) error {
 			if !yield(r.lease(), nil) {
 				return errStopped
 			}
@@ -247,9 +247,9 @@ func (st *State) Leases() iter.Seq2[Lease, error] {
 // errStopped ends a walk over records that nobody wants to go on with.
 var errStopped = errors.New("stopped")
 
-// records calls fn with every lease, ascending by address: the snapshot's merged with
+// records calls fn with every lease, ascending by address: the snapshot's, read by parse, merged with
 // the overlay's, which win. It checks that there are as many as there should be.
-func (st *State) records(fn func(*record) error) error {
+func (st *State) records(parse parseFunc, fn func(*record) error) error {
 	sorted, n := st.over.sorted(), 0 // what the overlay still has to say; records so far
 	emit := func(r *record) error {
 		n++
@@ -274,7 +274,7 @@ func (st *State) records(fn func(*record) error) error {
 		if err != nil {
 			return err
 		}
-		err = st.base.records(func(r *record) error {
+		err = st.base.records(parse, func(r *record) error {
 			if err := own(&r.key); err != nil {
 				return err
 			}

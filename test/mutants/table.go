@@ -156,7 +156,7 @@ var mutants = []mutant{
 		"	_, ok := st.over.lease(k)\n	return ok\n"}},
 		[]string{"./state -run ^TestRandomHistories$", soak}},
 	{"whose lease an event ended is believed for good", []edit{{"state/belief.go",
-		"b.key != r.key || !r.answers(d.st.beliefs.of(b))",
+		"!whole.answers(d.st.beliefs.of(b))",
 		"false"}},
 		[]string{"./state -run ^TestContradictedBeliefs$"}},
 	{"what is believed of an address that is asked for", []edit{{"state/belief.go",

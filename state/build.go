@@ -74,13 +74,8 @@ func (b *builder) build(w io.Writer, st *State, parse parseFunc) error {
 	}
 	b.head.sections[sectionLeases] = section{first, b.block - first, b.head.leases}
 	sortOwners(b.owners)
-	owners := make([]byte, 0, len(b.owners)*ownerBytes)
-	for _, o := range b.owners {
-		owners = binary.BigEndian.AppendUint64(owners, o.print)
-		owners = binary.BigEndian.AppendUint32(owners, o.block)
-	}
 	b.endRun()
-	if err := b.section(sectionOwners, owners, ownerBytes); err != nil {
+	if err := b.ownerSection(); err != nil {
 		return err
 	}
 	if err := b.section(sectionRuns4, b.runs[0], run4Bytes); err != nil {
@@ -204,6 +199,26 @@ func (b *builder) section(which int, entries []byte, size int) error {
 		entries = entries[n:]
 	}
 	b.head.sections[which].blocks = b.block - b.head.sections[which].first
+	return nil
+}
+
+// ownerSection writes the owner index from where it was sorted: as bytes it would be there twice.
+func (b *builder) ownerSection() error {
+	b.head.sections[sectionOwners] = section{first: b.block, entries: uint64(len(b.owners))}
+	for left := b.owners; len(left) > 0; {
+		n := min(ownersPerBlock, len(left))
+		entries := b.buf[payloadOffset:payloadOffset]
+		for _, o := range left[:n] {
+			entries = binary.BigEndian.AppendUint64(entries, o.print)
+			entries = binary.BigEndian.AppendUint32(entries, o.block)
+		}
+		clear(b.buf[payloadOffset+len(entries):])
+		if err := b.write(); err != nil {
+			return err
+		}
+		left = left[n:]
+	}
+	b.head.sections[sectionOwners].blocks = b.block - b.head.sections[sectionOwners].first
 	return nil
 }
 

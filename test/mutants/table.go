@@ -157,7 +157,7 @@ var mutants = []mutant{
 		[]string{"./state -run ^TestRandomHistories$", soak}},
 	{"whose lease an event ended is believed for good", []edit{{"state/belief.go",
 		"!whole.answers(d.st.beliefs.of(b))",
-		"false"}},
+		"whole.key != b.key"}},
 		[]string{"./state -run ^TestContradictedBeliefs$"}},
 	{"what is believed of an address that is asked for", []edit{{"state/belief.go",
 		"	if b == nil || b.confirmed {\n",

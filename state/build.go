@@ -243,7 +243,7 @@ func (s *Snapshot) Matches(st *State) error {
 		b.block = s.head.sections[sectionLeases].first // its header may be longer than ours
 	}
 	same := &comparer{s: s, block: b.block}
-	if err := b.build(same, st, parseRecord); err != nil {
+	if err := b.build(same, st, readWhole); err != nil {
 		return err
 	}
 	if b.head.sections != s.head.sections {

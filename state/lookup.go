@@ -398,7 +398,7 @@ func (s *Snapshot) records(parse parseFunc, fn func(*record) error) error {
 			if err != nil {
 				return s.damagedBlock(number, err)
 			}
-			r, err = parse(raw)
+			err = parse(&r, raw)
 			if err == nil && before.compare(r.key) >= 0 {
 				err = errOrder
 			}

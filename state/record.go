@@ -134,8 +134,8 @@ type record struct {
 }
 
 // parseHead reads what lookups compare, the address and the owner, and leaves the rest.
-func parseHead(raw []byte) (record, parser) {
-	r := record{raw: raw}
+func (r *record) parseHead(raw []byte) parser {
+	r.raw = raw
 	p := newParser(raw)
 	p.tuple(recordFields)
 	r.key = p.key()
@@ -143,21 +143,28 @@ func parseHead(raw []byte) (record, parser) {
 	r.id = p.text()
 	r.ifn = p.StrBytes()
 	r.owner = p.Since(start)
-	return r, p
+	return p
 }
 
-// parseFunc is parseRecord or copyRecord.
-type parseFunc func(raw []byte) (record, error)
+// parseFunc reads a record's bytes into r: all of them, or what the caller asks for.
+type parseFunc func(r *record, raw []byte) error
 
-// copyRecord reads what a record that goes into another snapshot as it stands is asked for, its address and owner.
-func copyRecord(raw []byte) (record, error) {
-	r, p := parseHead(raw)
-	return r, p.Err()
+// readHead reads what a record that goes into another snapshot as it stands is asked for, its address and owner.
+func readHead(r *record, raw []byte) error {
+	p := r.parseHead(raw)
+	return p.Err()
+}
+
+// readWhole reads and checks all of it.
+func readWhole(r *record, raw []byte) (err error) {
+	*r, err = parseRecord(raw)
+	return err
 }
 
 // parseRecord reads and checks a whole record.
 func parseRecord(raw []byte) (record, error) {
-	r, p := parseHead(raw)
+	var r record
+	p := r.parseHead(raw)
 	r.set = int(p.AtMost(math.MaxInt))
 	limit := uint64(128)
 	if r.key.fam == fam4 {

@@ -243,7 +243,7 @@ func fillFile(f *os.File, id journal.ID, network string, st *State) error {
 	}
 	b := newBuilder(id, network, st)
 	w := bufio.NewWriterSize(io.NewOffsetWriter(f, int64(b.block)*blockBytes), scanBlocks*blockBytes)
-	if err := b.build(w, st, copyRecord); err != nil {
+	if err := b.build(w, st, readHead); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {

@@ -232,7 +232,7 @@ func (st *State) NextFree(from, to netip.Addr) (netip.Addr, bool, error) {
 // After an error it ends. The state must not change meanwhile.
 func (st *State) Leases() iter.Seq2[Lease, error] {
 	return func(yield func(Lease, error) bool) {
-		err := st.records(parseRecord, func(r *record) error {
+		err := st.records(readWhole, func(r *record) error {
 			if !yield(r.lease(), nil) {
 				return errStopped
 			}

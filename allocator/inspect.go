@@ -93,7 +93,12 @@ func ask(v *view, question func(*view) error) error {
 // follow applies what the reader has after the state.
 func follow(st *state.State, r *journal.Reader) error {
 	st.Expect(min(int(r.Coverage().Durable-st.Seq()), 2*snapshotEvents))
-	return r.Events(st.Seq(), func(ev *journal.Event) error {
+	base, head := st.Seq(), st.Head()
+	return r.Events(base, func(ev *journal.Event) error {
+		if ev.Seq == base+1 && ev.Prev != head {
+			return &journal.CorruptionError{File: filepath.Join(r.Dir(), "journal"), Seq: ev.Seq, Offset: -1,
+				Cause: fmt.Errorf("does not continue event %d as the snapshot has it", base)}
+		}
 		if !ev.Understood() {
 			return fmt.Errorf("event %d: %w", ev.Seq, journal.ErrNewer)
 		}

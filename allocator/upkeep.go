@@ -12,8 +12,8 @@ import (
 	"github.com/leaselog/leaselog/state"
 )
 
-// A call takes a snapshot when so many events have come since the newest one. Each call reads these events, about a
-// microsecond each, and writing 250,000 leases takes a tenth of a second: rarer snapshots would cost more in all.
+// A call takes a snapshot when so many events have come since the newest one. Each call reads these events, 1.5 µs
+// each, and writing 250,000 leases takes a tenth of a second: rarer snapshots would cost more in all.
 const snapshotEvents = 1024
 
 const keptSnapshots = 2

@@ -21,14 +21,14 @@ type Reader struct {
 	marker marker
 	cov    Coverage
 
-	strays    bool                  // pass over files that are not segments
-	end       atomic.Pointer[place] // of the newest durable event, once Records came there
-	damage    error                 // what ends the readable part where no live marker tells the end; nil if nothing does
-	onListing func(done bool)       // for tests: runs before and after each listing; nil otherwise
+	strays    bool                     // pass over files that are not segments
+	end       atomic.Pointer[entryEnd] // of the newest durable event, once a walk came there
+	damage    error                    // what ends the readable part where no live marker tells the end; nil if nothing does
+	onListing func(done bool)          // for tests: runs before and after each listing; nil otherwise
 }
 
-// place is where an entry ends.
-type place struct {
+// entryEnd is where an entry ends.
+type entryEnd struct {
 	segment Seq
 	offset  int64
 }
@@ -244,13 +244,14 @@ func (r *Reader) CheckTail() error {
 }
 
 // endsAt reports whether a segment in journal/ ends there.
-func (r *Reader) endsAt(at *place) bool {
+func (r *Reader) endsAt(at *entryEnd) bool {
 	st, err := os.Stat(filepath.Join(r.dir, journalName, segmentName(at.segment)))
 	return err == nil && st.Size() == at.offset
 }
 
-// checkPlace returns the newest segment, and a *CorruptionError if the newest segment is not where those who write look for it. Where a live
-// marker tells the newest event, CheckTail looks for that in it, and the archive, which grows with history, is not listed.
+// checkPlace returns the newest segment, and a *CorruptionError if it is not where those who write look for it. Where a live
+// marker tells the newest event, CheckTail looks for that in it, and the archive, which grows with history, is not
+// listed: a stray segment there that is newer still is met by the call that archives its namesake, and by verify.
 func (r *Reader) checkPlace() (newest Seq, err error) {
 	var archived []Seq
 	if !r.cov.Live {
@@ -283,6 +284,9 @@ func (r *Reader) checkPlace() (newest Seq, err error) {
 
 // Close ends the reader.
 func (r *Reader) Close() error { return nil }
+
+// Dir is the store's folder.
+func (r *Reader) Dir() string { return r.dir }
 
 // Meta says what store this is.
 func (r *Reader) Meta() Meta { return r.meta }
@@ -504,7 +508,7 @@ func (p *pass) segment(path string, first Seq) {
 		}
 	}
 	if s.next == r.cov.Durable+1 {
-		r.end.Store(&place{first, int64(s.off)})
+		r.end.Store(&entryEnd{first, int64(s.off)})
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 // Apply makes the next event part of the state. An event that can't have happened, such
 // as an add of an address that is held, is a *journal.CorruptionError and changes
 // nothing; a kind that changes leases and that this version doesn't know wraps
-// journal.ErrNewer too. Other errors come from reading the snapshot. Nothing of
-// the event is kept alive.
+// journal.ErrNewer too. Other errors come from reading the snapshot. A state made by OverTrusting finds impossible
+// what the tail itself contradicts, and the rest later. Nothing of the event is kept alive.
 func (st *State) Apply(ev *journal.Event) error {
 	if ev.Seq != st.seq+1 {
 		return impossible(ev, "follows event %d", st.seq)

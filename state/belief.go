@@ -12,9 +12,10 @@ import (
 // the snapshot's leases, that an address it gives is free there and that one it takes back is
 // held there by its owner. So a tail of events is applied without reading the snapshot.
 //
-// No answer rests on what was not checked: Lease, Held and NextFree look up what events said of the leases that they
-// are asked about, Leases and WriteSnapshot everything. What contradicts the snapshot is a *journal.CorruptionError
-// that names the event, but no file.
+// That an address is free, and that an attachment holds nothing there, is checked before it is said: Lease, Held and
+// NextFree look up what events said of the leases that they are asked about, Leases and WriteSnapshot everything. A lease that an
+// event gave is reported as it stands. What contradicts the snapshot is a *journal.CorruptionError that names the
+// address, and the event if it is known, but no file.
 func OverTrusting(s *Snapshot) *State {
 	st := Over(s)
 	st.trusting = true
@@ -74,26 +75,24 @@ func (st *State) fill(p *page) error {
 	return nil
 }
 
-// contradicted says that what events said of the base's lease of an address can't be true. It names the
-// first of these events that is still known.
+// contradicted says that what events said of the base's lease of an address can't be true. It names the event
+// that ended it, or the one that gave the address if it is still held.
 func (st *State) contradicted(k key) error {
-	seq := st.seq
-	for i := range st.over.entries {
-		if e := &st.over.entries[i]; e.key == k && e.n > 0 {
-			if r, err := parseRecord(st.over.record(int32(i))); err == nil {
-				seq = min(seq, r.start)
-			}
+	var seq journal.Seq
+	if i, ok := st.over.lease(k); ok {
+		if r, err := parseRecord(st.over.record(i)); err == nil {
+			seq = r.start
 		}
 	}
 	if b := st.belief(k); b != nil {
-		seq = min(seq, b.seq)
+		seq = b.seq
 	}
 	return &journal.CorruptionError{Seq: seq, Offset: -1,
 		Cause: fmt.Errorf("%s: contradicts the snapshot of event %d", k.addr(), st.base.Seq())}
 }
 
-// belief returns what was believed of the base's lease of an address, nil if nothing was. There are at most
-// as many as events in the tail.
+// belief returns what was believed of the base's lease of an address, nil if nothing was. There are as many
+// as the tail ended of the base's leases.
 func (st *State) belief(k key) *belief {
 	i := slices.IndexFunc(st.beliefs.list, func(b belief) bool { return b.key == k })
 	if i < 0 {
@@ -102,10 +101,19 @@ func (st *State) belief(k key) *belief {
 	return &st.beliefs.list[i]
 }
 
-// confirm checks what was believed of the base's lease of an address.
+// confirm checks what was believed of the base's lease of an address, or of its having none.
 func (st *State) confirm(k key) error {
+	if !st.trusting {
+		return nil
+	}
 	b := st.belief(k)
-	if b == nil || b.confirmed {
+	if b == nil {
+		if p := st.over.page(k); p != nil && !p.filled && p.given.has(k) {
+			return st.fill(p)
+		}
+		return nil
+	}
+	if b.confirmed {
 		return nil
 	}
 	r, ok, err := st.base.lease(k)

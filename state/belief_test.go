@@ -21,30 +21,35 @@ func TestContradictedBeliefs(t *testing.T) {
 	path := writeSnapshot(t, t.TempDir(), base)
 	for _, c := range []struct {
 		name  string
-		ev    journal.Event
-		held  bool   // asking what its owner holds notices
-		lease bool   // asking for the address notices
-		next  bool   // looking for a free address from 10.0.0.1 on notices
-		want  string // in each error
+		evs   []journal.Event
+		seq   journal.Seq // that the error names
+		held  bool        // asking what its owner holds notices
+		lease bool        // asking for the address notices
+		next  bool        // looking for a free address from 10.0.0.1 on notices
+		want  string      // in each error
 	}{
-		{"add of a held address", add("new", "eth0", addr(0, "10.0.0.1/8")), true, false, true, "10.0.0.1: contradicts"},
-		{"del by a stranger", del("new", "eth0", addr(0, "10.0.0.1/8")), true, true, true, "10.0.0.1: contradicts"},
-		{"del by another interface", del("one", "eth1", addr(0, "10.0.0.1/8")), true, true, true, "10.0.0.1: contradicts"},
-		{"del of a free address", del("one", "eth0", addr(0, "10.0.0.3/8")), false, true, true, "10.0.0.3: contradicts"},
-		{"del of a free address elsewhere", del("one", "eth0", addr(0, "10.5.0.3/8")), false, true, false, "10.5.0.3: contradicts"},
+		{"add of a held address", []journal.Event{add("new", "eth0", addr(0, "10.0.0.1/8"))}, 4, true, false, true, "10.0.0.1: contradicts"},
+		{"del by a stranger", []journal.Event{del("new", "eth0", addr(0, "10.0.0.1/8"))}, 4, true, true, true, "10.0.0.1: contradicts"},
+		{"del by another interface", []journal.Event{del("one", "eth1", addr(0, "10.0.0.1/8"))}, 4, true, true, true, "10.0.0.1: contradicts"},
+		{"del of a free address", []journal.Event{del("one", "eth0", addr(0, "10.0.0.3/8"))}, 4, false, true, true, "10.0.0.3: contradicts"},
+		{"add and del of a held address", []journal.Event{add("new", "eth0", addr(0, "10.0.0.1/8")), del("new", "eth0", addr(0, "10.0.0.1/8"))},
+			0, true, true, true, "10.0.0.1: contradicts"},
+		{"del of a free address elsewhere", []journal.Event{del("one", "eth0", addr(0, "10.5.0.3/8"))}, 4, false, true, false, "10.5.0.3: contradicts"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			believing := func() *state.State {
 				st := state.OverTrusting(openSnapshot(t, path))
-				c.ev.Seq = 4
-				mustApply(t, st, c.ev)
+				for i, ev := range c.evs {
+					ev.Seq = journal.Seq(4 + i)
+					mustApply(t, st, ev)
+				}
 				return st
 			}
 			check := func(what string, err error, noticed bool) {
 				t.Helper()
 				var damage *journal.CorruptionError
-				if noticed && (!errors.As(err, &damage) || damage.Seq != 4 || damage.File != "" || !strings.Contains(err.Error(), c.want)) {
-					t.Errorf("%s: %v, want damage at event 4 with %q", what, err, c.want)
+				if noticed && (!errors.As(err, &damage) || damage.Seq != c.seq || damage.File != "" || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%s: %v, want damage at event %d with %q", what, err, c.seq, c.want)
 				}
 				if !noticed && err != nil {
 					t.Errorf("%s: %v", what, err)
@@ -52,7 +57,7 @@ func TestContradictedBeliefs(t *testing.T) {
 			}
 			_, err := believing().Held(state.Attachment{ContainerID: "one", IfName: "eth0"})
 			check("Held", err, c.held)
-			_, _, err = believing().Lease(c.ev.Addresses[0].IP)
+			_, _, err = believing().Lease(c.evs[0].Addresses[0].IP)
 			check("Lease", err, c.lease)
 			_, _, err = believing().NextFree(ip("10.0.0.1"), ip("10.0.0.255"))
 			check("NextFree", err, c.next)

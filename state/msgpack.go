@@ -39,8 +39,8 @@ func appendArray(b []byte, n int) []byte {
 // in one; as text they would take twice the room.
 func appendText(b []byte, s string) []byte {
 	if len(s) == 2*hexIDBytes {
-		if hex, ok := appendHex(append(b, msgpcode.Bin8, hexIDBytes), s); ok {
-			return hex
+		if packed, ok := appendHex(append(b, msgpcode.Bin8, hexIDBytes), s); ok {
+			return packed
 		}
 	}
 	cut := len(s) - uuidText

@@ -10,7 +10,8 @@ import (
 // bulk is how many bytes are done by table before hash/crc32, ten times as fast, is worth its start.
 const bulk = 1 << 20
 
-// done counts the bytes that were done by table.
+// done counts the bytes that were done by table. Like the tables it is the package's alone: which way a checksum takes
+// can't be seen in it.
 var done atomic.Int64
 
 // tables are those of slicing-by-8 (Kounavis and Berry, 2005): tables[k][b] is the checksum register
@@ -19,7 +20,7 @@ var tables [8][256]uint32
 
 func init() {
 	if runtime.GOARCH != "amd64" {
-		done.Store(bulk) // elsewhere hash/crc32 has nothing to prepare
+		done.Store(bulk) // elsewhere hash/crc32 has little to prepare
 	}
 	t := &tables
 	for b := range t[0] {

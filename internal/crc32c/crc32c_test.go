@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -47,6 +48,24 @@ func TestAgainstLibrary(t *testing.T) {
 			t.Fatalf("UpdateUint32 = %08x, want %08x", got, want)
 		}
 	}
+}
+
+// TestConcurrent has many go from the table to the library at once.
+func TestConcurrent(t *testing.T) {
+	done.Store(0)
+	b := make([]byte, 10_000)
+	want := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 30 {
+				if got := Checksum(b); got != want {
+					t.Errorf("Checksum = %08x, want %08x", got, want)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func BenchmarkUpdate(b *testing.B) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // errnos are the errors that are injected, with the text that the caller gets to see.
@@ -27,8 +28,8 @@ var takesSpace = map[string]bool{"write": true, "pwrite64": true, "fsync": true,
 	"renameat2": true, "linkat": true, "unlinkat": true, "mkdirat": true, "fchmod": true, "fchmodat": true, "close": true}
 
 // mayFail reports whether an error is one that the system call can have.
-func mayFail(c sysCall, errno string) bool {
-	return errno == "EIO" || takesSpace[c.name] || c.name == "openat" && strings.Contains(c.flags, "O_CREAT")
+func mayFail(c trace.Call, errno string) bool {
+	return errno == "EIO" || takesSpace[c.Name] || c.Name == "openat" && strings.Contains(c.Flags, "O_CREAT")
 }
 
 // changesDisk are the system calls whose failing once more concerns what undoes them. Answers are written
@@ -64,7 +65,7 @@ func (sc scene) set(t *testing.T) *stage {
 	s.before, s.events = before, h.events
 	l := newLedger(t, root)
 	s.owing(l)
-	var calls []sysCall
+	var calls []trace.Call
 	s.clean, calls = watched(t, s.call)
 	if owed := l.process(calls); len(owed) > 0 {
 		t.Errorf("answered without the disk having %q", owed)
@@ -73,7 +74,7 @@ func (sc scene) set(t *testing.T) *stage {
 		t.Fatalf("%v: want success", s.clean)
 	}
 	s.sites = slices.DeleteFunc(sites(calls, root), func(l located) bool {
-		return l.thread != calls[0].thread // Go's collector closes files there, if it runs at all
+		return l.Thread != calls[0].Thread // Go's collector closes files there, if it runs at all
 	})
 	s.answer = len(sites(calls[:answered(calls)], root))
 	h, s.after = leasesOf(t, s.n)
@@ -97,9 +98,9 @@ func (s *stage) complete(t *testing.T, root string) {
 	do(t, c)
 	s.image.restore(t)
 	for _, c := range readTrace(t, trace) {
-		known := harmless[c.name] || slices.ContainsFunc(fileCalls, func(name string) bool { return strings.TrimPrefix(name, "?") == c.name })
-		if !known && strings.Contains(c.flags, root) {
-			t.Errorf("%s(%s): a system call on the store's files that no fault is tried at", c.name, c.flags)
+		known := harmless[c.Name] || slices.ContainsFunc(fileCalls, func(name string) bool { return strings.TrimPrefix(name, "?") == c.Name })
+		if !known && strings.Contains(c.Flags, root) {
+			t.Errorf("%s(%s): a system call on the store's files that no fault is tried at", c.Name, c.Flags)
 		}
 	}
 }
@@ -139,7 +140,7 @@ func TestFaults(t *testing.T) {
 			s := sc.set(t)
 			goals := s.goals()
 			s.sweep(t, goals, func(l located, g goal) fault {
-				f := fault{name: l.name, when: fmt.Sprint(l.ordinal), does: "error=" + g.errno}
+				f := fault{name: l.Name, when: fmt.Sprint(l.Ordinal), does: "error=" + g.errno}
 				if g.again {
 					f.when += "+"
 				}
@@ -157,16 +158,16 @@ func TestFaults(t *testing.T) {
 func (s *stage) goals() []goal {
 	var goals []goal
 	for _, l := range s.sites {
-		base := filepath.Base(l.path)
-		if l.name == "close" && (base == "lock" || base == ".lock" || base == "snap.lock") {
+		base := filepath.Base(l.Path)
+		if l.Name == "close" && (base == "lock" || base == ".lock" || base == "snap.lock") {
 			continue
 		}
 		for _, errno := range []string{"EIO", "ENOSPC"} {
-			if mayFail(l.sysCall, errno) {
+			if mayFail(l.Call, errno) {
 				goals = append(goals, goal{site: l.site, errno: errno})
 			}
 		}
-		if changesDisk[l.name] || *full && l.name != "write" && l.name != "close" {
+		if changesDisk[l.Name] || *full && l.Name != "write" && l.Name != "close" {
 			goals = append(goals, goal{site: l.site, errno: "EIO", again: true})
 		}
 	}
@@ -218,11 +219,11 @@ func (s *stage) strike(t *testing.T, g goal, aimed fault) (faulted, bool) {
 	root := filepath.Dir(s.n.dataDir)
 	f := faulted{goal: g, ledger: newLedger(t, root)}
 	s.owing(f.ledger)
-	var calls []sysCall
+	var calls []trace.Call
 	f.answer, calls = watched(t, s.call, aimed)
 	f.owed = f.ledger.process(calls)
 	f.hit, f.goal.site = struckAt(calls, root, g.again)
-	return f, f.hit.name != ""
+	return f, f.hit.Name != ""
 }
 
 // owing tells the ledger what the scene's own killed writer left.
@@ -239,15 +240,15 @@ func (s *stage) owing(l *ledger) {
 
 // struckAt returns the first call that met the fault; one without a name if that was none of the store's,
 // or if others met it too that were not to.
-func struckAt(calls []sysCall, root string, again bool) (located, site) {
+func struckAt(calls []trace.Call, root string, again bool) (located, site) {
 	struck := 0
 	for _, c := range calls {
-		if c.injected {
+		if c.Injected {
 			struck++
 		}
 	}
 	for _, l := range sites(calls, root) {
-		if (l.injected || !l.ended) && (struck <= 1 || again) {
+		if (l.Injected || !l.Ended) && (struck <= 1 || again) {
 			return l, l.site
 		}
 	}
@@ -303,7 +304,7 @@ func (s *stage) answered(t *testing.T, f faulted) {
 // it and the lock in there may stay: others may be waiting for that.
 func (s *stage) leftNothing(t *testing.T, f faulted) {
 	t.Helper()
-	if f.hit.name == "unlinkat" || f.goal.again {
+	if f.hit.Name == "unlinkat" || f.goal.again {
 		return // that is how parts go, or are found
 	}
 	history := filepath.Dir(s.n.storeDir())

@@ -115,8 +115,8 @@ func TestUndo(t *testing.T) {
 			calls = calls[:answered(calls)]
 			var after []string // the failed sync
 			for _, c := range calls {
-				if c.path == segment && (c.injected || len(after) > 0) && !slices.Contains([]string{"fstat", "close"}, c.name) {
-					after = append(after, c.name)
+				if c.Path == segment && (c.Injected || len(after) > 0) && !slices.Contains([]string{"fstat", "close"}, c.Name) {
+					after = append(after, c.Name)
 				}
 			}
 			if want := []string{"fsync", "ftruncate", "fallocate", "fsync"}; !slices.Equal(after, want) {

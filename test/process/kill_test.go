@@ -131,7 +131,7 @@ func TestKillAtEachCall(t *testing.T) {
 				goals = append(goals, goal{site: l.site, errno: "KILL"})
 			}
 			s.sweep(t, goals, func(l located, _ goal) fault {
-				return fault{name: l.name, when: fmt.Sprint(l.ordinal), does: kill}
+				return fault{name: l.Name, when: fmt.Sprint(l.Ordinal), does: kill}
 			}, s.died)
 			t.Logf("%d places, %d kills", len(s.sites), len(goals))
 		})

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // ledger keeps account of what the disk has been told to keep, from the system calls of one process
@@ -65,7 +67,7 @@ func (l *ledger) unsynced(path string, from int64) {
 
 // process accounts for the calls of a process, up to and including those before the index that
 // answered returns; then it returns what is owed. The rest is accounted for, too.
-func (l *ledger) process(calls []sysCall) (owed []string) {
+func (l *ledger) process(calls []trace.Call) (owed []string) {
 	l.copies = nil
 	end := answered(calls)
 	for i, c := range calls {
@@ -82,53 +84,53 @@ func (l *ledger) process(calls []sysCall) (owed []string) {
 
 // answered returns the index of the call that gives the answer: a write to standard output, or where
 // there is none the first call of the upkeep that comes after it.
-func answered(calls []sysCall) int {
+func answered(calls []trace.Call) int {
 	for i, c := range calls {
-		if c.name == "write" && c.fd == "1" || c.name == "openat" && filepath.Base(c.path) == "snap.lock" {
+		if c.Name == "write" && c.FD == "1" || c.Name == "openat" && filepath.Base(c.Path) == "snap.lock" {
 			return i
 		}
 	}
 	return len(calls)
 }
 
-func (l *ledger) call(c sysCall) {
-	f := l.files[c.path]
-	if c.failed && c.name == "fsync" && f != nil {
+func (l *ledger) call(c trace.Call) {
+	f := l.files[c.Path]
+	if c.Failed && c.Name == "fsync" && f != nil {
 		f.lostFrom = min(f.lostFrom, f.dirtyFrom)
 		f.dirtyFrom = nothing
 	}
-	if c.failed || !c.ended {
+	if c.Failed || !c.Ended {
 		return
 	}
-	switch c.name {
+	switch c.Name {
 	case "openat":
-		if f == nil && strings.Contains(c.flags, "O_CREAT") && within(c.path, l.root) {
-			l.files[c.path] = &ledgerFile{lostFrom: nothing}
-			l.touch(c.path)
-			if filepath.Base(filepath.Dir(c.path)) == "quarantine" {
-				l.copies = append(l.copies, c.path)
+		if f == nil && strings.Contains(c.Flags, "O_CREAT") && within(c.Path, l.root) {
+			l.files[c.Path] = &ledgerFile{lostFrom: nothing}
+			l.touch(c.Path)
+			if filepath.Base(filepath.Dir(c.Path)) == "quarantine" {
+				l.copies = append(l.copies, c.Path)
 			}
 		}
 	case "write", "pwrite64", "ftruncate", "fsync", "fdatasync":
 		if f != nil {
 			before := f.size
 			if f.use(c); f.size < before {
-				l.cut(c.path)
+				l.cut(c.Path)
 			}
-		} else if c.name == "fsync" {
-			l.syncNames(c.path)
+		} else if c.Name == "fsync" {
+			l.syncNames(c.Path)
 		}
 	case "mkdirat":
-		l.touch(c.path)
+		l.touch(c.Path)
 	case "unlinkat":
-		l.unlink(c.path)
+		l.unlink(c.Path)
 	case "linkat":
 		if f != nil {
-			l.files[c.to] = f
+			l.files[c.To] = f
 		}
-		l.touch(c.to)
+		l.touch(c.To)
 	case "renameat", "renameat2":
-		l.rename(c.path, c.to)
+		l.rename(c.Path, c.To)
 	}
 }
 
@@ -170,13 +172,13 @@ func (l *ledger) unlink(path string) {
 
 // use accounts for a call on a file. What is written without an offset is written at its end: that is
 // how the plugin writes new files, and how it appends.
-func (f *ledgerFile) use(c sysCall) {
-	last, _ := strconv.ParseInt(c.args[len(c.args)-1], 10, 64)
-	switch c.name {
+func (f *ledgerFile) use(c trace.Call) {
+	last, _ := strconv.ParseInt(c.Args[len(c.Args)-1], 10, 64)
+	switch c.Name {
 	case "write":
-		f.write(f.size, c.result)
+		f.write(f.size, c.Result)
 	case "pwrite64":
-		f.write(last, c.result)
+		f.write(last, c.Result)
 	case "ftruncate":
 		f.cut(last)
 	case "fsync", "fdatasync":

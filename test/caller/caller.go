@@ -26,6 +26,11 @@ func BuildTool(root, dir, name string, flags ...string) (string, error) {
 	return build(root, filepath.Join(dir, name), "./tools/"+name, flags)
 }
 
+// BuildPackage makes the command in the folder what, such as ./test/x, as if it were released, at dir/NAME.
+func BuildPackage(root, dir, what string, flags ...string) (string, error) {
+	return build(root, filepath.Join(dir, filepath.Base(what)), what, flags)
+}
+
 func build(root, path, what string, flags []string) (string, error) {
 	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
 	cmd := exec.Command("go", append(args, what)...)

@@ -122,6 +122,10 @@ func parseCall(m []string) Call {
 		if !filepath.IsAbs(c.Path) {
 			c.Path = filepath.Join(base, c.Path)
 		}
+	case "epoll_ctl":
+		if len(c.Args) > 2 { // what is watched, not what watches
+			_, c.Path, _ = strings.Cut(strings.TrimSuffix(c.Args[2], ">"), "<")
+		}
 	default:
 		c.Path = base
 	}

@@ -48,3 +48,34 @@ func SortOwners(entries [][2]uint64) {
 		entries[i] = [2]uint64{r.print, uint64(r.block)}
 	}
 }
+
+// BlocksRead returns the numbers of the blocks that lookups have read since ForgetBlocks, in order. It is
+// exact where a file has no more blocks than lookups keep.
+func (s *Snapshot) BlocksRead() []uint32 {
+	if s.head.blocks() > cacheSlots {
+		panic("state: more blocks than are kept")
+	}
+	var numbers []uint32
+	for i := range s.cache {
+		if n := s.cache[i].block; n != 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// ForgetBlocks makes lookups read all blocks anew.
+func (s *Snapshot) ForgetBlocks() {
+	for i := range s.cache {
+		s.cache[i].block = 0
+	}
+}
+
+// SectionBlocks returns where each section begins and how many blocks it has, in the order of the file: leases,
+// owner index, held runs of IPv4, of IPv6.
+func (s *Snapshot) SectionBlocks() (sections [4]struct{ First, Blocks uint32 }) {
+	for i, sec := range s.head.sections {
+		sections[i].First, sections[i].Blocks = sec.first, sec.blocks
+	}
+	return sections
+}

@@ -226,8 +226,8 @@ func (s *Snapshot) blocksOf(found []uint32, print uint64) ([]uint32, error) {
 	if high == 0 {
 		return found, nil
 	}
-	guess, _ := bits.Mul64(print, uint64(sec.blocks))
-	for mid, tries := uint32(guess), 0; high-low > 1; tries++ {
+	guess, _ := bits.Mul64(print, sec.entries)
+	for mid, tries := uint32(guess/ownersPerBlock), 0; high-low > 1; tries++ {
 		payload, err := s.payload(sec.first + mid)
 		if err != nil {
 			return nil, err

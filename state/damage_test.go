@@ -121,7 +121,8 @@ func newDamagedFile(t *testing.T, m *randomMap) *damagedFile {
 			return st.Held(state.Attachment{ContainerID: l.ContainerID + "0", IfName: "net7"})
 		})
 		d.ask(t, fmt.Sprintf("NextFree from %s", l.IP), func(st *state.State) (any, error) {
-			ip, ok, err := st.NextFree(l.IP, netipLast(l.IP))
+			_, last := ends(l.IP)
+			ip, ok, err := st.NextFree(l.IP, last)
 			return []any{ip, ok}, err
 		})
 	}

@@ -2,7 +2,6 @@ package process_test
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -17,7 +16,7 @@ const (
 )
 
 // storm starts the calls at once and kills a third of them somewhere on their way.
-func storm(t *testing.T, r *rand.Rand, calls []call) []answer {
+func storm(t *testing.T, r *rand.Rand, calls []call, within time.Duration) []answer {
 	t.Helper()
 	answers := make([]answer, len(calls))
 	var group sync.WaitGroup
@@ -26,18 +25,30 @@ func storm(t *testing.T, r *rand.Rand, calls []call) []answer {
 		if p == nil {
 			t.FailNow()
 		}
-		// From 0.1 to 60 ms, short times as often as long ones: a call takes 2 ms on one machine and 40 on another.
-		doomed, after := i%3 == 0, time.Duration(float64(100*time.Microsecond)*math.Pow(600, r.Float64()))
+		doomed, after := i%3 == 0, time.Duration(r.Int64N(int64(within)))
 		group.Go(func() {
-			p.release()
 			if doomed {
 				time.AfterFunc(after, func() { _ = p.cmd.Process.Kill() })
 			}
+			p.release()
 			answers[i] = p.wait()
 		})
 	}
 	group.Wait()
 	return answers
+}
+
+// callTime is how long the calls of a storm took that ended by themselves, the median. The next storm's kills
+// are drawn from it: a call takes a millisecond on one machine and forty on another.
+func callTime(answers []answer) time.Duration {
+	var took []time.Duration
+	for _, a := range answers {
+		if !a.killed() {
+			took = append(took, a.returned-a.called)
+		}
+	}
+	slices.Sort(took)
+	return max(took[len(took)/2], time.Millisecond/10)
 }
 
 func TestKill(t *testing.T) {
@@ -46,9 +57,11 @@ func TestKill(t *testing.T) {
 	given := map[string]answer{} // acknowledged, and no DEL made since
 	var all []string
 	killed := 0
+	within := time.Millisecond
 	for round := range storms {
-		calls := stormCalls(n, r, round, given)
-		for _, a := range storm(t, r, calls) {
+		answers := storm(t, r, stormCalls(n, r, round, given), within)
+		within = callTime(answers)
+		for _, a := range answers {
 			all = append(all, a.call.id)
 			switch {
 			case a.killed():
@@ -64,6 +77,7 @@ func TestKill(t *testing.T) {
 		}
 		stillGiven(t, n, given)
 	}
+	t.Logf("%d killed", killed)
 	if killed < storms {
 		t.Errorf("only %d processes were killed in time, so this test shows less than it means to", killed)
 	}

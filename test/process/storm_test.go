@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The storms of TestStorm.
@@ -26,12 +27,15 @@ func TestStorm(t *testing.T) {
 	must(t, n.del("first"))
 	all := []string{}
 	killed := 0
+	within := time.Millisecond
 	for round := range mixedStorms {
 		// Each second storm meets a store that is about to need a snapshot.
 		if events := len(readHistory(t, n).events); round%2 == 0 {
 			age(t, n, (events/snapshotEvents+1)*snapshotEvents-20)
 		}
-		for _, a := range storm(t, r, mixedStorm(t, n, r, round, given)) {
+		answers := storm(t, r, mixedStorm(t, n, r, round, given), within)
+		within = callTime(answers)
+		for _, a := range answers {
 			if a.killed() {
 				killed++
 			} else if !a.ok() {
@@ -49,6 +53,7 @@ func TestStorm(t *testing.T) {
 		}
 		stillGiven(t, n, given)
 	}
+	t.Logf("%d killed", killed)
 	if killed < mixedStorms {
 		t.Errorf("only %d processes were killed in time, so this test shows less than it means to", killed)
 	}

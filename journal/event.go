@@ -60,11 +60,15 @@ const (
 	KindRepair  Kind = 7 // something damaged or torn was set aside
 	KindRelease Kind = 8 // an attachment's addresses were released by an operator or a rule
 	KindReset   Kind = 9 // every lease ended at once
+
+	// KindAnnotate completes what is known of a lease's owner: its network namespace and pod, from a source
+	// outside of the journal.
+	KindAnnotate Kind = 10
 )
 
 var kindNames = [...]string{
 	KindAdd: "add", KindDel: "del", KindRefuse: "refuse", KindConfig: "config", KindImport: "import",
-	KindGenesis: "genesis", KindRepair: "repair", KindRelease: "release", KindReset: "reset",
+	KindGenesis: "genesis", KindRepair: "repair", KindRelease: "release", KindReset: "reset", KindAnnotate: "annotate",
 }
 
 // String returns the kind's name, or "kind(N)" for one this version doesn't know.
@@ -151,6 +155,13 @@ type Pod struct {
 	Namespace, Name, UID string
 }
 
+// NetNSID tells a network namespace from others that its path led to before or after. The zero NetNSID is
+// that of a namespace that could not be looked at.
+type NetNSID struct {
+	Inode uint64 // in nsfs; the kernel gives it again once the namespace is gone
+	Made  int64  // when it was mounted at the path, UTC nanoseconds; 0 if the path is no mount and so doesn't tell
+}
+
 // Range is a part of a subnet that addresses are handed out from: Start to End, both included.
 type Range struct {
 	Subnet     netip.Prefix
@@ -177,6 +188,7 @@ type Event struct {
 	ContainerID string
 	IfName      string
 	NetNS       string // CNI_NETNS as given
+	NetNSID     NetNSID
 	Pod         Pod
 	TraceParent string      // W3C trace context of the caller
 	Addresses   []Address   // add, import: taken; del, release: given back

@@ -16,6 +16,7 @@ type Lease struct {
 	journal.Address
 	Attachment
 	NetNS   string
+	NetNSID journal.NetNSID
 	Pod     journal.Pod
 	Start   journal.Seq   // the event that gave the address
 	Clock   journal.Clock // of that event

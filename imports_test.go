@@ -30,13 +30,16 @@ const (
 var mayImport = map[string][]string{
 	"":                {"plugin"},
 	"plugin":          {"allocator", "state", "journal"},
-	"allocator":       {"state", "journal"},
+	"allocator":       {"state", "journal", "internal/hostlocal", "internal/netns"},
 	"state":           {"journal", "internal/wire", "internal/crc32c"},
 	"journal":         {"internal/wire", "internal/crc32c"},
 	"internal/wire":   nil,
 	"internal/crc32c": nil,
-	"journal/archive": {"journal"},
-	"replay":          {"state", "journal", "journal/archive", "allocator"},
+
+	"internal/hostlocal": {"journal"},
+	"internal/netns":     {"journal"},
+	"journal/archive":    {"journal"},
+	"replay":             {"state", "journal", "journal/archive", "allocator"},
 }
 
 // onlyImporter names who alone may import what lies below a module path. The benchmark's floor is built on the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -11,6 +12,16 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// LockFile takes the flock of another program's lock file until it is closed, as Open does for a store's. It returns
+// fs.ErrNotExist if there is no file, and ErrLocked if others keep it until deadline.
+func LockFile(path string, deadline time.Time) (io.Closer, error) {
+	f, err := lockFile(path, deadline)
+	if err != nil {
+		return nil, err // not a nil *os.File within an io.Closer
+	}
+	return f, nil
+}
 
 // lockFile opens path and holds its exclusive flock when it returns; closing the file
 // gives it up. The file at path and the locked one are the same: a lock file that

@@ -1,0 +1,94 @@
+package hostlocal
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// Modes of host-local's files and folders, less the umask.
+const (
+	fileMode fs.FileMode = 0o600
+	lockMode fs.FileMode = 0o750
+)
+
+// Lock takes host-local's lock on a network's folder, which has to be there, until it is closed. It makes the lock file
+// if need be, as host-local does. It returns journal.ErrLocked, naming the holder, if others keep it until deadline.
+func Lock(folder string, deadline time.Time) (io.Closer, error) {
+	path := filepath.Join(folder, lockName)
+	for {
+		lock, err := journal.LockFile(path, deadline)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return lock, err
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, lockMode)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Path returns where the lease file of an address is.
+func Path(folder string, ip netip.Addr) string { return filepath.Join(folder, ip.String()) }
+
+// ReadLease reads the lease file of one address. Without one it returns fs.ErrNotExist; a file that names no owner is a
+// blocked lease.
+func ReadLease(folder string, ip netip.Addr) (Lease, error) {
+	path := Path(folder, ip)
+	if _, err := os.Lstat(path); err != nil {
+		return Lease{}, err
+	}
+	var c Content
+	c.lease(path, ip)
+	return c.Leases[0], nil
+}
+
+// Put writes the file of a lease, not synced, with the lease's time if it has one. It returns fs.ErrExist if the address
+// has a file already. On error no file is left.
+func Put(folder string, l Lease) error {
+	path := Path(folder, l.IP)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(l.text())
+	err = errors.Join(err, f.Close())
+	if err == nil && !l.Time.IsZero() {
+		err = os.Chtimes(path, l.Time, l.Time)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// text is what the lease's file holds.
+func (l Lease) text() string {
+	switch {
+	case l.ContainerID == "":
+		return ""
+	case l.IfName == "":
+		return l.ContainerID
+	}
+	return l.ContainerID + "\r\n" + l.IfName
+}
+
+// SameOwner reports whether two leases name the same owner, or both none.
+func (l Lease) SameOwner(other Lease) bool {
+	return l.ContainerID == other.ContainerID && l.IfName == other.IfName
+}
+
+// SetCursor writes a cursor in place, not synced.
+func SetCursor(folder string, c journal.Cursor) error {
+	return os.WriteFile(filepath.Join(folder, cursorName+"."+strconv.Itoa(c.Set)), []byte(c.IP.String()), fileMode)
+}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -20,9 +21,9 @@ var (
 	ErrTooLarge = errors.New("too much for one record")
 	// ErrIDTooLong is returned by Add when the container ID alone is the reason.
 	ErrIDTooLong = errors.New("container ID is too long")
-	// ErrForeign is returned by Add when the network's data folder holds files of another
-	// program, so that addresses may be in use that this store knows nothing of.
-	ErrForeign = errors.New("data folder holds files that are not leaselog's")
+	// ErrForeign is returned by Add when the network's data folder, or the one to import from, holds
+	// files that are neither ours nor host-local's: whatever they mean, nothing is built beside them.
+	ErrForeign = hostlocal.ErrForeign
 	// ErrElsewhere is returned when the data folder is tied to another store.
 	ErrElsewhere = errors.New("data folder belongs to another store")
 )
@@ -62,7 +63,27 @@ type Options struct {
 	AllowNetworkFS bool          // create the store even on a network file system
 	Version        string        // of the program, recorded in events
 	Warn           func(text string)
+
+	// ImportFrom is a folder of host-local, absolute, whose leases a new store takes over besides those in the data
+	// folder; "" for none.
+	ImportFrom string
+	// View says whether host-local's files are kept up to date in the data folder.
+	View ViewMode
+	// ReclaimOnBoot releases leases of an earlier boot whose namespace is gone, and lets an ADD replace them.
+	ReclaimOnBoot bool
+	// Ranges returns the range sets that imported addresses may belong to; nil if they are not known.
+	Ranges func() []RangeSet
 }
+
+// ViewMode says whether host-local's files are kept up to date beside the journal.
+type ViewMode uint8
+
+// The view modes.
+const (
+	ViewKept ViewMode = iota // as the store says: since it was taken over from host-local in place, or ViewOn was asked for
+	ViewOn
+	ViewOff
+)
 
 // Store is the one way to change a network's leases. Each method is a transaction of its own: lock,
 // load, decide in memory, append, sync; when it returns nil, what it did is durable.
@@ -87,6 +108,9 @@ func NewStore(o Options) *Store {
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
+	}
+	if o.Ranges == nil {
+		o.Ranges = func() []RangeSet { return nil }
 	}
 	return &Store{o: o, folder: filepath.Join(o.DataDir, o.Network), dir: filepath.Join(o.HistoryDir, o.Network)}
 }

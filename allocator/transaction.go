@@ -3,6 +3,7 @@ package allocator
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,6 +23,12 @@ type transaction struct {
 	base    *state.Snapshot // below state; nil if all comes from the journal
 	newest  journal.Kind    // of the newest event in the overlay, 0 if there is none
 	foreign error           // why the wiped data folder can't be claimed again, so that no ADD may be served
+
+	deadline time.Time
+	locks    map[string]io.Closer // host-local's, by folder, held until the end
+	imported []Imported
+	sealed   string // the folder that was taken over, if the newest event in the overlay says so
+	view     *hostLocalView
 }
 
 // beginOrCreate is begin, but makes a store where there is none.
@@ -53,9 +60,15 @@ func (s *Store) beginUntil(deadline time.Time) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transaction{store: s, journal: j}
-	if err = t.load(); err == nil {
+	t := &transaction{store: s, journal: j, deadline: deadline}
+	if err = t.openView(); err == nil {
+		err = t.load()
+	}
+	if err == nil {
 		err = t.honourWipe()
+	}
+	if err == nil {
+		err = t.followView()
 	}
 	if err != nil {
 		err = j.Explain(err)
@@ -67,6 +80,9 @@ func (s *Store) beginUntil(deadline time.Time) (*transaction, error) {
 
 // end gives up the lock. The snapshot below the state stays open for the upkeep.
 func (t *transaction) end() {
+	for _, lock := range t.locks {
+		_ = lock.Close() // nothing is written through it
+	}
 	if err := t.journal.Close(); err != nil {
 		t.store.o.Warn(fmt.Sprintf("close %s: %v", t.store.dir, err))
 	}
@@ -97,7 +113,7 @@ func (t *transaction) load() error {
 }
 
 func (t *transaction) loadOver(snap *state.Snapshot) error {
-	t.base, t.state, t.newest = snap, state.New(), 0
+	t.base, t.state, t.newest, t.sealed = snap, state.New(), 0, ""
 	var base journal.Seq
 	var head journal.Hash
 	if snap != nil {
@@ -105,7 +121,8 @@ func (t *transaction) loadOver(snap *state.Snapshot) error {
 	}
 	t.state.Expect(min(int(t.journal.Acknowledged()-base), 2*snapshotEvents))
 	err := t.journal.Load(base, head, func(ev *journal.Event) error {
-		t.newest = ev.Kind
+		t.noteNewest(ev)
+		t.view.ended(ev)
 		return t.state.Apply(ev)
 	})
 	t.state.SetHead(t.journal.Head())
@@ -242,6 +259,7 @@ func (t *transaction) appendBatch(events []*journal.Event) error {
 		return err
 	}
 	t.state.SetHead(t.journal.Head())
+	t.view.show(t, events)
 	t.store.upkeep = upkeep{state: t.state, meta: t.journal.Meta()}
 	return nil
 }
@@ -260,9 +278,22 @@ func (t *transaction) apply(events []*journal.Event) error {
 		if err != nil {
 			return err
 		}
-		t.newest = ev.Kind
+		t.noteNewest(ev)
 	}
 	return nil
+}
+
+// noteNewest remembers of the newest event what the next call may have to finish.
+func (t *transaction) noteNewest(ev *journal.Event) {
+	t.newest, t.sealed = ev.Kind, ""
+	if ev.Kind != journal.KindImport {
+		return
+	}
+	for _, a := range ev.Attributes {
+		if a.Key == journal.AttributeSource {
+			t.sealed = strings.Clone(a.Value)
+		}
+	}
 }
 
 // appendAdd appends an add, and before it in the same batch its configuration if the journal

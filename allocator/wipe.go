@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -16,13 +15,18 @@ import (
 // no lease is held any more. The file journal.ClaimName in there is how we notice.
 
 // claim ties the data folder to a new journal, durable before the journal can be seen: a store
-// whose claim was lost would read as wiped.
+// whose claim was lost would read as wiped. A folder with leases of host-local is claimed only once they are taken
+// over, and until then no call is served.
 func (s *Store) claim(id journal.ID) (undo func(), err error) {
 	if err := s.notElsewhere(); err != nil {
 		return nil, err
 	}
-	if err := s.noForeignFiles(); err != nil {
+	takeOver, err := s.importable()
+	if err != nil {
 		return nil, err
+	}
+	if takeOver {
+		return func() {}, journal.DropClaim(s.folder) // of a store that is gone
 	}
 	return journal.WriteClaim(s.folder, id, s.dir)
 }
@@ -56,28 +60,10 @@ func (s *Store) noneElsewhere() error {
 	return nil
 }
 
-// noForeignFiles returns ErrForeign if the data folder holds another program's state.
+// noForeignFiles returns ErrForeign if the data folder holds files that nobody can make sense of.
 func (s *Store) noForeignFiles() error {
-	entries, err := os.ReadDir(s.folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if _, err := netip.ParseAddr(strings.ReplaceAll(name, "_", ":")); err == nil {
-			return fmt.Errorf("%s: %w: %s looks like a lease of host-local; drain the node and remove these files, or set ipam.dataDir to another folder",
-				s.folder, ErrForeign, name)
-		}
-		// host-local leaves its lock and cursors behind when no lease is left.
-		ours := name == journal.ClaimName || strings.HasPrefix(name, journal.ClaimName+".")
-		if !ours && name != "lock" && !strings.HasPrefix(name, "last_reserved_ip") {
-			return fmt.Errorf("%s: %w: %s; set ipam.dataDir to another folder or remove it", s.folder, ErrForeign, name)
-		}
-	}
-	return nil
+	_, err := hostlocal.Present(s.folder)
+	return err
 }
 
 // claimed reports whether the data folder is still tied to the journal, and if so whether to one that
@@ -109,7 +95,8 @@ func (s *Store) leadsHere(historyDir string) bool {
 }
 
 // honourWipe records one reset if the data folder was wiped, and ties it to the journal again. The
-// reset is durable before the claim is back: a crash in between repeats the claim alone.
+// reset is durable before the claim is back: a crash in between repeats the claim alone. Leases that host-local
+// has in the folder are taken over.
 func (t *transaction) honourWipe() error {
 	s, meta := t.store, t.journal.Meta()
 	ok, outdated, err := s.claimed(meta.ID)
@@ -123,8 +110,8 @@ func (t *transaction) honourWipe() error {
 		return journal.RenewClaim(s.folder, meta.ID, s.dir)
 	}
 	if ok {
-		if t.newest == journal.KindReset { // whoever recorded it may have died before it synced the claim
-			err = journal.SyncClaim(s.folder)
+		if t.newest == journal.KindReset || t.sealed != "" { // whoever recorded it may have died before it synced the claim
+			err = errors.Join(journal.SyncClaim(s.folder), t.markSource())
 		}
 		return err
 	}
@@ -137,22 +124,23 @@ func (t *transaction) honourWipe() error {
 		return fmt.Errorf("%s: %w: %s was made for %s; give each dataDir a historyDir of its own",
 			s.folder, ErrElsewhere, s.dir, filepath.Join(meta.DataDir, s.o.Network))
 	}
-	// Pods can be torn down beside another program's files, but the folder is not ours to claim.
 	t.foreign = s.noForeignFiles()
-	if t.foreign != nil && !errors.Is(t.foreign, ErrForeign) {
+	if t.foreign == nil {
+		return t.takeOver()
+	}
+	// Pods can be torn down beside another program's files, but the folder is not ours to claim.
+	if !errors.Is(t.foreign, ErrForeign) {
 		return t.foreign
 	}
-	if t.newest != journal.KindReset && (t.foreign == nil || t.state.Len() > 0) {
-		err := t.append(&journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped, Version: s.o.Version})
-		if err != nil {
-			return err
-		}
-	}
-	if t.foreign != nil {
+	if t.newest == journal.KindReset || t.state.Len() == 0 {
 		return nil
 	}
-	_, err = journal.WriteClaim(s.folder, meta.ID, s.dir)
-	return err
+	return t.reset()
+}
+
+// reset records that every lease has ended because the data folder was deleted.
+func (t *transaction) reset() error {
+	return t.append(&journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped, Version: t.store.o.Version})
 }
 
 // notWiped returns journal.ErrReplaced if the data folder was wiped during the call: the lease just

@@ -113,6 +113,18 @@ func ReplaceClaim(folder string, id ID, historyDir string) error {
 	return SyncDir(folder)
 }
 
+// DropClaim removes the folder's claim, if there is one, and makes that durable.
+func DropClaim(folder string) error {
+	err := os.Remove(filepath.Join(folder, ClaimName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(folder)
+}
+
 func claimText(id ID, historyDir string) []byte {
 	return []byte(id.String() + "\n" + historyDir + "\n")
 }

@@ -231,3 +231,7 @@ type Origin struct {
 	ParentSeq  Seq
 	ParentHash Hash
 }
+
+// AttributeSource is the attribute of the import that ends the taking over of a folder: which folder it was. Until
+// it is recorded, the imports before it are those of a call that did not finish.
+const AttributeSource = "source"

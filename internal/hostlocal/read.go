@@ -84,6 +84,40 @@ func Read(folder string) (*Content, error) {
 	return nil, fmt.Errorf("%s: %w", folder, ErrChanging)
 }
 
+// Present reports whether a folder holds files of host-local, be it only its lock, without reading them or waiting for
+// anybody. A folder with other files alone is ErrForeign.
+func Present(folder string) (bool, error) {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	stranger, lock := "", false
+	for _, e := range entries {
+		name := e.Name()
+		_, lease := ParseName(name)
+		_, cursor := parseCursor(name)
+		switch {
+		case lease, cursor:
+			return true, nil
+		case name == lockName:
+			lock = true
+		case !OwnName(name) && stranger == "":
+			stranger = name
+		}
+	}
+	if stranger != "" {
+		return false, foreign(folder, stranger)
+	}
+	return lock, nil
+}
+
+func foreign(folder, name string) error {
+	return fmt.Errorf("%s: %w: %s; remove it or set ipam.dataDir to another folder", folder, ErrForeign, name)
+}
+
 // changed returns when names in the folder changed last.
 func changed(folder string) (time.Time, error) {
 	st, err := os.Stat(folder)
@@ -118,7 +152,7 @@ func read(folder string) (*Content, error) {
 		}
 	}
 	if len(strangers) > 0 && !known {
-		return nil, fmt.Errorf("%s: %w: %s", folder, ErrForeign, strangers[0])
+		return nil, foreign(folder, strangers[0])
 	}
 	for _, name := range strangers {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s is not a file of host-local and is left alone", filepath.Join(folder, name)))

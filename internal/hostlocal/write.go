@@ -53,6 +53,53 @@ func ReadLease(folder string, ip netip.Addr) (Lease, error) {
 	return c.Leases[0], nil
 }
 
+// File is a lease file as the folder lists it.
+type File struct {
+	IP   netip.Addr
+	Size int64
+	Time time.Time
+}
+
+// List lists the lease files of a folder without reading them.
+func List(folder string) ([]File, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	for _, e := range entries {
+		ip, ok := ParseName(e.Name())
+		if !ok || e.Name() != ip.String() {
+			continue // no name that host-local on this system would look at
+		}
+		st, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{IP: ip, Size: st.Size(), Time: st.ModTime()})
+	}
+	return files, nil
+}
+
+// Cursors reads the cursors of a folder.
+func Cursors(folder string) ([]journal.Cursor, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var c Content
+	for _, e := range entries {
+		if set, ok := parseCursor(e.Name()); ok {
+			c.cursor(filepath.Join(folder, e.Name()), set)
+		}
+	}
+	c.sort()
+	return c.Cursors, nil
+}
+
 // Put writes the file of a lease, not synced, with the lease's time if it has one. It returns fs.ErrExist if the address
 // has a file already. On error no file is left.
 func Put(folder string, l Lease) error {
@@ -71,6 +118,26 @@ func Put(folder string, l Lease) error {
 	}
 	return nil
 }
+
+// Replace writes the file of a lease over one that may be there.
+func Replace(folder string, l Lease) error {
+	if err := Remove(folder, l.IP); err != nil {
+		return err
+	}
+	return Put(folder, l)
+}
+
+// Remove removes the lease file of an address, if there is one.
+func Remove(folder string, ip netip.Addr) error {
+	err := os.Remove(Path(folder, ip))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Size returns how many bytes the lease's file has.
+func (l Lease) Size() int64 { return int64(len(l.text())) }
 
 // text is what the lease's file holds.
 func (l Lease) text() string {

@@ -1,0 +1,362 @@
+package allocator
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/leaselog/leaselog/internal/hostlocal"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// The view: host-local's files beside the journal, for programs that read them, and for calls of host-local that run
+// beside ours while a node is switched over. The journal decides and the files follow, under host-local's lock; they are
+// not synced. What others change in them is noticed by the next mutating call: a lease file that is gone is a release
+// (reason external), one that is new is a lease that host-local gave, and is imported.
+//
+// What is ours to have changed is told from what others did by the stamp: all events up to its number have been
+// shown in this folder in this boot. After a reboot files may be missing, empty or back again, so that they prove nothing:
+// then the journal alone counts for every address that it knows of.
+
+// stampName is the file in the store's folder that says that there is a view, and how far it is.
+const stampName = "view"
+
+// viewListed is up to how many leases a call looks through all the files of a view. Beyond that it relies on the
+// folder's time, which the kernel moves on in steps of some milliseconds.
+const viewListed = 1024
+
+// stamp is what the stamp file says. The zero stamp says that nothing is known of the files.
+type stamp struct {
+	boot   journal.BootID
+	dev    uint64
+	inode  uint64
+	seq    journal.Seq
+	change int64 // when a name in the folder changed last, nanoseconds
+}
+
+// hostLocalView is the view of one transaction. A nil one shows nothing.
+type hostLocalView struct {
+	folder string
+	path   string                // of the stamp
+	old    stamp                 // as it was found; zero if it does not speak of this boot
+	gone   map[netip.Addr]string // the owners' container IDs, by events behind the stamp
+	failed bool                  // something could not be shown, so that the next call has to look
+}
+
+// openView finds out whether there is a view. It comes before the events are loaded: those behind the stamp tell which
+// files are leftovers of ours.
+func (t *transaction) openView() error {
+	path := filepath.Join(t.store.dir, stampName)
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if t.store.o.View == ViewOn {
+			t.view = &hostLocalView{folder: t.store.folder, path: path}
+		}
+		return nil
+	case err != nil:
+		return err
+	case t.store.o.View == ViewOff:
+		return os.Remove(path)
+	}
+	t.view = &hostLocalView{folder: t.store.folder, path: path, old: parseStamp(b)}
+	return nil
+}
+
+// startView begins to keep a view, before the folder is claimed: that there is one has to survive a crash. followView
+// then looks at every file.
+func (t *transaction) startView() error {
+	t.view = &hostLocalView{folder: t.store.folder, path: filepath.Join(t.store.dir, stampName)}
+	f, err := os.OpenFile(t.view.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return journal.SyncDir(t.store.dir)
+}
+
+func parseStamp(b []byte) stamp {
+	var s stamp
+	var boot string
+	n, err := fmt.Sscanf(string(b), "%s %d %d %d %d\n", &boot, &s.dev, &s.inode, &s.seq, &s.change)
+	if err != nil || n != 5 || boot != journal.CurrentBoot().String() || journal.CurrentBoot() == (journal.BootID{}) {
+		return stamp{}
+	}
+	s.boot = journal.CurrentBoot()
+	return s
+}
+
+// newStamp returns a stamp for the folder as it is.
+func newStamp(folder string, seq journal.Seq) (stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(folder, &st); err != nil {
+		return stamp{}, &fs.PathError{Op: "stat", Path: folder, Err: err}
+	}
+	return stamp{journal.CurrentBoot(), st.Dev, st.Ino, seq, st.Mtim.Nano()}, nil
+}
+
+// ended notes an event of the overlay that ended leases whose files may still be there.
+func (v *hostLocalView) ended(ev *journal.Event) {
+	if v == nil || ev.Seq <= v.old.seq {
+		return
+	}
+	switch ev.Kind {
+	case journal.KindDel, journal.KindRelease:
+		for _, a := range ev.Addresses {
+			if v.gone == nil {
+				v.gone = map[netip.Addr]string{}
+			}
+			v.gone[a.IP] = strings.Clone(ev.ContainerID)
+		}
+	}
+}
+
+// followView takes the view's lock and makes journal and files agree: what others did to the files becomes events, what
+// the files miss is written.
+func (t *transaction) followView() error {
+	v := t.view
+	if v == nil {
+		return nil
+	}
+	if t.foreign != nil {
+		t.view = nil
+		return nil
+	}
+	if err := t.lockHostLocal(v.folder); err != nil {
+		return err
+	}
+	now, err := newStamp(v.folder, t.state.Seq())
+	if err != nil {
+		return err
+	}
+	if v.old.dev != now.dev || v.old.inode != now.inode {
+		v.old = stamp{} // another folder: nothing is known of what is in it
+	}
+	if v.old == now && t.state.Len() > viewListed {
+		return nil
+	}
+	return t.compareView()
+}
+
+// compareView looks through all files and all leases.
+func (t *transaction) compareView() error {
+	files, err := hostlocal.List(t.view.folder)
+	if err != nil {
+		t.viewTrouble(err)
+		return nil
+	}
+	c, err := t.compareFiles(files)
+	if err != nil {
+		return err
+	}
+	if err := t.append(t.outside(c)...); err != nil {
+		return err
+	}
+	t.viewTrouble(t.view.done(t))
+	return nil
+}
+
+// viewTrouble tells of an error that concerns a file of the view alone.
+func (t *transaction) viewTrouble(err error) {
+	if err != nil {
+		t.view.failed = true
+		t.store.o.Warn(fmt.Sprintf("host-local's files: %v; the next call tries again", err))
+	}
+}
+
+// comparison is what the files and the leases say of each other.
+type comparison struct {
+	released []state.Lease     // whose files others have removed
+	imported []hostlocal.Lease // that others have written
+}
+
+// compareFiles compares, and mends the files that are ours to mend.
+func (t *transaction) compareFiles(files []hostlocal.File) (*comparison, error) {
+	v, c := t.view, &comparison{}
+	return c, t.decide(func() error {
+		*c = comparison{}
+		rest := make(map[netip.Addr]hostlocal.File, len(files))
+		for _, f := range files {
+			rest[f.IP] = f
+		}
+		for l, err := range t.state.Leases() {
+			if err != nil {
+				return err
+			}
+			f, found := rest[l.IP]
+			delete(rest, l.IP)
+			t.viewTrouble(v.compare(c, &l, f, found))
+		}
+		for ip := range rest {
+			t.viewTrouble(v.unknown(c, ip))
+		}
+		return nil
+	})
+}
+
+// compare judges the file of a lease.
+func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File, found bool) error {
+	want := fileOf(l)
+	switch {
+	case !found && v.old.seq >= l.Start:
+		c.released = append(c.released, *l)
+		return nil
+	case !found:
+		return hostlocal.Put(v.folder, want)
+	case v.old.seq >= l.Start && f.Size == want.Size() && f.Time.Equal(want.Time):
+		return nil
+	}
+	have, err := hostlocal.ReadLease(v.folder, l.IP)
+	if err != nil {
+		return err
+	}
+	if have.SameOwner(want) && have.Blocked == "" == !l.Blocked {
+		return nil
+	}
+	if have.Blocked == "" && v.old.seq > 0 {
+		// host-local gave it anew, after the file was removed, or where one of our calls died before it wrote the file:
+		// that one has not been answered.
+		c.released, c.imported = append(c.released, *l), append(c.imported, have)
+		return nil
+	}
+	return hostlocal.Replace(v.folder, want)
+}
+
+// unknown judges a file of an address that nobody holds: a leftover of ours, or a lease that host-local gave.
+func (v *hostLocalView) unknown(c *comparison, ip netip.Addr) error {
+	have, err := hostlocal.ReadLease(v.folder, ip)
+	if err != nil {
+		return err
+	}
+	if id, ours := v.gone[ip]; ours && (have.Blocked != "" || id == have.ContainerID) {
+		return hostlocal.Remove(v.folder, ip)
+	}
+	c.imported = append(c.imported, have)
+	return nil
+}
+
+// outside returns the events that tell what others did to the files.
+func (t *transaction) outside(c *comparison) []*journal.Event {
+	var events []*journal.Event
+	version := t.store.o.Version
+	for _, l := range c.released {
+		events = append(events, &journal.Event{Kind: journal.KindRelease, Reason: journal.ReasonExternal, ContainerID: l.ContainerID,
+			IfName: l.IfName, NetNS: l.NetNS, NetNSID: l.NetNSID, Pod: l.Pod, Version: version, Addresses: []journal.Address{l.Address}})
+		t.store.o.Warn(fmt.Sprintf("%s was removed by another program: the lease of %s/%s is released",
+			hostlocal.Path(t.view.folder, l.IP), l.ContainerID, l.IfName))
+	}
+	if len(c.imported) == 0 {
+		return events
+	}
+	sets := t.store.o.Ranges()
+	for _, l := range c.imported {
+		events = append(events, t.importEvent(l, sets))
+		t.store.o.Warn(fmt.Sprintf("%s was written by another program: its lease is taken over", hostlocal.Path(t.view.folder, l.IP)))
+	}
+	if cursors, err := hostlocal.Cursors(t.view.folder); err == nil && len(cursors) > 0 {
+		events[len(events)-1].Cursors = cursors
+	}
+	return events
+}
+
+// fileOf returns the lease as its file should have it.
+func fileOf(l *state.Lease) hostlocal.Lease {
+	f := hostlocal.Lease{IP: l.IP, ContainerID: l.ContainerID, IfName: l.IfName}
+	if at := cmp.Or(l.Claimed, l.Clock.Wall); at != 0 {
+		f.Time = time.Unix(0, at)
+	}
+	return f
+}
+
+// taken reports whether one of the addresses has a file, as it can't be: in a large folder that somebody has just
+// written to, all files have to be looked at again.
+func (v *hostLocalView) taken(addresses []journal.Address) (bool, error) {
+	if v == nil {
+		return false, nil
+	}
+	for _, a := range addresses {
+		_, err := os.Lstat(hostlocal.Path(v.folder, a.IP))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// show brings the files up to date with events that were just appended. They are durable, so that nothing that happens here
+// is an error of the call: what could not be shown is tried again by the next one.
+func (v *hostLocalView) show(t *transaction, events []*journal.Event) {
+	if v == nil {
+		return
+	}
+	for _, ev := range events {
+		t.viewTrouble(v.showEvent(ev))
+	}
+	t.viewTrouble(v.done(t))
+}
+
+func (v *hostLocalView) showEvent(ev *journal.Event) error {
+	var err error
+	switch ev.Kind {
+	case journal.KindAdd:
+		for _, a := range ev.Addresses {
+			l := state.Lease{Address: a, Attachment: attachmentOf(ev), Clock: ev.Clock}
+			err = errors.Join(err, hostlocal.Replace(v.folder, fileOf(&l)))
+		}
+		for _, c := range ev.Cursors {
+			err = errors.Join(err, hostlocal.SetCursor(v.folder, c))
+		}
+	case journal.KindDel, journal.KindRelease:
+		for _, a := range ev.Addresses {
+			err = errors.Join(err, v.hide(ev, a.IP))
+		}
+	}
+	return err
+}
+
+// hide removes the file of a lease that has ended, unless somebody else owns it by now.
+func (v *hostLocalView) hide(ev *journal.Event, ip netip.Addr) error {
+	have, err := hostlocal.ReadLease(v.folder, ip)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if have.Blocked == "" && have.ContainerID != ev.ContainerID {
+		return nil
+	}
+	return hostlocal.Remove(v.folder, ip)
+}
+
+// done stamps the view: all events are shown. It doesn't if something is still to be shown.
+func (v *hostLocalView) done(t *transaction) error {
+	if v.failed {
+		return nil
+	}
+	now, err := newStamp(v.folder, t.state.Seq())
+	if err != nil || now == v.old {
+		return err
+	}
+	text := fmt.Sprintf("%s %d %d %d %d\n", now.boot, now.dev, now.inode, now.seq, now.change)
+	if err := os.WriteFile(v.path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	v.old = now
+	return nil
+}
+
+func attachmentOf(ev *journal.Event) state.Attachment {
+	return state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
+}

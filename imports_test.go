@@ -29,7 +29,7 @@ const (
 // Commands under tools/ and what is under test/ stand above it and may import all of these.
 var mayImport = map[string][]string{
 	"":                {"plugin"},
-	"plugin":          {"allocator", "state", "journal"},
+	"plugin":          {"allocator", "state", "journal", "internal/netns"},
 	"allocator":       {"state", "journal", "internal/hostlocal", "internal/netns"},
 	"state":           {"journal", "internal/wire", "internal/crc32c"},
 	"journal":         {"internal/wire", "internal/crc32c"},

@@ -38,6 +38,8 @@ func (st *State) fold(ev *journal.Event) error {
 		return st.take(ev)
 	case journal.KindDel, journal.KindRelease:
 		return st.give(ev)
+	case journal.KindAnnotate:
+		return st.annotate(ev)
 	case journal.KindRefuse:
 		st.refusals.add(ev)
 		st.note(ev)
@@ -134,8 +136,7 @@ func (st *State) prepare(ev *journal.Event) error {
 	return nil
 }
 
-// prepareLease does so for one address. That the lease fits a block follows from the
-// limit on journal records; it is checked because a snapshot could not be written otherwise.
+// prepareLease does so for one address.
 func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 	if !representable(a.IP) || a.Set < 0 || a.Bits < 0 || a.Bits > a.IP.BitLen() ||
 		a.Gateway.IsValid() && !representable(a.Gateway) {
@@ -157,6 +158,7 @@ func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 		Address:    a,
 		Attachment: attachmentOf(ev),
 		NetNS:      ev.NetNS,
+		NetNSID:    ev.NetNSID,
 		Pod:        ev.Pod,
 		Start:      ev.Seq,
 		Clock:      ev.Clock,
@@ -166,14 +168,21 @@ func (st *State) prepareLease(ev *journal.Event, a journal.Address) error {
 	if l.Import {
 		l.Claimed = ev.Claimed
 	}
+	return st.prepareRecord(ev, &l, st.scratch)
+}
+
+// prepareRecord appends a lease to the overlay, not linked yet. owner is what appendOwner makes of its attachment. That
+// the lease fits a block follows from the limit on journal records where one event tells all of it, but not where annotations
+// add to what another event told; a snapshot could not be written otherwise.
+func (st *State) prepareRecord(ev *journal.Event, l *Lease, owner []byte) error {
 	o := &st.over
 	off := len(o.arena)
-	o.arena = appendRecord(roomy(o.arena, maxRecord), &l, st.scratch)
+	o.arena = appendRecord(roomy(o.arena, maxRecord), l, owner)
 	n := len(o.arena) - off
 	if n > maxRecord {
-		return impossible(ev, "lease of %d bytes, at most %d", n, maxRecord)
+		return impossible(ev, "%s: lease of %d bytes, at most %d", l.IP, n, maxRecord)
 	}
-	o.entries = append(roomy(o.entries, 1), entry{key: k, off: off, n: int32(n), owner: none, next: none})
+	o.entries = append(roomy(o.entries, 1), entry{key: keyOf(l.IP), off: off, n: int32(n), owner: none, next: none})
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package state_test
 
 import (
+	"bytes"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -78,6 +80,10 @@ func TestContradictedBeliefs(t *testing.T) {
 	for name, ev := range map[string]journal.Event{
 		"del of what is free since":    del("one", "eth0", addr(0, "10.0.0.1/8")),
 		"add of a listed address more": add("new", "eth0", addr(0, "10.0.0.1/8"), addr(0, "10.0.0.1/8")),
+		"annotate of a free address":   annotate("two", "eth0", addr(0, "10.0.0.1/8")),
+		// An annotation is no belief: the lease is read.
+		"annotate by a stranger":              annotate("one", "eth0", addr(0, "10.0.0.2/8")),
+		"annotate of what the snapshot lacks": annotate("two", "eth0", addr(0, "10.0.0.3/8")),
 	} {
 		ev.Seq = 5
 		checkRefused(t, st, name, ev)
@@ -107,5 +113,58 @@ func TestBelievedNeighbours(t *testing.T) {
 	}
 	if _, ok, err := st.Lease(ip("10.0.0.1")); ok || err != nil {
 		t.Errorf("Lease of what was given back: %v, %v; want none", ok, err)
+	}
+}
+
+// TestAnnotatedBeliefs annotates leases of a snapshot that is believed, before and after others of the tail's events: what
+// comes out is what all events lead to, and nothing is taken for a contradiction.
+func TestAnnotatedBeliefs(t *testing.T) {
+	one, two, old := addr(0, "10.0.0.1/8"), addr(0, "10.0.0.2/8"), addr(0, "10.0.0.3/8")
+	before := numbered(add("one", "eth0", one, two), journal.Event{Kind: journal.KindImport, ContainerID: "old", Claimed: 7,
+		Addresses: []journal.Address{old}})
+	for _, tt := range []struct {
+		name string
+		tail []journal.Event
+		left string // who holds 10.0.0.1 in which namespace at the end
+	}{
+		{"annotate", []journal.Event{annotate("one", "eth0", one)}, "one in /var/run/netns/one"},
+		{"annotate twice", []journal.Event{annotate("one", "eth0", one), annotate("one", "eth0", one, two)}, "one in /var/run/netns/one"},
+		{"annotate, del", []journal.Event{annotate("one", "eth0", one, two), del("one", "eth0", one)}, "nobody"},
+		{"annotate, del, add", []journal.Event{annotate("one", "eth0", one), del("one", "eth0", one), add("new", "eth0", one)}, "new in "},
+		{"annotate, del, add, annotate", []journal.Event{annotate("one", "eth0", one), del("one", "eth0", one), add("new", "eth0", one),
+			annotate("new", "eth0", one)}, "new in /var/run/netns/new"},
+		{"del, add, annotate", []journal.Event{del("one", "eth0", one), add("new", "eth0", one), annotate("new", "eth0", one)}, "new in /var/run/netns/new"},
+		{"del of the neighbour, annotate", []journal.Event{del("one", "eth0", two), annotate("one", "eth0", one)}, "one in /var/run/netns/one"},
+		{"annotate without an interface name", []journal.Event{annotate("old", "", old)}, "one in "},
+		{"annotate by any interface name", []journal.Event{annotate("old", "eth3", old), del("old", "eth4", old)}, "one in "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all := state.New()
+			mustApply(t, all, before...)
+			believing := state.OverTrusting(openSnapshot(t, writeSnapshot(t, t.TempDir(), all)))
+			for i, ev := range tt.tail {
+				ev.Seq = journal.Seq(3 + i)
+				mustApply(t, all, ev)
+				mustApply(t, believing, ev)
+			}
+			for _, owner := range []state.Attachment{{ContainerID: "one", IfName: "eth0"}, {ContainerID: "new", IfName: "eth0"}, {ContainerID: "old"}} {
+				want, _ := all.Held(owner)
+				if got, err := believing.Held(owner); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("Held(%v) = %v, %v; want %v", owner, got, err, want)
+				}
+			}
+			left := "nobody"
+			l, ok, err := believing.Lease(one.IP)
+			if ok {
+				left = l.ContainerID + " in " + l.NetNS
+			}
+			if err != nil || left != tt.left {
+				t.Errorf("10.0.0.1 is held by %s, %v; want %s", left, err, tt.left)
+			}
+			got, want := readFile(t, writeSnapshot(t, t.TempDir(), believing)), readFile(t, writeSnapshot(t, t.TempDir(), all))
+			if !bytes.Equal(got, want) {
+				t.Errorf("snapshot of %d bytes differs from that of all events, %d bytes", len(got), len(want))
+			}
+		})
 	}
 }

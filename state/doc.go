@@ -26,6 +26,8 @@
 //   - a blocked address with an owner, or that an import didn't bring;
 //   - a del or release of an address that its attachment doesn't hold. Leases taken over
 //     without an interface name answer to every one;
+//   - an annotate that lists no address, or one that its attachment doesn't hold, or after which a lease
+//     would not fit a snapshot's block;
 //   - a kind below 64 that this version doesn't know. It wraps journal.ErrNewer.
 //
 // A del that lists no address is legal, as are kinds from 64 on, which are passed over.

@@ -16,6 +16,7 @@ import (
 // lookup panics, and what opens and verifies is written again as the same bytes.
 func FuzzSnapshot(f *testing.F) {
 	f.Add(readFile(f, writeSnapshot(f, f.TempDir(), smallState(f))), true)
+	f.Add(readFile(f, writeSnapshot(f, f.TempDir(), annotatedState(f))), true)
 	f.Add(readFile(f, writeSnapshot(f, f.TempDir(), state.New())), false)
 	h := newHistory(1)
 	st := state.New()
@@ -109,11 +110,13 @@ func checkRewrite(t *testing.T, s *state.Snapshot, want []byte) {
 
 // FuzzLease decodes arbitrary bytes: what decodes encodes to the same bytes.
 func FuzzLease(f *testing.F) {
-	for l, err := range smallState(f).Leases() {
-		if err != nil {
-			f.Fatal(err)
+	for _, st := range []*state.State{smallState(f), annotatedState(f)} {
+		for l, err := range st.Leases() {
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(state.AppendLease(nil, &l))
 		}
-		f.Add(state.AppendLease(nil, &l))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		l, err := state.DecodeLease(raw)

@@ -16,7 +16,7 @@ type Lease struct {
 	journal.Address
 	Attachment
 	NetNS   string
-	NetNSID journal.NetNSID
+	NetNSID journal.NetNSID // of NetNS when the lease was given or annotated
 	Pod     journal.Pod
 	Start   journal.Seq   // the event that gave the address
 	Clock   journal.Clock // of that event

@@ -64,7 +64,7 @@ func (l leaseBlock) key(i int) (key, error) {
 		return key{}, err
 	}
 	p := newParser(raw)
-	p.tuple(recordFields)
+	p.leaseHead()
 	k := p.key()
 	return k, p.Err()
 }

@@ -45,7 +45,7 @@ func (o *oracle) apply(ev journal.Event) {
 			l := state.Lease{
 				Address:    a,
 				Attachment: state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName},
-				NetNS:      ev.NetNS, Pod: ev.Pod, Start: ev.Seq, Clock: ev.Clock,
+				NetNS:      ev.NetNS, NetNSID: ev.NetNSID, Pod: ev.Pod, Start: ev.Seq, Clock: ev.Clock,
 				Import: imported, Blocked: ev.Blocked,
 			}
 			if imported {
@@ -59,6 +59,17 @@ func (o *oracle) apply(ev journal.Event) {
 	case journal.KindDel, journal.KindRelease:
 		for _, a := range ev.Addresses {
 			delete(o.leases, a.IP)
+		}
+	case journal.KindAnnotate:
+		for _, a := range ev.Addresses {
+			l := o.leases[a.IP]
+			if ev.NetNS != "" {
+				l.NetNS, l.NetNSID = ev.NetNS, ev.NetNSID
+			}
+			if ev.Pod != (journal.Pod{}) {
+				l.Pod = ev.Pod
+			}
+			o.leases[a.IP] = l
 		}
 	case journal.KindReset:
 		clear(o.leases)
@@ -113,7 +124,7 @@ func (o *oracle) lastAbout(a state.Attachment, base journal.Seq) (journal.Kind, 
 			return 0, false
 		case ev.Kind == journal.KindReset:
 			return ev.Kind, true
-		case ev.Kind <= journal.KindReset && (state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}) == a && a.ContainerID != "":
+		case ev.Kind.MustUnderstand() && (state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}) == a && a.ContainerID != "":
 			return ev.Kind, true
 		}
 	}
@@ -218,8 +229,10 @@ func (h *history) event() journal.Event {
 		case h.r.IntN(3) == 0:
 			ev.IfName = ""
 		}
-	case n < 850:
+	case n < 820:
 		h.give(&ev)
+	case n < 850:
+		h.annotate(&ev)
 	case n < 890:
 		a := h.owner()
 		ev.Kind, ev.ContainerID, ev.IfName, ev.Code = journal.KindRefuse, a.ContainerID, a.IfName, 100+h.r.IntN(3)
@@ -241,8 +254,7 @@ func (h *history) event() journal.Event {
 func (h *history) take(ev *journal.Event, kind journal.Kind) {
 	a := h.owner()
 	ev.Kind, ev.ContainerID, ev.IfName = kind, a.ContainerID, a.IfName
-	ev.NetNS = []string{"", "/var/run/netns/cni-" + h.uuid(), "/proc/42/ns/net", h.hex(64)}[h.r.IntN(4)]
-	ev.Pod = []journal.Pod{{}, {Namespace: "default", Name: "web-0", UID: h.uuid()}, {UID: h.hex(32)}}[h.r.IntN(3)]
+	h.describe(ev)
 	for set := range h.r.IntN(4) {
 		ip := h.addr()
 		if _, ok := h.leases[ip]; ok {
@@ -257,6 +269,32 @@ func (h *history) take(ev *journal.Event, kind journal.Kind) {
 		}
 		ev.Addresses = append(ev.Addresses, addr)
 		ev.Cursors = append(ev.Cursors, journal.Cursor{Set: set * 100, IP: ip})
+	}
+}
+
+// describe says where the container is and whose it is.
+func (h *history) describe(ev *journal.Event) {
+	ev.NetNS = []string{"", "/var/run/netns/cni-" + h.uuid(), "/proc/42/ns/net", h.hex(64)}[h.r.IntN(4)]
+	ev.NetNSID = []journal.NetNSID{{}, {Inode: 4026532000 + h.r.Uint64N(100), Made: h.clock.Wall}, {Inode: h.r.Uint64()}}[h.r.IntN(3)]
+	ev.Pod = []journal.Pod{{}, {Namespace: "default", Name: "web-0", UID: h.uuid()}, {UID: h.hex(32)}}[h.r.IntN(3)]
+}
+
+// annotate describes some of the leases of an attachment that holds any, if there is one.
+func (h *history) annotate(ev *journal.Event) {
+	all := slices.DeleteFunc(h.sorted(), func(l state.Lease) bool { return l.Blocked })
+	if len(all) == 0 {
+		ev.Kind = journal.KindRepair
+		return
+	}
+	a := all[h.r.IntN(len(all))].Attachment
+	held := h.held(a)
+	ev.Kind, ev.ContainerID, ev.IfName = journal.KindAnnotate, a.ContainerID, a.IfName
+	if a.IfName == "" && onlyImports(held) && h.r.IntN(2) == 0 {
+		ev.IfName = "eth7"
+	}
+	h.describe(ev)
+	for _, l := range held[h.r.IntN(len(held)):] {
+		ev.Addresses = append(ev.Addresses, l.Address)
 	}
 }
 

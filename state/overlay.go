@@ -29,7 +29,7 @@ type overlay struct {
 	byPage  map[key]int32
 }
 
-// entry is a lease given by an event of the overlay.
+// entry is a lease given, or annotated, by an event of the overlay.
 type entry struct {
 	key   key
 	off   int
@@ -80,6 +80,12 @@ func (p *page) give(k key) {
 		p.about.add(k)
 		p.given.add(k)
 	}
+	p.held.add(k)
+}
+
+// keep notes a held address that stays held and of which the overlay has the lease from now on.
+func (p *page) keep(k key) {
+	p.about.add(k)
 	p.held.add(k)
 }
 

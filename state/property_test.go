@@ -126,6 +126,10 @@ func TestImpossibleAlike(t *testing.T) {
 				"del of a free address too":  {Kind: journal.KindDel, ContainerID: l.ContainerID, IfName: l.IfName, Addresses: []journal.Address{l.Address, free}},
 				"del of one that is twice":   {Kind: journal.KindDel, ContainerID: l.ContainerID, IfName: l.IfName, Addresses: []journal.Address{l.Address, l.Address}},
 				"release by another ifname":  {Kind: journal.KindRelease, ContainerID: l.ContainerID, IfName: l.IfName + "x", Addresses: []journal.Address{l.Address}},
+				"annotate of a stranger's":   {Kind: journal.KindAnnotate, ContainerID: stranger.ContainerID, IfName: stranger.IfName, NetNS: "n", Addresses: []journal.Address{l.Address}},
+				"annotate of one not held":   {Kind: journal.KindAnnotate, ContainerID: l.ContainerID, IfName: l.IfName, NetNS: "n", Addresses: []journal.Address{l.Address, free}},
+				"annotate of one twice":      {Kind: journal.KindAnnotate, ContainerID: l.ContainerID, IfName: l.IfName, NetNS: "n", Addresses: []journal.Address{l.Address, l.Address}},
+				"annotate without owner":     {Kind: journal.KindAnnotate, NetNS: "n", Addresses: []journal.Address{l.Address}},
 				"release by a zero stranger": {Kind: journal.KindRelease, Addresses: []journal.Address{l.Address}},
 			} {
 				legal := name == "release by another ifname" && l.Import && l.IfName == "" && !l.Blocked ||

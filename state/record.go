@@ -16,13 +16,15 @@ import (
 // A lease is kept in one form everywhere, in the overlay and in snapshots, so that
 // merging them copies bytes. docs/FORMAT.md has the table:
 //
-//	9c                  array of 12
+//	9c                  array of 12, or 9d with the last element
 //	  c4 ip             4 or 16 bytes; first, because leases are searched by it
 //	  id, ifname        right after it: these bytes are compared to find an owner's leases
 //	  set, bits, gateway|nil, netns, [pod namespace, name, uid]|nil
 //	  start, clock, flags, claimed|nil
+//	  [inode, made|nil]  only if the network namespace's identity is known
 const (
 	recordFields = 12
+	netNSFields  = 2
 	clockFields  = 5
 	podFields    = 3
 )
@@ -84,7 +86,11 @@ func appendOwner(b []byte, a Attachment) []byte {
 // must give equal snapshots: what can be absent is nil and never empty.
 // owner is what appendOwner makes of the attachment.
 func appendRecord(b []byte, l *Lease, owner []byte) []byte {
-	b = appendArray(b, recordFields)
+	fields := recordFields
+	if l.NetNSID != (journal.NetNSID{}) {
+		fields++
+	}
+	b = appendArray(b, fields)
 	b = wire.AppendAddr(b, l.IP)
 	b = append(b, owner...)
 	b = wire.AppendUint(b, uint64(l.Set))
@@ -107,10 +113,41 @@ func appendRecord(b []byte, l *Lease, owner []byte) []byte {
 		flags |= flagBlocked
 	}
 	b = wire.AppendUint(b, flags)
-	if l.Claimed == 0 {
+	b = appendTime(b, l.Claimed)
+	if fields > recordFields {
+		b = wire.AppendUint(appendArray(b, netNSFields), l.NetNSID.Inode)
+		b = appendTime(b, l.NetNSID.Made)
+	}
+	return b
+}
+
+// appendTime appends nanoseconds since 1970, nil for none.
+func appendTime(b []byte, ns int64) []byte {
+	if ns == 0 {
 		return append(b, msgpcode.Nil)
 	}
-	return wire.AppendFixed64(b, msgpcode.Int64, uint64(l.Claimed))
+	return wire.AppendFixed64(b, msgpcode.Int64, uint64(ns))
+}
+
+// time reads what appendTime wrote.
+func (p *parser) time() int64 {
+	if p.Null() {
+		return 0
+	}
+	ns := int64(p.Fixed64(msgpcode.Int64))
+	if ns == 0 {
+		p.Fail(wire.ErrNotMin) // nil says the same
+	}
+	return ns
+}
+
+// leaseHead reads the head of a lease's array and reports whether it has the last element.
+func (p *parser) leaseHead() (identified bool) {
+	n := p.array()
+	if n != recordFields && n != recordFields+1 {
+		p.Fail(wire.ErrShape)
+	}
+	return n > recordFields
 }
 
 // record is a lease record taken apart but not copied: its slices belong to the
@@ -131,13 +168,15 @@ type record struct {
 	clock       journal.Clock
 	flags       uint64
 	claimed     int64
+	identified  bool // has a netnsID
+	netnsID     journal.NetNSID
 }
 
 // parseHead reads what lookups compare, the address and the owner, and leaves the rest.
 func (r *record) parseHead(raw []byte) parser {
 	r.raw = raw
 	p := newParser(raw)
-	p.tuple(recordFields)
+	r.identified = p.leaseHead()
 	r.key = p.key()
 	start := p.Offset()
 	r.id = p.text()
@@ -183,10 +222,12 @@ func parseRecord(raw []byte) (record, error) {
 	r.start = journal.Seq(p.Uint())
 	r.clock = p.clock()
 	r.flags = p.AtMost(knownFlags)
-	if !p.Null() {
-		r.claimed = int64(p.Fixed64(msgpcode.Int64))
-		if r.claimed == 0 {
-			p.Fail(wire.ErrNotMin)
+	r.claimed = p.time()
+	if r.identified {
+		p.tuple(netNSFields)
+		r.netnsID = journal.NetNSID{Inode: p.Uint(), Made: p.time()}
+		if r.netnsID == (journal.NetNSID{}) {
+			p.Fail(wire.ErrNotMin) // an array of 12 says the same
 		}
 	}
 	p.End()
@@ -230,6 +271,7 @@ func (r *record) lease() Lease {
 		Address:    journal.Address{Set: r.set, IP: r.key.addr(), Bits: r.bits, Gateway: r.gateway},
 		Attachment: Attachment{ContainerID: s[:id], IfName: s[id:ifn]},
 		NetNS:      s[ifn:netns],
+		NetNSID:    r.netnsID,
 		Pod:        journal.Pod{Namespace: s[netns:podNS], Name: s[podNS:podN], UID: s[podN:]},
 		Start:      r.start,
 		Clock:      r.clock,

@@ -39,22 +39,29 @@ func TestLeaseRecords(t *testing.T) {
 				NetNS:      tt.netns, Pod: journal.Pod{UID: uuid}, Start: 1 << 40,
 				Clock: journal.Clock{Wall: -1, BootTime: 1, Boot: journal.BootID{1}, MaxError: time.Second}, Import: true, Claimed: -5,
 			}
-			raw := state.AppendLease(nil, &want)
-			if got, err := state.DecodeLease(raw); err != nil || got != want {
-				t.Errorf("decoded\n%v, %v, want\n%v", got, err, want)
-			}
-			if len(raw) > tt.maxLen {
-				t.Errorf("record of %d bytes, want at most %d", len(raw), tt.maxLen)
-			}
-			for n := range raw {
-				if _, err := state.DecodeLease(raw[:n]); err == nil {
-					t.Fatalf("the first %d of %d bytes decode", n, len(raw))
-				}
-			}
-			if _, err := state.DecodeLease(append(raw, 0)); err == nil {
-				t.Error("a record with a byte more decodes")
-			}
+			checkLeaseRecord(t, want, tt.maxLen)
+			want.NetNSID = journal.NetNSID{Inode: 1 << 40, Made: -1}
+			checkLeaseRecord(t, want, tt.maxLen+19)
 		})
+	}
+}
+
+func checkLeaseRecord(t *testing.T, want state.Lease, maxLen int) {
+	t.Helper()
+	raw := state.AppendLease(nil, &want)
+	if got, err := state.DecodeLease(raw); err != nil || got != want {
+		t.Errorf("decoded\n%v, %v, want\n%v", got, err, want)
+	}
+	if len(raw) > maxLen {
+		t.Errorf("record of %d bytes, want at most %d", len(raw), maxLen)
+	}
+	for n := range raw {
+		if _, err := state.DecodeLease(raw[:n]); err == nil {
+			t.Fatalf("the first %d of %d bytes decode", n, len(raw))
+		}
+	}
+	if _, err := state.DecodeLease(append(raw, 0)); err == nil {
+		t.Error("a record with a byte more decodes")
 	}
 }
 
@@ -65,8 +72,11 @@ func TestRecordFits(t *testing.T) {
 			ev := add(strings.Repeat(fill, n), "eth0", journal.Address{Set: 1<<31 - 1, IP: ip("fd00::1"), Bits: 128, Gateway: ip("fd00::2")})
 			ev.Seq = 1
 			ev.Kind, ev.Claimed, ev.MaxError = journal.KindImport, 1, time.Hour
-			if _, err := journal.AppendRecord(nil, testID, &ev); err == nil {
-				mustApply(t, state.New(), ev)
+			for _, id := range []journal.NetNSID{{}, {Inode: 1<<64 - 1}, {Inode: 1<<64 - 1, Made: 1}} {
+				ev.NetNSID = id
+				if _, err := journal.AppendRecord(nil, testID, &ev); err == nil {
+					mustApply(t, state.New(), ev)
+				}
 			}
 		}
 	}
@@ -87,6 +97,17 @@ func TestLeaseRecordForms(t *testing.T) {
 		ok        bool
 	}{
 		{"good", good, true},
+		{"identity", "9d" + good[2:] + "92ce12345678d30000000000000001", true},
+		{"identity without a time", "9d" + good[2:] + "9201c0", true},
+		{"identity without an inode", "9d" + good[2:] + "9200d30000000000000001", true},
+		{"no identity in 13", "9d" + good[2:] + "9200c0", false},
+		{"nil for an identity", "9d" + good[2:] + "c0", false},
+		{"identity of a time of zero", "9d" + good[2:] + "9201d30000000000000000", false},
+		{"identity of three", "9d" + good[2:] + "9301c0c0", false},
+		{"identity in 12", good + "9201c0", false},
+		{"13 elements promised", "9d" + good[2:], false},
+		{"14 elements", "9e" + good[2:] + "9201c0c0", false},
+		{"array16 of 13", "dc000d" + good[2:] + "9201c0", false},
 		{"array16", "dc000c" + good[2:], false},
 		{"11 elements", "9b" + good[2:], false},
 		{"mapped address", "9c" + "c41000000000000000000000ffff0a000001" + owner + mid + "c001" + clock + "00c0", false},

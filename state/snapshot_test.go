@@ -50,6 +50,21 @@ func smallState(t testing.TB) *state.State {
 	return st
 }
 
+// annotatedState is smallState in which it is known since where two of its containers are, and whose.
+func annotatedState(t testing.TB) *state.State {
+	t.Helper()
+	st := smallState(t)
+	full := annotate(strings.Repeat("0123456789abcdef", 4), "eth0", addr(1, "fd00::2/64"))
+	full.NetNSID = journal.NetNSID{Inode: 4026532281, Made: 1_799_999_999_123_456_789}
+	legacy := annotate("legacy", "", addr(0, "10.0.0.3/24"))
+	legacy.NetNSID.Made = 0
+	for _, ev := range []journal.Event{full, legacy} {
+		ev.Seq, ev.Clock = st.Seq()+1, st.LastClock()
+		mustApply(t, st, ev)
+	}
+	return st
+}
+
 // answers asks a state everything that smallState has an answer to.
 func answers(st *state.State) ([]any, error) {
 	var got []any
@@ -553,10 +568,20 @@ func TestMsgpackWalk(t *testing.T) {
 
 var freeze = flag.Bool("freeze", false, "write the golden snapshot if it is missing")
 
-// TestGolden pins the format: the file of version 1 is never written again.
+// TestGolden pins the format: the files of version 1 are never written again.
 func TestGolden(t *testing.T) {
-	path := filepath.Join("testdata", "v1", "00000000000000000007.snap.hex")
-	got := dump(readFile(t, writeSnapshot(t, t.TempDir(), smallState(t))))
+	for name, st := range map[string]func(testing.TB) *state.State{
+		"00000000000000000007.snap": smallState,
+		"00000000000000000009.snap": annotatedState,
+	} {
+		t.Run(name, func(t *testing.T) { checkGolden(t, name, st) })
+	}
+}
+
+func checkGolden(t *testing.T, name string, golden func(testing.TB) *state.State) {
+	t.Helper()
+	path := filepath.Join("testdata", "v1", name+".hex")
+	got := dump(readFile(t, writeSnapshot(t, t.TempDir(), golden(t))))
 	if _, err := os.Stat(path); *freeze && errors.Is(err, fs.ErrNotExist) {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -566,7 +591,7 @@ func TestGolden(t *testing.T) {
 	if got != want {
 		t.Errorf("snapshot differs from %s:\n%s", path, got)
 	}
-	opened := filepath.Join(t.TempDir(), "00000000000000000007.snap")
+	opened := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(opened, undump(t, want), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -578,7 +603,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now, _ := answers(smallState(t)); !reflect.DeepEqual(old, now) {
+	if now, _ := answers(golden(t)); !reflect.DeepEqual(old, now) {
 		t.Errorf("the golden snapshot answers\n%v, want\n%v", old, now)
 	}
 }

@@ -57,6 +57,11 @@ func del(id, ifname string, addrs ...journal.Address) journal.Event {
 	return journal.Event{Kind: journal.KindDel, ContainerID: id, IfName: ifname, Addresses: addrs}
 }
 
+func annotate(id, ifname string, addrs ...journal.Address) journal.Event {
+	return journal.Event{Kind: journal.KindAnnotate, ContainerID: id, IfName: ifname, NetNS: "/var/run/netns/" + id,
+		NetNSID: journal.NetNSID{Inode: 7, Made: 8}, Pod: journal.Pod{Name: "pod of " + id}, Addresses: addrs}
+}
+
 func TestApplyRefuses(t *testing.T) {
 	a1, a2 := addr(0, "10.0.0.1/24"), addr(0, "10.0.0.2/24")
 	zoned := a2
@@ -103,6 +108,18 @@ func TestApplyRefuses(t *testing.T) {
 		{"del by another interface", []journal.Event{add("c1", "eth0", a1)}, del("c1", "net1", a1), "apply del: range set 0: 10.0.0.1: not held by c1/net1"},
 		{"del of an add without interface", []journal.Event{add("c1", "", a1)}, del("c1", "net1", a1), "apply del: range set 0: 10.0.0.1: not held by c1/net1"},
 		{"del twice in one event", []journal.Event{add("c1", "eth0", a1)}, del("c1", "eth0", a1, a1), "apply del: range set 0: 10.0.0.1: not held by c1/eth0"},
+		{"annotate", []journal.Event{add("c1", "eth0", a1)}, annotate("c1", "eth0", a1), ""},
+		{"annotate of nothing", []journal.Event{add("c1", "eth0", a1)}, annotate("c1", "eth0"), "apply annotate: lists no address"},
+		{"annotate of free", nil, annotate("c1", "eth0", a1), "apply annotate: range set 0: 10.0.0.1: not held by c1/eth0"},
+		{"annotate of held and free", []journal.Event{add("c1", "eth0", a1)}, annotate("c1", "eth0", a1, a2), "apply annotate: range set 0: 10.0.0.2: not held by c1/eth0"},
+		{"annotate of zero address", nil, annotate("c1", "eth0", journal.Address{}), "apply annotate: invalid IP is not an address of a lease"},
+		{"annotate of another container", []journal.Event{add("c1", "eth0", a1)}, annotate("c2", "eth0", a1), "apply annotate: range set 0: 10.0.0.1: not held by c2/eth0"},
+		{"annotate of another interface", []journal.Event{add("c1", "eth0", a1)}, annotate("c1", "net1", a1), "apply annotate: range set 0: 10.0.0.1: not held by c1/net1"},
+		{"annotate twice in one event", []journal.Event{add("c1", "eth0", a1)}, annotate("c1", "eth0", a1, a1), "apply annotate: range set 0: 10.0.0.1: not held by c1/eth0"},
+		{"annotate of blocked", []journal.Event{{Kind: journal.KindImport, Blocked: true, Addresses: []journal.Address{a1}}}, annotate("", "", a1), "apply annotate: names no container"},
+		{"annotate beyond a block", []journal.Event{{Kind: journal.KindAdd, ContainerID: "c1", NetNS: strings.Repeat("n", 3000), Addresses: []journal.Address{a1, a2}}},
+			journal.Event{Kind: journal.KindAnnotate, ContainerID: "c1", Pod: journal.Pod{Name: strings.Repeat("p", 3000)}, Addresses: []journal.Address{a1, a2}},
+			"apply annotate: 10.0.0.1: lease of 6048 bytes, at most 4082"},
 		{"lease too long", nil, add(strings.Repeat("x", 5000), "eth0", a1), "at most 4082"},
 		{"unknown kind that must be understood", nil, journal.Event{Kind: 63}, "apply kind(63): written by a newer version of leaselog"},
 		{"unknown kind that may be skipped", nil, journal.Event{Kind: 64}, ""},
@@ -128,7 +145,7 @@ func TestApplyRefuses(t *testing.T) {
 }
 
 func TestUnknownKindIsNewer(t *testing.T) {
-	err := state.New().Apply(&journal.Event{Seq: 1, Kind: 10})
+	err := state.New().Apply(&journal.Event{Seq: 1, Kind: 11})
 	if !errors.Is(err, journal.ErrNewer) {
 		t.Errorf("Apply = %v, want one that wraps ErrNewer", err)
 	}

@@ -71,8 +71,9 @@ const (
 	fieldCut         = 19
 	fieldOrigin      = 20
 	fieldDropped     = 21
+	fieldNetNSID     = 22
 
-	lastKnownField = fieldDropped
+	lastKnownField = fieldNetNSID
 	maxField       = 127
 )
 
@@ -219,6 +220,7 @@ func appendBody(dst []byte, ev *Event) []byte {
 			w.b = wire.AppendString(w.b, name)
 		}
 	}
+	w.netNSID(ev.NetNSID)
 	w.key(maxField + 1)
 	var room [5]byte
 	head := wire.AppendMap(room[:0], w.n)
@@ -304,6 +306,20 @@ func (w *body) cut(c Cut) {
 	w.b = wire.AppendString(wire.AppendArray(w.b, 5), c.File)
 	w.b = wire.AppendUint(wire.AppendUint(w.b, uint64(c.Offset)), uint64(c.Bytes))
 	w.b = wire.AppendBin(wire.AppendString(w.b, c.Quarantine), inverted(c.Data))
+}
+
+// netNSID has nil for a time that isn't known: zero, as a time, would be another value.
+func (w *body) netNSID(id NetNSID) {
+	if id == (NetNSID{}) {
+		return
+	}
+	w.key(fieldNetNSID)
+	w.b = wire.AppendUint(wire.AppendArray(w.b, 2), id.Inode)
+	if id.Made == 0 {
+		w.b = append(w.b, msgpcode.Nil)
+		return
+	}
+	w.b = wire.AppendFixed64(w.b, msgpcode.Int64, uint64(id.Made))
 }
 
 // inverted flips every bit: what was cut is often zeros, and a whole sector of zeros
@@ -511,9 +527,25 @@ func (d *decoder) rareField(ev *Event, k int) {
 		for i := range ev.Dropped {
 			ev.Dropped[i] = d.Str()
 		}
+	case fieldNetNSID:
+		ev.NetNSID = d.netNSID()
 	default:
 		d.Fail(wire.ErrRange)
 	}
+}
+
+func (d *decoder) netNSID() NetNSID {
+	d.Tuple(2)
+	id := NetNSID{Inode: d.Uint()}
+	switch {
+	case !d.Null():
+		if id.Made = int64(d.Fixed64(msgpcode.Int64)); id.Made == 0 {
+			d.Fail(errEmpty)
+		}
+	case id.Inode == 0:
+		d.Fail(errEmpty)
+	}
+	return id
 }
 
 const maxSet = 1 << 16 // a range set's index is below; more would not fit a record

@@ -18,7 +18,8 @@ import (
 
 var testID = journal.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 
-// sampleEvents holds one event of each kind, with every field in some of them.
+// sampleEvents holds one event of each kind that the first golden store has, with every field of then in some of
+// them. What came later is in laterEvents.
 func sampleEvents() []journal.Event {
 	clock := journal.Clock{Wall: 1_790_000_000_123_456_789, BootTime: 86_400_000_000_001, Boot: journal.BootID{0xab, 15: 0xcd},
 		Synchronised: true, MaxError: 1500 * time.Microsecond}
@@ -54,6 +55,30 @@ func sampleEvents() []journal.Event {
 	return events
 }
 
+// laterEvents holds what came after sampleEvents: the identity of a network namespace, and annotations.
+func laterEvents() []journal.Event {
+	samples := sampleEvents()
+	add, imported := samples[2], samples[5]
+	add.NetNSID = journal.NetNSID{Inode: 4026532281, Made: 1_790_000_000_023_456_789}
+	imported.Blocked, imported.ContainerID, imported.NetNS = false, "legacy", "/proc/42/ns/net"
+	imported.NetNSID = journal.NetNSID{Inode: 1<<64 - 1}
+	events := []journal.Event{
+		samples[0], add, imported,
+		{Kind: journal.KindAnnotate, ContainerID: "legacy", Addresses: imported.Addresses, NetNS: "/var/run/netns/y",
+			NetNSID: journal.NetNSID{Inode: 1, Made: -1 << 63}, Pod: journal.Pod{Namespace: "ns", Name: "pod", UID: "u-2"}, Version: "v2",
+			Attributes: []journal.Attribute{{Key: "source", Value: "cni-cache"}}},
+		{Kind: journal.KindAnnotate, ContainerID: add.ContainerID, IfName: "eth0", Addresses: add.Addresses[1:], NetNSID: journal.NetNSID{Made: 5}},
+	}
+	for i := range events {
+		events[i].Clock = samples[0].Clock
+		events[i].Seq, events[i].Synced = journal.Seq(i+1), journal.Seq(i)
+		events[i].Prev = journal.Hash{byte(i)}
+	}
+	return events
+}
+
+func allEvents() []journal.Event { return append(sampleEvents(), laterEvents()...) }
+
 // TestManyFields has a body of more fields than the short form of a map's head can count.
 func TestManyFields(t *testing.T) {
 	want := sampleEvents()[2]
@@ -70,8 +95,8 @@ func TestManyFields(t *testing.T) {
 }
 
 func TestRecordRoundTrip(t *testing.T) {
-	for _, want := range sampleEvents() {
-		t.Run(want.Kind.String(), func(t *testing.T) {
+	for _, want := range allEvents() {
+		t.Run(fmt.Sprint(want.Kind, want.Seq), func(t *testing.T) {
 			record, err := journal.AppendRecord(nil, testID, &want)
 			if err != nil {
 				t.Fatal(err)
@@ -99,7 +124,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // TestRecordIsMsgpack reads records with the msgpack library: any tool can.
 func TestRecordIsMsgpack(t *testing.T) {
-	for _, ev := range sampleEvents() {
+	for _, ev := range allEvents() {
 		record, err := journal.AppendRecord(nil, testID, &ev)
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +150,7 @@ func TestRecordIsMsgpack(t *testing.T) {
 }
 
 func TestRecordRefusesFlips(t *testing.T) {
-	for _, ev := range sampleEvents() {
+	for _, ev := range allEvents() {
 		record, err := journal.AppendRecord(nil, testID, &ev)
 		if err != nil {
 			t.Fatal(err)
@@ -188,7 +213,7 @@ func TestRecordLimits(t *testing.T) {
 // TestDecodeSizesAreChecked feeds lengths that promise more than there is.
 func TestDecodeSizesAreChecked(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, ev := range sampleEvents() {
+	for _, ev := range allEvents() {
 		record, err := journal.AppendRecord(nil, testID, &ev)
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +237,7 @@ func TestDecodeSizesAreChecked(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	for _, ev := range sampleEvents() {
+	for _, ev := range allEvents() {
 		record, err := journal.AppendRecord(nil, testID, &ev)
 		if err != nil {
 			f.Fatal(err)

@@ -187,11 +187,11 @@ type Event struct {
 
 	ContainerID string
 	IfName      string
-	NetNS       string // CNI_NETNS as given
-	NetNSID     NetNSID
+	NetNS       string  // CNI_NETNS as given
+	NetNSID     NetNSID // of NetNS
 	Pod         Pod
 	TraceParent string      // W3C trace context of the caller
-	Addresses   []Address   // add, import: taken; del, release: given back
+	Addresses   []Address   // add, import: taken; del, release: given back; annotate: held
 	Cursors     []Cursor    // add, import: cursors as they are after this event
 	Reason      Reason      // del, release, reset
 	Version     string      // of the program that wrote it

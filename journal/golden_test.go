@@ -10,11 +10,23 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// TestGolden reads a store of format version 1 as it was written once. The files in
-// testdata/v1 are never made again: a change that can't read them, or that writes
+// TestGolden reads stores of format version 1 as they were written once. The files in
+// testdata are never made again: a change that can't read them, or that writes
 // other bytes for the same events, is a new version of the format.
 func TestGolden(t *testing.T) {
-	dir := filepath.Join("testdata", "v1")
+	for _, tt := range []struct {
+		name   string
+		events []journal.Event
+	}{
+		{"v1", sampleEvents()},
+		{"v1-annotated", laterEvents()},
+	} {
+		t.Run(tt.name, func(t *testing.T) { checkGolden(t, filepath.Join("testdata", tt.name), tt.events) })
+	}
+}
+
+func checkGolden(t *testing.T, dir string, want []journal.Event) {
+	t.Helper()
 	meta, err := journal.ReadMeta(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -29,10 +41,9 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := r.Coverage(); !c.Copy || c.Live || c.Durable != 10 || len(c.Doubts) != 0 {
+	if c := r.Coverage(); !c.Copy || c.Live || c.Durable != journal.Seq(len(want)) || len(c.Doubts) != 0 {
 		t.Errorf("coverage %+v", c)
 	}
-	want := sampleEvents()
 	var prev journal.Hash
 	n := 0
 	for rec, err := range r.Records(0) {
@@ -57,7 +68,7 @@ func TestGolden(t *testing.T) {
 		t.Errorf("%d events, want %d", n, len(want))
 	}
 	marker := read(t, filepath.Join(dir, "lock"))
-	if got := journal.NewMarker(testID, 10, prev, want[0].Boot); !bytes.Equal(got, marker) {
+	if got := journal.NewMarker(testID, journal.Seq(len(want)), prev, want[0].Boot); !bytes.Equal(got, marker) {
 		t.Errorf("the marker is written as %x now", got)
 	}
 }

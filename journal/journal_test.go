@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 	"sync"
 	"testing"
@@ -1240,6 +1241,41 @@ func TestDropped(t *testing.T) {
 	if got := fmt.Sprint(events[1].Dropped); got != "[traceparent netns]" || events[1].ContainerID != "c1" {
 		t.Errorf("dropped %s of %+v", got, events[1])
 	}
+}
+
+// TestDroppedNamespace drops a namespace's path and its identity as one: either says little without the other.
+func TestDroppedNamespace(t *testing.T) {
+	dir := newStore(t)
+	j, _ := open(t, dir)
+	ev := del(1)
+	ev.NetNS, ev.NetNSID = strings.Repeat("n", 5000), journal.NetNSID{Inode: 7, Made: 8}
+	alone := del(2)
+	alone.NetNSID = ev.NetNSID
+	alone.ContainerID = strings.Repeat("c", 5000)
+	alone.ContainerID = alone.ContainerID[:longestID(t, alone)+1] // fits without the identity alone
+	if err := j.Append(ev, alone); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	_, events := open(t, dir)
+	for _, ev := range events[1:] {
+		if got := fmt.Sprint(ev.Dropped); got != "[netns]" || ev.NetNS != "" || ev.NetNSID != (journal.NetNSID{}) {
+			t.Errorf("dropped %s of event %d, netns %q, %v", got, ev.Seq, ev.NetNS, ev.NetNSID)
+		}
+	}
+}
+
+// longestID returns how long a container's ID may be so that the event fits a record with all that it says.
+func longestID(t *testing.T, ev *journal.Event) int {
+	t.Helper()
+	fit := *ev
+	fit.Synced, fit.Seq, fit.MaxError = 1, 2, time.Hour
+	n := sort.Search(len(ev.ContainerID), func(n int) bool {
+		fit.ContainerID = ev.ContainerID[:n]
+		_, err := journal.AppendRecord(nil, testID, &fit)
+		return err != nil
+	})
+	return n - 1
 }
 
 func Example() {

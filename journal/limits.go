@@ -13,7 +13,11 @@ var optional = [...]struct {
 	{"requested", func(ev *Event) bool { had := len(ev.Requested) > 0; ev.Requested = nil; return had }},
 	{"text", func(ev *Event) bool { had := ev.Text != ""; ev.Text = ""; return had }},
 	{"traceparent", func(ev *Event) bool { had := ev.TraceParent != ""; ev.TraceParent = ""; return had }},
-	{"netns", func(ev *Event) bool { had := ev.NetNS != ""; ev.NetNS = ""; return had }},
+	{"netns", func(ev *Event) bool {
+		had := ev.NetNS != "" || ev.NetNSID != (NetNSID{})
+		ev.NetNS, ev.NetNSID = "", NetNSID{}
+		return had
+	}},
 	{"pod", func(ev *Event) bool { had := ev.Pod != (Pod{}); ev.Pod = Pod{}; return had }},
 }
 

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,15 +89,26 @@ func (t *transaction) startView() error {
 	return journal.SyncDir(t.store.dir)
 }
 
+// parseStamp reads a stamp of this boot; any other text is the zero stamp.
 func parseStamp(b []byte) stamp {
-	var s stamp
-	var boot string
-	n, err := fmt.Sscanf(string(b), "%s %d %d %d %d\n", &boot, &s.dev, &s.inode, &s.seq, &s.change)
-	if err != nil || n != 5 || boot != journal.CurrentBoot().String() || journal.CurrentBoot() == (journal.BootID{}) {
+	boot := journal.CurrentBoot()
+	words := strings.Fields(string(b))
+	if len(words) != 5 || boot == (journal.BootID{}) || words[0] != boot.String() {
 		return stamp{}
 	}
-	s.boot = journal.CurrentBoot()
-	return s
+	var n [4]uint64
+	for i := range n {
+		var err error
+		if n[i], err = strconv.ParseUint(words[i+1], 10, 64); err != nil {
+			return stamp{}
+		}
+	}
+	return stamp{boot, n[0], n[1], journal.Seq(n[2]), int64(n[3])}
+}
+
+// String returns the stamp as its file has it.
+func (s stamp) String() string {
+	return fmt.Sprintf("%s %d %d %d %d\n", s.boot, s.dev, s.inode, s.seq, uint64(s.change))
 }
 
 // newStamp returns a stamp for the folder as it is.
@@ -198,7 +212,7 @@ func (t *transaction) compareFiles(files []hostlocal.File) (*comparison, error) 
 			delete(rest, l.IP)
 			t.viewTrouble(v.compare(c, &l, f, found))
 		}
-		for ip := range rest {
+		for _, ip := range slices.SortedFunc(maps.Keys(rest), netip.Addr.Compare) {
 			t.viewTrouble(v.unknown(c, ip))
 		}
 		return nil
@@ -253,8 +267,7 @@ func (t *transaction) outside(c *comparison) []*journal.Event {
 	for _, l := range c.released {
 		events = append(events, &journal.Event{Kind: journal.KindRelease, Reason: journal.ReasonExternal, ContainerID: l.ContainerID,
 			IfName: l.IfName, NetNS: l.NetNS, NetNSID: l.NetNSID, Pod: l.Pod, Version: version, Addresses: []journal.Address{l.Address}})
-		t.store.o.Warn(fmt.Sprintf("%s was removed by another program: the lease of %s/%s is released",
-			hostlocal.Path(t.view.folder, l.IP), l.ContainerID, l.IfName))
+		t.store.o.Warn(fmt.Sprintf("%s was removed by another program: its lease is released", hostlocal.Path(t.view.folder, l.IP)))
 	}
 	if len(c.imported) == 0 {
 		return events
@@ -280,14 +293,19 @@ func fileOf(l *state.Lease) hostlocal.Lease {
 }
 
 // taken reports whether one of the addresses has a file, as it can't be: in a large folder that somebody has just
-// written to, all files have to be looked at again.
-func (v *hostLocalView) taken(addresses []journal.Address) (bool, error) {
+// written to, all files have to be looked at again. Files of leases that end with the choice are no surprise.
+func (v *hostLocalView) taken(addresses []journal.Address, ending []*attachmentLeases) (bool, error) {
 	if v == nil {
 		return false, nil
 	}
+	ends := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(ending, func(a *attachmentLeases) bool {
+			return slices.ContainsFunc(a.leases, func(l state.Lease) bool { return l.IP == ip })
+		})
+	}
 	for _, a := range addresses {
 		_, err := os.Lstat(hostlocal.Path(v.folder, a.IP))
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) && !ends(a.IP) {
 			return err == nil, err
 		}
 	}
@@ -349,12 +367,32 @@ func (v *hostLocalView) done(t *transaction) error {
 	if err != nil || now == v.old {
 		return err
 	}
-	text := fmt.Sprintf("%s %d %d %d %d\n", now.boot, now.dev, now.inode, now.seq, now.change)
-	if err := os.WriteFile(v.path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(v.path, []byte(now.String()), 0o600); err != nil {
 		return err
 	}
 	v.old = now
 	return nil
+}
+
+// shownInView returns what the attachment holds by the view as well, if there is one: not the leases whose files others have
+// removed, and in their place those that host-local gave, as the next mutating call will find.
+func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, stampName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && s.o.View == ViewOff {
+		return held, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	shown := parseStamp(b)
+	held = slices.DeleteFunc(held, func(l state.Lease) bool {
+		_, err := os.Lstat(hostlocal.Path(s.folder, l.IP))
+		return l.Start <= shown.seq && errors.Is(err, fs.ErrNotExist)
+	})
+	if len(held) > 0 {
+		return held, nil
+	}
+	return ownedIn(s.folder, owner, s.o.Ranges())
 }
 
 func attachmentOf(ev *journal.Event) state.Attachment {

@@ -101,7 +101,10 @@ func (t *transaction) takeOver() error {
 		}
 		contents = append(contents, c)
 	}
-	if t.newest != journal.KindReset && t.newest != journal.KindGenesis {
+	// An event is appended in any case but that of a reset that was not followed by the claim: the append notices
+	// that the store was deleted meanwhile, and the claim must not be of such a one.
+	fresh := t.newest == journal.KindGenesis && slices.ContainsFunc(contents, func(c *hostlocal.Content) bool { return !c.Empty() })
+	if t.newest != journal.KindReset && !fresh {
 		if err := t.reset(); err != nil {
 			return err
 		}
@@ -303,18 +306,26 @@ func (s *Store) holdsUnclaimed(owner state.Attachment) ([]state.Lease, error) {
 			}
 			return nil, err
 		}
-		c, err := hostlocal.Read(folder)
-		if err != nil {
-			if errors.Is(err, ErrForeign) {
-				continue
-			}
+		owned, err := ownedIn(folder, owner, s.o.Ranges())
+		if err != nil && !errors.Is(err, ErrForeign) {
 			return nil, err
 		}
-		for _, l := range c.Leases {
-			if l.ContainerID == owner.ContainerID && l.Blocked == "" && (l.IfName == owner.IfName || l.IfName == "") {
-				held = append(held, state.Lease{Address: place(l.IP, s.o.Ranges()), Import: true,
-					Attachment: state.Attachment{ContainerID: l.ContainerID, IfName: l.IfName}})
-			}
+		held = append(held, owned...)
+	}
+	return held, nil
+}
+
+// ownedIn returns the leases that files in the folder say the attachment holds.
+func ownedIn(folder string, owner state.Attachment, sets []RangeSet) ([]state.Lease, error) {
+	c, err := hostlocal.Read(folder)
+	if err != nil {
+		return nil, err
+	}
+	var held []state.Lease
+	for _, l := range c.Leases {
+		if l.ContainerID == owner.ContainerID && l.Blocked == "" && (l.IfName == owner.IfName || l.IfName == "") {
+			held = append(held, state.Lease{Address: place(l.IP, sets), Import: true,
+				Attachment: state.Attachment{ContainerID: l.ContainerID, IfName: l.IfName}})
 		}
 	}
 	return held, nil

@@ -106,15 +106,24 @@ func follow(st *state.State, r *journal.Reader) error {
 	})
 }
 
-// Check returns what the attachment holds, or ErrNoLease. It takes no lock and writes nothing.
+// Check returns what the attachment holds, or ErrNoLease. It takes no lock and writes nothing. Where the data folder is not
+// claimed, what host-local's files say counts: the next mutating call takes them over.
 func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 	var held []state.Lease
+	wiped := false
 	err := s.look(func(v *view) (err error) {
 		held, err = heldBy(v.state, owner)
+		wiped = v.wiped
 		return err
 	})
-	if errors.Is(err, journal.ErrNoStore) {
+	none := errors.Is(err, journal.ErrNoStore)
+	if none {
 		err = s.noneElsewhere()
+	}
+	if err == nil && (none || wiped) {
+		held, err = s.holdsUnclaimed(owner)
+	} else if err == nil {
+		held, err = s.shownInView(held, owner)
 	}
 	if err == nil && len(held) == 0 {
 		err = ErrNoLease
@@ -183,7 +192,7 @@ func (s *Store) canCreate(sets []RangeSet) error {
 	if err := s.notElsewhere(); err != nil {
 		return err
 	}
-	if err := s.noForeignFiles(); err != nil {
+	if _, err := s.importable(); err != nil {
 		return err
 	}
 	if err := notExhausted(state.New(), sets); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/leaselog/leaselog/internal/hostlocal"
@@ -24,6 +25,8 @@ var (
 	// ErrForeign is returned by Add when the network's data folder, or the one to import from, holds
 	// files that are neither ours nor host-local's: whatever they mean, nothing is built beside them.
 	ErrForeign = hostlocal.ErrForeign
+	// ErrChanging is returned where files of host-local are written without their lock, by somebody else.
+	ErrChanging = hostlocal.ErrChanging
 	// ErrElsewhere is returned when the data folder is tied to another store.
 	ErrElsewhere = errors.New("data folder belongs to another store")
 )
@@ -133,6 +136,7 @@ type AddRequest struct {
 	Request
 	CallSets    int // how many of the leading range sets came with the call alone
 	NetNS       string
+	NetNSID     journal.NetNSID
 	Pod         journal.Pod
 	TraceParent string
 }
@@ -151,11 +155,10 @@ func (s *Store) Add(r AddRequest) (Choice, error) {
 	if t.foreign != nil {
 		return Choice{}, t.foreign
 	}
-	var choice Choice
-	err = t.decide(func() (err error) {
-		choice, err = Choose(t.state, r.Request)
-		return err
-	})
+	if err := t.reclaim(r.concerns); err != nil {
+		return Choice{}, err
+	}
+	choice, replaced, err := t.choose(&r)
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
 		if err := t.refuse(r, refusal); err != nil {
@@ -168,7 +171,7 @@ func (s *Store) Add(r AddRequest) (Choice, error) {
 	}
 	add := s.addEvent(r)
 	add.Addresses, add.Cursors = choice.Addresses, choice.Cursors
-	if err := t.appendAdd(add, toEvent(r.Sets[r.CallSets:])); err != nil {
+	if err := t.appendAdd(add, toEvent(r.Sets[r.CallSets:]), replaced); err != nil {
 		return Choice{}, err
 	}
 	if err := t.notWiped(); err != nil {
@@ -177,10 +180,70 @@ func (s *Store) Add(r AddRequest) (Choice, error) {
 	return choice, nil
 }
 
+// concerns reports whether a lease is in the way of the request.
+func (r *AddRequest) concerns(l *state.Lease) bool {
+	return l.ContainerID == r.Owner.ContainerID && (l.IfName == r.Owner.IfName || l.IfName == "") || slices.Contains(r.IPs, l.IP)
+}
+
+// choose chooses, and says which leases end with it: stale ones that are in the way of what is asked for. A file that turns up
+// at a chosen address is one that another program has just written.
+func (t *transaction) choose(r *AddRequest) (choice Choice, replaced []*journal.Event, err error) {
+	for range maxChoices {
+		var stale []*attachmentLeases
+		err = t.decide(func() (err error) {
+			choice, stale, err = t.chooseOver(r)
+			return err
+		})
+		if err != nil {
+			return Choice{}, nil, err
+		}
+		taken, err := t.view.taken(choice.Addresses, stale)
+		if err != nil {
+			return Choice{}, nil, err
+		}
+		if !taken {
+			for _, a := range stale {
+				if a.events, err = t.releases(a, journal.ReasonReplaced); err != nil {
+					return Choice{}, nil, err
+				}
+			}
+			return choice, eventsOf(stale), nil
+		}
+		if err := t.compareView(); err != nil {
+			return Choice{}, nil, err
+		}
+	}
+	return Choice{}, nil, fmt.Errorf("%s: %w", t.store.folder, hostlocal.ErrChanging)
+}
+
+// maxChoices bounds how often an ADD chooses anew because somebody wrote to the view's folder without its lock.
+const maxChoices = 8
+
+// chooseOver chooses among the leases as they are, and if they are in the way, among those that have an owner.
+func (t *transaction) chooseOver(r *AddRequest) (Choice, []*attachmentLeases, error) {
+	choice, err := Choose(t.state, r.Request)
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return choice, nil, err
+	}
+	stale, staleErr := t.replaceable(r)
+	if staleErr != nil {
+		return Choice{}, nil, staleErr
+	}
+	if len(stale) == 0 {
+		return Choice{}, nil, err
+	}
+	over, overErr := Choose(withoutStale(t.state, stale), r.Request)
+	if errors.As(overErr, &refusal) {
+		return Choice{}, nil, err // the same with or without them
+	}
+	return over, stale, overErr
+}
+
 // addEvent returns an add without what is decided under the lock.
 func (s *Store) addEvent(r AddRequest) *journal.Event {
 	return &journal.Event{Kind: journal.KindAdd, ContainerID: r.Owner.ContainerID, IfName: r.Owner.IfName,
-		NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version, Ranges: toEvent(r.Sets[:r.CallSets])}
+		NetNS: r.NetNS, NetNSID: r.NetNSID, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version, Ranges: toEvent(r.Sets[:r.CallSets])}
 }
 
 // fits refuses what could not be recorded before anything is touched.
@@ -227,40 +290,66 @@ type DelRequest struct {
 }
 
 // Del releases all that the attachment holds. An attachment that holds nothing and a network
-// without a store are no error.
+// without a store are no error. A store is made where host-local's files say that the attachment holds something.
 func (s *Store) Del(r DelRequest) error {
-	t, err := s.begin()
+	t, err := s.beginOver(func() (bool, error) {
+		held, err := s.holdsUnclaimed(r.Owner)
+		return len(held) > 0, err
+	})
 	if errors.Is(err, journal.ErrNoStore) {
-		return s.noneElsewhere()
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer t.end()
-	var held []state.Lease
-	err = t.decide(func() (err error) {
-		held, err = heldBy(t.state, r.Owner)
-		return err
-	})
+	held, err := t.heldBy(r.Owner)
+	if err == nil && len(held) == 0 && t.view != nil {
+		// In a large view it may be in a file that nobody has looked at.
+		if err = t.compareView(); err == nil {
+			held, err = t.heldBy(r.Owner)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if len(held) == 0 {
-		kind, ok := t.state.LastAbout(r.Owner)
-		if ok && kind == journal.KindDel || len(r.Owner.ContainerID) > maxContainerID {
-			return nil // runtimes repeat DEL, it is in the journal already; and what no ADD takes fits no event
-		}
-	}
-	events, err := releaseEvents(journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: r.Owner.ContainerID,
-		IfName: r.Owner.IfName, NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: s.o.Version}, held)
+	events, err := t.delEvents(&r, held)
 	if err != nil {
 		return err
 	}
 	err = t.append(events...)
 	if len(held) == 0 && journal.IsFull(err) {
-		return nil // there is no room to note that there was nothing to release
+		err = nil // there is no room to note that there was nothing to release
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := t.reclaim(nil); err != nil {
+		s.o.Warn(fmt.Sprintf("release leases of earlier boots: %v", err)) // the DEL is done
+	}
+	return nil
+}
+
+// heldBy returns what the attachment holds.
+func (t *transaction) heldBy(owner state.Attachment) (held []state.Lease, err error) {
+	err = t.decide(func() (err error) {
+		held, err = heldBy(t.state, owner)
+		return err
+	})
+	return held, err
+}
+
+// delEvents returns the events of a DEL: none if there is nothing to release and that is in the journal already,
+// because runtimes repeat DEL, or fits no event, because no ADD takes it either.
+func (t *transaction) delEvents(r *DelRequest, held []state.Lease) ([]*journal.Event, error) {
+	if len(held) == 0 {
+		kind, ok := t.state.LastAbout(r.Owner)
+		if ok && (kind == journal.KindDel || kind == journal.KindRelease) || len(r.Owner.ContainerID) > maxContainerID {
+			return nil, nil
+		}
+	}
+	return releaseEvents(journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: r.Owner.ContainerID,
+		IfName: r.Owner.IfName, NetNS: r.NetNS, Pod: r.Pod, TraceParent: r.TraceParent, Version: t.store.o.Version}, held)
 }
 
 // releaseEvents returns events that give back what one attachment holds: one, or more where the

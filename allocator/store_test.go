@@ -368,7 +368,7 @@ func TestWipedUnderForeignFiles(t *testing.T) {
 	s := newStore(t)
 	add(t, s, 1)
 	if err := errors.Join(os.RemoveAll(s.Folder()), os.Mkdir(s.Folder(), 0o755),
-		os.WriteFile(filepath.Join(s.Folder(), "10.1.0.9"), []byte("c9"), 0o600)); err != nil {
+		os.WriteFile(filepath.Join(s.Folder(), "notes.txt"), []byte("c9"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -462,8 +462,8 @@ func TestForeignFiles(t *testing.T) {
 		name string
 		ok   bool
 	}{
-		{"10.1.0.2", false}, {"2001:db8::2", false}, {"2001_db8__2", false}, {"notes.txt", false},
-		{"lock", true}, {"last_reserved_ip.0", true},
+		{"10.1.0.9.bak", false}, {"last_reserved_ip.x", false}, {"notes.txt", false}, {"fe80::1%eth0", false},
+		{"lock", true}, {"last_reserved_ip.0", true}, {"10.1.0.9", true}, {"2001:db8::9", true}, {"2001_db8__9", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -471,7 +471,7 @@ func TestForeignFiles(t *testing.T) {
 			if err := os.MkdirAll(s.Folder(), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(s.Folder(), tt.name), []byte("c1\r\neth0"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(s.Folder(), tt.name), []byte("c9\r\neth0"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			_, err := s.Add(request(t, 1))

@@ -296,19 +296,20 @@ func (t *transaction) noteNewest(ev *journal.Event) {
 	}
 }
 
-// appendAdd appends an add, and before it in the same batch its configuration if the journal
-// does not have it yet.
-func (t *transaction) appendAdd(add *journal.Event, static [][]journal.Range) error {
-	if len(static) == 0 {
-		return t.append(add)
-	}
-	digest := digestOf(static)
-	if seq, ok := t.state.Config(digest); ok {
+// appendAdd appends an add, and before it in the same batch the ends of leases that it replaces and its configuration
+// if the journal does not have it yet.
+func (t *transaction) appendAdd(add *journal.Event, static [][]journal.Range, replaced []*journal.Event) error {
+	var events []*journal.Event
+	if len(static) > 0 {
+		digest := digestOf(static)
+		seq, ok := t.state.Config(digest)
+		if !ok {
+			seq = t.journal.Last() + 1
+			events = append(events, &journal.Event{Kind: journal.KindConfig, Digest: digest, Ranges: static, Version: t.store.o.Version})
+		}
 		add.Config = seq
-		return t.append(add)
 	}
-	add.Config = t.journal.Last() + 1
-	return t.append(&journal.Event{Kind: journal.KindConfig, Digest: digest, Ranges: static, Version: t.store.o.Version}, add)
+	return t.append(append(append(events, replaced...), add)...)
 }
 
 // refuse records a refused ADD, unless the same was recorded just before.

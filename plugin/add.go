@@ -9,6 +9,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/internal/netns"
 )
 
 // add serves ADD: everything that can be refused without the store is refused before
@@ -25,7 +26,7 @@ func (c *call) add(args *skel.CmdArgs) error {
 	if err := checkNetNS(args); err != nil {
 		return err
 	}
-	store := c.store(conf.location, conf.allowNetworkFS)
+	store := c.store(conf.location, func() []allocator.RangeSet { return conf.sets })
 	choice, err := store.Add(allocator.AddRequest{
 		Request: allocator.Request{
 			Owner: attachment(args),
@@ -34,6 +35,7 @@ func (c *call) add(args *skel.CmdArgs) error {
 		},
 		CallSets:    conf.callSets,
 		NetNS:       args.Netns,
+		NetNSID:     netns.Identify(args.Netns),
 		Pod:         podFromEnv(args.Args),
 		TraceParent: os.Getenv("TRACEPARENT"),
 	})

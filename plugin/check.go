@@ -25,7 +25,7 @@ func (c *call) check(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	held, err := c.store(conf.location, conf.allowNetworkFS).Check(attachment(args))
+	held, err := c.store(conf.location, func() []allocator.RangeSet { return conf.sets }).Check(attachment(args))
 	if errors.Is(err, allocator.ErrNoLease) {
 		return types.NewError(codeLease, "host-local: Failed to find address added by container "+args.ContainerID, "")
 	}

@@ -58,6 +58,9 @@ type ipamConf struct {
 	LockTimeout        json.RawMessage `json:"lockTimeout"`
 	StatusOnExhaustion bool            `json:"statusOnExhaustion"`
 	AllowNetworkFS     bool            `json:"allowNetworkFS"`
+	ImportFrom         string          `json:"importFrom"`
+	HostLocalView      *bool           `json:"hostLocalView"`
+	ReclaimOnBoot      string          `json:"reclaimOnBoot"`
 }
 
 type argsConf struct {
@@ -76,21 +79,30 @@ type rangeConf struct {
 // config is a configuration that an ADD can be served from.
 type config struct {
 	location
-	cniVersion     string
-	resolvConf     string
-	allowNetworkFS bool
-	sets           []allocator.RangeSet // canonical
-	callSets       int                  // how many leading sets came with the call
-	requests       []netip.Addr         // in the order of their sources, none twice
-	routes         []*types.Route       // without nil
+	cniVersion string
+	resolvConf string
+	sets       []allocator.RangeSet // canonical
+	callSets   int                  // how many leading sets came with the call
+	requests   []netip.Addr         // in the order of their sources, none twice
+	routes     []*types.Route       // without nil
 }
 
-// location is where a network's store is, and how long to wait for it.
+// location is where a network's store is, how long to wait for it, and how it gets on with others.
 type location struct {
 	network             string
 	dataDir, historyDir string        // absolute; historyDir may be empty for the default
 	lockTimeout         time.Duration // 0 for the default
+	allowNetworkFS      bool
+	importFrom          string // absolute, or empty
+	hostLocalView       *bool  // nil for the default
+	reclaimOnBoot       string // "auto", "off", or "" for the default
 }
+
+// The values of reclaimOnBoot.
+const (
+	reclaimAuto = "auto"
+	reclaimOff  = "off"
+)
 
 // load reads and checks what ADD and CHECK need. Host-local's checks come first, in its
 // order, then those of the keys that only leaselog knows.
@@ -121,19 +133,38 @@ func load(stdin []byte, args string) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
+	if err := l.coexist(n.IPAM); err != nil {
+		return config{}, err
+	}
 	if l.historyDir == l.dataDir {
 		return config{}, invalid(fmt.Sprintf("ipam.historyDir %s is ipam.dataDir: each network has a folder in both", l.historyDir))
 	}
 	return config{
-		location:       l,
-		cniVersion:     n.CNIVersion,
-		resolvConf:     n.IPAM.ResolvConf,
-		allowNetworkFS: n.IPAM.AllowNetworkFS,
-		sets:           sets,
-		callSets:       len(n.RuntimeConfig.IPRanges),
-		requests:       requests,
-		routes:         n.IPAM.Routes,
+		location:   l,
+		cniVersion: n.CNIVersion,
+		resolvConf: n.IPAM.ResolvConf,
+		sets:       sets,
+		callSets:   len(n.RuntimeConfig.IPRanges),
+		requests:   requests,
+		routes:     n.IPAM.Routes,
 	}, nil
+}
+
+// coexist takes in the keys about host-local, and about what is not there any more.
+func (l *location) coexist(conf *ipamConf) error {
+	if r := conf.ReclaimOnBoot; r != "" && r != reclaimAuto && r != reclaimOff {
+		return invalid(fmt.Sprintf("reclaimOnBoot %.64q: want %q or %q", r, reclaimAuto, reclaimOff))
+	}
+	l.allowNetworkFS, l.hostLocalView, l.reclaimOnBoot = conf.AllowNetworkFS, conf.HostLocalView, conf.ReclaimOnBoot
+	if conf.ImportFrom == "" {
+		return nil
+	}
+	from, err := filepath.Abs(conf.ImportFrom)
+	if err != nil {
+		return coded(err)
+	}
+	l.importFrom = from
+	return nil
 }
 
 // decode reads a configuration whose JSON fits and which has a part for us.

@@ -28,13 +28,15 @@ func TestLoad(t *testing.T) {
 		"args":{"cni":{"ips":["10.2.0.7/8","10.1.2.50"]}},
 		"runtimeConfig":{"ipRanges":[[{"subnet":"10.2.0.0/16"}]],"ips":["2001:db8::9","::ffff:10.1.2.50"]},
 		"ipam":{"type":"any","dataDir":"/d/../data","historyDir":"/h","resolvConf":"/r","lockTimeout":1.5,"allowNetworkFS":true,
+			"importFrom":"/old/../hl/n","reclaimOnBoot":"off",
 			"subnet":"10.1.2.0/24","rangeStart":"10.1.2.9","rangeEnd":"10.1.2.60","gateway":"::ffff:10.1.2.3",
 			"ranges":[[{"subnet":"2001:db8::/64"}]],"routes":[{"dst":"0.0.0.0/0"}]}}`
 	got, err := load([]byte(stdin), "IP=10.1.2.50/24")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantLocation := location{network: "n", dataDir: "/data", historyDir: "/h", lockTimeout: 1500 * time.Millisecond}
+	wantLocation := location{network: "n", dataDir: "/data", historyDir: "/h", lockTimeout: 1500 * time.Millisecond, allowNetworkFS: true,
+		importFrom: "/hl/n", reclaimOnBoot: "off"}
 	if got.location != wantLocation {
 		t.Errorf("location: got %+v, want %+v", got.location, wantLocation)
 	}

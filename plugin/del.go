@@ -17,7 +17,7 @@ func (c *call) del(args *skel.CmdArgs) error {
 	if s.impossible() {
 		return nil
 	}
-	store := c.store(s.location, false)
+	store := c.store(s.location, rangesOf(args))
 	if s.unreadable != nil {
 		// The store may be elsewhere: with none in the default place, success would be a guess.
 		found, err := store.Exists()

@@ -40,7 +40,7 @@ func codeOf(err error) uint {
 		return uint(refusal.Code())
 	case errors.Is(err, allocator.ErrNoLease):
 		return codeLease
-	case errors.Is(err, journal.ErrLocked), errors.Is(err, journal.ErrReplaced):
+	case errors.Is(err, journal.ErrLocked), errors.Is(err, journal.ErrReplaced), errors.Is(err, allocator.ErrChanging):
 		return types.ErrTryAgainLater
 	case errors.Is(err, allocator.ErrIDTooLong):
 		return types.ErrInvalidEnvironmentVariables

@@ -20,7 +20,7 @@ func (c *call) gc(args *skel.CmdArgs) error {
 	if err != nil || s.impossible() {
 		return err
 	}
-	store := c.store(s.location, false)
+	store := c.store(s.location, rangesOf(args))
 	err = store.GC(valid)
 	c.settle(store, err)
 	if err != nil {

@@ -27,6 +27,10 @@ func sketchOf(stdin []byte) (sketch, error) {
 			HistoryDir         string
 			LockTimeout        json.RawMessage
 			StatusOnExhaustion json.RawMessage
+			ImportFrom         string
+			HostLocalView      *bool
+			ReclaimOnBoot      string
+			AllowNetworkFS     bool
 		}
 	}
 	var s sketch
@@ -47,8 +51,15 @@ func sketchOf(stdin []byte) (sketch, error) {
 		timeout = 0 // the default is as good as any for a call that has to be served
 	}
 	s.statusOnExhaustion = string(n.IPAM.StatusOnExhaustion) == "true"
-	s.location, err = newLocation(n.Name, n.IPAM.DataDir, n.IPAM.HistoryDir, timeout)
-	return s, err
+	if s.location, err = newLocation(n.Name, n.IPAM.DataDir, n.IPAM.HistoryDir, timeout); err != nil {
+		return s, err
+	}
+	reclaim := n.IPAM.ReclaimOnBoot
+	if reclaim != reclaimAuto && reclaim != "" {
+		reclaim = reclaimOff // also what it doesn't mean: the call is served, and nothing is released by guess
+	}
+	return s, s.coexist(&ipamConf{AllowNetworkFS: n.IPAM.AllowNetworkFS, ImportFrom: n.IPAM.ImportFrom,
+		HostLocalView: n.IPAM.HostLocalView, ReclaimOnBoot: reclaim})
 }
 
 // impossible reports whether no store can exist under the network's name.

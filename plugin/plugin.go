@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -22,7 +23,7 @@ var version = "dev"
 // the configuration from standard input, and the answer goes to standard output. It
 // exits with status 1 after printing an error.
 func Main() {
-	c := call{stdout: os.Stdout, stderr: os.Stderr}
+	c := call{stdout: os.Stdout, stderr: os.Stderr, standIn: filepath.Base(os.Args[0]) == hostLocalName}
 	failure := skel.PluginMainFuncsWithError(skel.CNIFuncs{
 		Add:    c.guard(c.add),
 		Del:    c.guard(c.del),
@@ -44,6 +45,8 @@ func Main() {
 // call is one run of the plugin.
 type call struct {
 	stdout, stderr io.Writer
+
+	standIn bool // called by the name of host-local: what is not configured is as it is there
 
 	// changed is the store that this call appended to, nil if there is none. Its upkeep
 	// waits until the answer is out, so that nothing that happens in it can change the answer.
@@ -83,17 +86,42 @@ func (c *call) warn(text string) {
 	_, _ = fmt.Fprintf(c.stderr, "leaselog: %s\n", text)
 }
 
-// store returns the store at l. It touches no disk.
-func (c *call) store(l location, allowNetworkFS bool) *allocator.Store {
+// hostLocalName is the file name under which the plugin stands in for host-local.
+const hostLocalName = "host-local"
+
+// store returns the store at l. It touches no disk. Ranges are asked for where addresses of host-local are taken over.
+func (c *call) store(l location, ranges func() []allocator.RangeSet) *allocator.Store {
+	view := allocator.ViewKept
+	switch {
+	case l.hostLocalView == nil && c.standIn, l.hostLocalView != nil && *l.hostLocalView:
+		view = allocator.ViewOn
+	case l.hostLocalView != nil:
+		view = allocator.ViewOff
+	}
 	return allocator.NewStore(allocator.Options{
 		Network:        l.network,
 		DataDir:        l.dataDir,
 		HistoryDir:     l.historyDir,
 		LockTimeout:    l.lockTimeout,
-		AllowNetworkFS: allowNetworkFS,
+		AllowNetworkFS: l.allowNetworkFS,
 		Version:        version,
 		Warn:           c.warn,
+		ImportFrom:     l.importFrom,
+		View:           view,
+		ReclaimOnBoot:  l.reclaimOnBoot == reclaimAuto || l.reclaimOnBoot == "" && !c.standIn,
+		Ranges:         ranges,
 	})
+}
+
+// rangesOf returns the range sets of a configuration that need not be valid; nil if it is not.
+func rangesOf(args *skel.CmdArgs) func() []allocator.RangeSet {
+	return func() []allocator.RangeSet {
+		conf, err := load(args.StdinData, "")
+		if err != nil {
+			return nil
+		}
+		return conf.sets
+	}
 }
 
 // settle notes what a mutating verb got from its store. A refused ADD is recorded too,

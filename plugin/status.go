@@ -24,7 +24,7 @@ func (c *call) status(args *skel.CmdArgs) error {
 			return notAvailable(err)
 		}
 	}
-	if err := c.store(s.location, false).Status(sets); err != nil {
+	if err := c.store(s.location, rangesOf(args)).Status(sets); err != nil {
 		return notAvailable(err)
 	}
 	return nil

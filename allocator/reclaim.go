@@ -1,0 +1,240 @@
+package allocator
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/leaselog/leaselog/internal/netns"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// Nothing outlives the boot of its node, so a lease of an earlier boot has no user, and yet no DEL comes for it: the
+// runtime that would send it has forgotten, too. It is released by the first call that may, unless its network
+// namespace is there: then the boot ID does not mean what it should, as where it was restored with a machine.
+//
+// Within a boot, where the boot ID tells nothing though everything was restarted (nodes that are containers), only the
+// namespace speaks, and only for the addresses that an ADD wants: those of its own attachment and those it requests.
+
+// bootName is the file in the store's folder that holds the boot in which all leases of earlier ones were looked at.
+const bootName = "boot"
+
+// reclaimed is at most how many attachments one call releases: some hundred kilobytes of events. The next goes on.
+const reclaimed = 2048
+
+// reclaim releases the leases of earlier boots whose namespace is gone or can't be seen, once a boot. Those that spare
+// is true for are left to the caller; then the next call looks again.
+func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
+	boot := journal.CurrentBoot()
+	path := filepath.Join(t.store.dir, bootName)
+	if !t.store.o.ReclaimOnBoot || boot == (journal.BootID{}) || t.foreign != nil {
+		return nil
+	}
+	if b, err := os.ReadFile(path); err == nil && string(bytes.TrimSpace(b)) == boot.String() {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var stale []*attachmentLeases
+	all := true
+	err := t.decide(func() (err error) {
+		stale, all, err = earlierBoots(t.state, boot, spare)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(stale) > reclaimed {
+		stale, all = stale[:reclaimed], false
+	}
+	for _, a := range stale {
+		events, err := t.releases(a, journal.ReasonReboot)
+		if err != nil {
+			return err
+		}
+		a.events = events
+	}
+	if err := t.append(eventsOf(stale)...); err != nil {
+		return err
+	}
+	if !all {
+		return nil
+	}
+	// Not synced: who doesn't find it looks once more.
+	return os.WriteFile(path, []byte(boot.String()+"\n"), 0o600)
+}
+
+// attachmentLeases are leases of one attachment that end together.
+type attachmentLeases struct {
+	owner    state.Attachment
+	leases   []state.Lease
+	evidence string // of their end, in words
+	events   []*journal.Event
+}
+
+func eventsOf(stale []*attachmentLeases) []*journal.Event {
+	var events []*journal.Event
+	for _, a := range stale {
+		events = append(events, a.events...)
+	}
+	return events
+}
+
+// earlierBoots finds the stale leases of boots before this one. all is false if some were spared.
+func earlierBoots(st *state.State, boot journal.BootID, spare func(*state.Lease) bool) (stale []*attachmentLeases, all bool, err error) {
+	all = true
+	place := map[state.Attachment]int{}
+	for l, err := range st.Leases() {
+		if err != nil {
+			return nil, false, err
+		}
+		if !earlier(&l, boot) {
+			continue
+		}
+		sight, why := netns.Look(l.NetNS, l.NetNSID)
+		if sight == netns.Alive {
+			continue
+		}
+		if spare != nil && spare(&l) {
+			all = false
+			continue
+		}
+		i, seen := place[l.Attachment]
+		if !seen {
+			i = len(stale)
+			place[l.Attachment] = i
+			stale = append(stale, &attachmentLeases{owner: l.Attachment, evidence: "boot " + l.Clock.Boot.String() + "; " + why})
+		}
+		stale[i].leases = append(stale[i].leases, l)
+	}
+	return stale, all, nil
+}
+
+// earlier reports whether a lease is known to be of another boot than this one.
+func earlier(l *state.Lease, boot journal.BootID) bool {
+	return l.Clock.Boot != boot && l.Clock.Boot != (journal.BootID{}) && boot != (journal.BootID{})
+}
+
+// releases returns the events that release an attachment's leases by rule.
+func (t *transaction) releases(a *attachmentLeases, reason journal.Reason) ([]*journal.Event, error) {
+	first := a.leases[0]
+	return releaseEvents(journal.Event{Kind: journal.KindRelease, Reason: reason, ContainerID: a.owner.ContainerID, IfName: a.owner.IfName,
+		NetNS: first.NetNS, NetNSID: first.NetNSID, Pod: first.Pod, Version: t.store.o.Version,
+		Attributes: []journal.Attribute{{Key: "evidence", Value: a.evidence}}}, a.leases)
+}
+
+// replaceable finds the stale attachments whose leases stand in the way of an ADD: its own, and the holders of addresses that
+// it requests. An attachment with a single lease that may be alive is none.
+func (t *transaction) replaceable(r *AddRequest) ([]*attachmentLeases, error) {
+	if !t.store.o.ReclaimOnBoot {
+		return nil, nil
+	}
+	owners := []state.Attachment{r.Owner, {ContainerID: r.Owner.ContainerID}}
+	var blocked []state.Lease
+	for _, ip := range distinct(r.IPs) {
+		l, held, err := t.state.Lease(ip)
+		switch {
+		case err != nil:
+			return nil, err
+		case held && l.Blocked:
+			blocked = append(blocked, l)
+		case held && !slices.Contains(owners, l.Attachment):
+			owners = append(owners, l.Attachment)
+		}
+	}
+	var stale []*attachmentLeases
+	for _, owner := range owners {
+		held, err := t.state.Held(owner)
+		if err != nil {
+			return nil, err
+		}
+		stale = r.appendStale(stale, owner, held)
+	}
+	for i := range blocked {
+		stale = r.appendStale(stale, state.Attachment{}, blocked[i:i+1])
+	}
+	return stale, nil
+}
+
+// appendStale appends the leases of an attachment if each of them is stale.
+func (r *AddRequest) appendStale(stale []*attachmentLeases, owner state.Attachment, held []state.Lease) []*attachmentLeases {
+	if len(held) == 0 {
+		return stale
+	}
+	evidence := ""
+	for i := range held {
+		why, ok := r.stale(&held[i])
+		if !ok {
+			return stale
+		}
+		evidence = why
+	}
+	return append(stale, &attachmentLeases{owner: owner, leases: held, evidence: evidence})
+}
+
+// stale reports whether a lease that is in the way has no living owner, and how that is known. Within a boot the namespace
+// has to be gone, as seen from where the ADD's own namespace is seen: a process in another view of the file system misses all
+// of them.
+func (r *AddRequest) stale(l *state.Lease) (string, bool) {
+	sight, why := netns.Look(l.NetNS, l.NetNSID)
+	if earlier(l, journal.CurrentBoot()) {
+		return "boot " + l.Clock.Boot.String() + "; " + why, sight != netns.Alive
+	}
+	return why, sight == netns.Gone && r.NetNSID != (journal.NetNSID{}) && sameView(l.NetNS, r.NetNS)
+}
+
+// sameView reports whether two namespaces are named in the same place.
+func sameView(a, b string) bool {
+	proc := func(path string) bool { return strings.HasPrefix(path, "/proc/") }
+	return filepath.Dir(a) == filepath.Dir(b) || proc(a) && proc(b)
+}
+
+// without is the leases as they are once some have ended.
+type without struct {
+	*state.State
+	ended map[netip.Addr]bool
+}
+
+func withoutStale(st *state.State, stale []*attachmentLeases) without {
+	w := without{st, map[netip.Addr]bool{}}
+	for _, a := range stale {
+		for _, l := range a.leases {
+			w.ended[l.IP] = true
+		}
+	}
+	return w
+}
+
+// Lease returns the lease on ip unless it has ended.
+func (w without) Lease(ip netip.Addr) (state.Lease, bool, error) {
+	if w.ended[ip] {
+		return state.Lease{}, false, nil
+	}
+	return w.State.Lease(ip)
+}
+
+// Held returns the attachment's leases that have not ended.
+func (w without) Held(a state.Attachment) ([]state.Lease, error) {
+	held, err := w.State.Held(a)
+	return slices.DeleteFunc(held, func(l state.Lease) bool { return w.ended[l.IP] }), err
+}
+
+// NextFree returns the lowest address that is free, or that a lease which has ended had.
+func (w without) NextFree(from, to netip.Addr) (netip.Addr, bool, error) {
+	ip, ok, err := w.State.NextFree(from, to)
+	if err != nil {
+		return ip, ok, err
+	}
+	for ended := range w.ended {
+		if ended.BitLen() == from.BitLen() && from.Compare(ended) <= 0 && ended.Compare(to) <= 0 && (!ok || ended.Less(ip)) {
+			ip, ok = ended, true
+		}
+	}
+	return ip, ok, nil
+}

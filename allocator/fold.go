@@ -171,7 +171,7 @@ func (f *fold) apply(ev *journal.Event) {
 	switch ev.Kind {
 	case journal.KindAdd, journal.KindImport:
 		for _, a := range ev.Addresses {
-			f.leases[a.IP] = carried{Lease: state.Lease{Address: a, Attachment: owner, NetNS: ev.NetNS, Pod: ev.Pod,
+			f.leases[a.IP] = carried{Lease: state.Lease{Address: a, Attachment: owner, NetNS: ev.NetNS, NetNSID: ev.NetNSID, Pod: ev.Pod,
 				Start: ev.Seq, Clock: ev.Clock, Claimed: ev.Claimed, Import: ev.Kind == journal.KindImport, Blocked: ev.Blocked},
 				uncertain: f.doubtful[ev.Seq]}
 		}
@@ -182,10 +182,32 @@ func (f *fold) apply(ev *journal.Event) {
 		for _, a := range ev.Addresses {
 			delete(f.leases, a.IP) // whoever held it before: its owner of now has given it back
 		}
+	case journal.KindAnnotate:
+		f.annotate(ev, owner)
 	case journal.KindReset:
 		clear(f.leases)
 		clear(f.cursors)
 		f.lost, f.endless = 0, false
+	}
+}
+
+// annotate takes over what is said of leases. It also proves that the owner held them then, certainly: if that is not
+// known, the event is lost that gave them.
+func (f *fold) annotate(ev *journal.Event, owner state.Attachment) {
+	for _, a := range ev.Addresses {
+		l, ok := f.leases[a.IP]
+		legacy := l.Import && l.Attachment == state.Attachment{ContainerID: owner.ContainerID} // answers to every interface name
+		if !ok || l.Attachment != owner && !legacy {
+			l = carried{Lease: state.Lease{Address: a, Attachment: owner, Start: ev.Seq, Clock: ev.Clock}}
+		}
+		l.uncertain = f.doubtful[l.Start]
+		if ev.NetNS != "" {
+			l.NetNS, l.NetNSID = ev.NetNS, ev.NetNSID
+		}
+		if ev.Pod != (journal.Pod{}) {
+			l.Pod = ev.Pod
+		}
+		f.leases[a.IP] = l
 	}
 }
 
@@ -205,7 +227,8 @@ func (r *repair) successorEvents(f *fold) ([]*journal.Event, error) {
 	for len(leases) > 0 {
 		like := leases[0]
 		n := slices.IndexFunc(leases, func(l carried) bool {
-			return l.Start != like.Start || l.Attachment != like.Attachment || l.Blocked != like.Blocked
+			return l.Start != like.Start || l.Attachment != like.Attachment || l.Blocked != like.Blocked ||
+				l.NetNS != like.NetNS || l.NetNSID != like.NetNSID || l.Pod != like.Pod // some may have been annotated
 		})
 		if n < 0 {
 			n = len(leases)
@@ -239,11 +262,11 @@ func (f *fold) lostText() string {
 	return strconv.FormatUint(uint64(f.lost), 10)
 }
 
-// carry returns the import of leases that one event of the parent gave: one event, or more where
+// carry returns the import of leases that one event of the parent gave, and of whose owner the same is known: one event, or more where
 // the words about them leave too little room in one.
 func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
 	l := leases[0]
-	ev := journal.Event{Kind: journal.KindImport, ContainerID: l.ContainerID, IfName: l.IfName, NetNS: l.NetNS, Pod: l.Pod,
+	ev := journal.Event{Kind: journal.KindImport, ContainerID: l.ContainerID, IfName: l.IfName, NetNS: l.NetNS, NetNSID: l.NetNSID, Pod: l.Pod,
 		Version: r.store.o.Version, Blocked: l.Blocked, Claimed: l.Claimed,
 		Attributes: []journal.Attribute{{Key: journal.AttributeParentSeq, Value: strconv.FormatUint(uint64(l.Start), 10)}}}
 	if ev.Claimed == 0 {

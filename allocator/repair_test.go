@@ -510,21 +510,90 @@ func TestRepairOverContradiction(t *testing.T) {
 	}
 }
 
-// TestRepairLeavesNewer refuses a store that a later version has written to, as calls do.
-func TestRepairLeavesNewer(t *testing.T) {
+// TestRepairCarriesAnnotations loses an event of a journal with annotations: what they say of a lease goes on with it, each
+// address by itself, and that there is one is known from them where the ADD is lost.
+func TestRepairCarriesAnnotations(t *testing.T) {
 	s := newStore(t)
-	add(t, s, 1)
+	for n := 1; n <= 3; n++ { // events 3, 4, 5
+		add(t, s, n)
+	}
+	held := heldNow(t, s)
+	note := func(n int, leases ...state.Lease) *journal.Event {
+		ev := &journal.Event{Kind: journal.KindAnnotate, ContainerID: owner(n).ContainerID, IfName: owner(n).IfName, NetNS: "/run/netns/annotated",
+			NetNSID: journal.NetNSID{Inode: 7, Made: 8}, Pod: journal.Pod{Name: "annotated"}}
+		for _, l := range leases {
+			ev.Addresses = append(ev.Addresses, l.Address)
+		}
+		return ev
+	}
+	of := func(n int) []state.Lease {
+		found, err := s.Check(owner(n))
+		if err != nil || len(found) != 2 {
+			t.Fatalf("%v holds %v, %v", owner(n), found, err)
+		}
+		return found
+	}
+	first, third := of(1), of(3)
+	appendTo(t, s, note(1, first[0]), note(3, third...)) // events 6, 7
+	root := filepath.Dir(filepath.Dir(s.Dir()))
+	good := tree(t, root)
+	annotated := heldNow(t, s)
+	for _, tt := range []struct {
+		lost      journal.Seq
+		kept      int
+		uncertain int
+		annotated int
+	}{
+		{4, 4, 1, 3}, // another container's ADD: one address of the first is not annotated
+		{5, 6, 3, 3}, // the third's ADD
+		{6, 6, 4, 2}, // an annotation
+		{7, 6, 6, 1},
+	} {
+		restore(t, root, good)
+		damageEvent(t, s, tt.lost)
+		if m := repaired(t, s); m.Kept != tt.kept || m.Uncertain != tt.uncertain {
+			t.Errorf("event %d lost: %+v, want %d leases, %d of them uncertain", tt.lost, m, tt.kept, tt.uncertain)
+		}
+		n := 0
+		for ip, l := range heldNow(t, s) {
+			if l.NetNSID != (journal.NetNSID{}) {
+				n++
+			}
+			want := annotated[ip]
+			if l.NetNS != want.NetNS {
+				want = held[ip]
+			}
+			if l.Attachment != want.Attachment || l.Address != want.Address || l.NetNS != want.NetNS || l.NetNSID != want.NetNSID || l.Pod != want.Pod {
+				t.Errorf("event %d lost: carried over %+v, want as %+v", tt.lost, l, want)
+			}
+		}
+		if n != tt.annotated {
+			t.Errorf("event %d lost: %d leases are annotated, want %d", tt.lost, n, tt.annotated)
+		}
+	}
+}
+
+// appendTo appends events as another version of the program would.
+func appendTo(t testing.TB, s *allocator.Store, events ...*journal.Event) {
+	t.Helper()
 	j, err := journal.Open(s.Dir(), time.Now().Add(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer j.Close()
 	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Append(&journal.Event{Kind: 20}); err != nil {
+	if err := j.Append(events...); err != nil {
 		t.Fatal(err)
 	}
-	j.Close()
+}
+
+// TestRepairLeavesNewer refuses a store that a later version has written to, as calls do.
+func TestRepairLeavesNewer(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	appendTo(t, s, &journal.Event{Kind: 20})
 	before := tree(t, s.Dir())
 	for _, apply := range []bool{false, true} {
 		if m, err := s.Repair(apply, true); !errors.Is(err, journal.ErrNewer) {

@@ -233,5 +233,6 @@ type Origin struct {
 }
 
 // AttributeSource is the attribute of the import that ends the taking over of a folder: which folder it was. Until
-// it is recorded, the imports before it are those of a call that did not finish.
+// it is recorded, the imports before it are those of a call that did not finish. In an annotate it names where what
+// that says comes from.
 const AttributeSource = "source"

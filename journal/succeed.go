@@ -29,7 +29,7 @@ type Successor struct {
 // Attributes of a successor's events.
 const (
 	AttributeLost      = "lost"       // genesis: how many events of the parent are lost, at most, or LostUnknown
-	AttributeParentSeq = "parent_seq" // import: the parent's event that gave the lease
+	AttributeParentSeq = "parent_seq" // import: the parent's event that gave the lease, or by which it is known
 	AttributeDoubt     = "doubt"      // import: why the lease is uncertain, in words
 )
 

@@ -17,6 +17,9 @@ func (r *reading) doubts(iv *Interval) {
 	if iv.Lease.Import {
 		r.importDoubts(iv, say)
 	}
+	for _, note := range iv.notes {
+		say("%s", note)
+	}
 	if iv.doubt != "" {
 		say("%s", iv.doubt)
 	}

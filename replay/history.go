@@ -42,6 +42,7 @@ type Interval struct {
 	endBoot   journal.BootID
 	doubt     string // what a successor says against a lease that it carried over
 	parentSeq string // the parent's event that gave it
+	notes     []string
 }
 
 // End is the event that ended a lease.

@@ -134,14 +134,15 @@ func TestHeld(t *testing.T) {
 	blocked := event(journal.KindImport, at(10), "", addrA)
 	blocked.Blocked = true
 	damage := &journal.CorruptionError{File: "f", Seq: 3, Offset: 7, Cause: errors.New("rot")}
-	tests := []struct {
+	type heldTest struct {
 		name      string
 		events    []journal.Event
 		err       error
 		wiped     bool
 		certainty replay.Certainty
 		doubt     string
-	}{
+	}
+	tests := []heldTest{
 		{name: "held", events: journalOf(add)},
 		{name: "wiped", events: journalOf(add), wiped: true, certainty: replay.Uncertain, doubt: "data folder was deleted since"},
 		{name: "older boot", events: journalOf(add, event(journal.KindAdd, inBoot2(at(1)), "b", addrB)),
@@ -158,6 +159,19 @@ func TestHeld(t *testing.T) {
 		{name: "clock set later", events: journalOf(event(journal.KindAdd, unsynced(at(10), time.Hour), "a", addrA),
 			event(journal.KindAdd, at(11), "b", addrB)), doubt: "its clock was off by 1h0m0s"},
 	}
+	annotated := event(journal.KindAnnotate, at(11), "a", addrA)
+	annotated.NetNS, annotated.NetNSID = "/run/netns/later", journal.NetNSID{Inode: 7, Made: 8}
+	podOnly := event(journal.KindAnnotate, at(12), "a", addrA)
+	podOnly.Pod = journal.Pod{Namespace: "ns", Name: "later"}
+	podOnly.Attributes = []journal.Attribute{{Key: journal.AttributeSource, Value: "cni-cache"}}
+	nothing := event(journal.KindAnnotate, at(13), "a", addrA)
+	tests = append(tests, []heldTest{
+		{name: "annotated", events: journalOf(add, annotated), doubt: "netns was added by event 3, from a source that is not named"},
+		{name: "pod annotated", events: journalOf(add, podOnly), doubt: "pod was added by event 3, from cni-cache"},
+		{name: "annotated twice", events: journalOf(add, annotated, podOnly),
+			doubt: "netns was added by event 3, from a source that is not named\npod was added by event 4, from cni-cache"},
+		{name: "annotated with nothing", events: journalOf(add, nothing)},
+	}...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h, err := replay.Read(records(tt.events, tt.err), replay.Options{Wiped: tt.wiped, HeldOnly: true})

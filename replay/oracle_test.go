@@ -3,9 +3,11 @@ package replay_test
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,7 +84,9 @@ func (m *maker) step() {
 		m.release()
 	case n < 16:
 		m.add(journal.Event{Kind: journal.KindRefuse, Code: 100, ContainerID: "refused", IfName: "eth0", Text: "full"})
-	case n < 17 && m.rnd.IntN(4) == 0:
+	case n < 18:
+		m.annotate()
+	case n < 19 && m.rnd.IntN(4) == 0:
 		m.add(journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped})
 		clear(m.held)
 	}
@@ -104,6 +108,23 @@ func (m *maker) lease() {
 	if len(ev.Addresses) > 0 {
 		m.add(ev)
 	}
+}
+
+// annotate adds to what is known of one lease or of more of an owner's.
+func (m *maker) annotate() {
+	ips := slices.SortedFunc(maps.Keys(m.held), netip.Addr.Compare)
+	if len(ips) == 0 {
+		return
+	}
+	ev := journal.Event{Kind: journal.KindAnnotate, ContainerID: m.held[ips[m.rnd.IntN(len(ips))]], IfName: "eth0",
+		NetNS: []string{"", fmt.Sprint("netns", len(m.events))}[m.rnd.IntN(2)], NetNSID: journal.NetNSID{Inode: uint64(len(m.events))},
+		Pod: journal.Pod{Name: []string{"", fmt.Sprint("pod", len(m.events))}[m.rnd.IntN(2)]}}
+	for _, ip := range ips {
+		if m.held[ip] == ev.ContainerID && (len(ev.Addresses) == 0 || m.rnd.IntN(2) == 0) {
+			ev.Addresses = append(ev.Addresses, journal.Address{IP: ip, Bits: 24})
+		}
+	}
+	m.add(ev)
 }
 
 func (m *maker) release() {
@@ -223,6 +244,10 @@ type want struct {
 	doubtful                    journal.Seq
 	certainty                   replay.Certainty
 	imported                    bool
+	netns                       string
+	netnsID                     journal.NetNSID
+	pod                         journal.Pod
+	notes                       int // of annotations
 	lastSeq                     journal.Seq
 	startRecorded, endRecorded  time.Time
 	startMaxError, endsMaxError time.Duration
@@ -237,6 +262,27 @@ func (o oracle) maxError(seq journal.Seq) time.Duration {
 	return time.Second
 }
 
+// annotations returns what is known at its end of the owner of a lease that ev gave, and by how many annotations.
+func (o oracle) annotations(ev *journal.Event, ip netip.Addr) (netns string, id journal.NetNSID, pod journal.Pod, notes int) {
+	until := o.endOf(ev.Seq, ip)
+	for _, later := range o[ev.Seq:] {
+		if later.Kind != journal.KindAnnotate || until != 0 && later.Seq > until ||
+			!slices.ContainsFunc(later.Addresses, func(a journal.Address) bool { return a.IP == ip }) {
+			continue
+		}
+		if later.NetNS != "" {
+			netns, id = later.NetNS, later.NetNSID
+		}
+		if later.Pod != (journal.Pod{}) {
+			pod = later.Pod
+		}
+		if later.NetNS != "" || later.Pod != (journal.Pod{}) {
+			notes++
+		}
+	}
+	return netns, id, pod, notes
+}
+
 func (o oracle) intervals() []want {
 	var all []want
 	last := journal.Seq(len(o))
@@ -247,6 +293,7 @@ func (o oracle) intervals() []want {
 		for _, a := range ev.Addresses {
 			w := want{ip: a.IP, id: ev.ContainerID, start: ev.Seq, startAt: o.effective(ev.Seq), lastSeq: last,
 				imported: ev.Kind == journal.KindImport, startRecorded: ev.Clock.Time(), startMaxError: o.maxError(ev.Seq)}
+			w.netns, w.netnsID, w.pod, w.notes = o.annotations(&ev, a.IP)
 			if w.end = o.endOf(ev.Seq, a.IP); w.end != 0 {
 				w.window, w.lastSeq, w.reason = o.window(ev.Seq, w.end), w.end, o.event(w.end).Reason
 				w.endAt, w.windowAt = o.effective(w.end), o.effective(w.window)
@@ -275,7 +322,13 @@ func (o oracle) intervals() []want {
 func got(iv *replay.Interval) want {
 	w := want{ip: iv.Lease.IP, id: iv.Lease.ContainerID, start: iv.Start.Seq, startAt: iv.Start.Effective,
 		startRecorded: iv.Start.Time, startMaxError: iv.Start.MaxError,
-		certainty: iv.Certainty, imported: iv.Lease.Import, lastSeq: iv.LastSeq}
+		certainty: iv.Certainty, imported: iv.Lease.Import, lastSeq: iv.LastSeq,
+		netns: iv.Lease.NetNS, netnsID: iv.Lease.NetNSID, pod: iv.Lease.Pod}
+	for _, d := range iv.Doubts {
+		if strings.Contains(d, "added by event") {
+			w.notes++
+		}
+	}
 	if e := iv.End; e != nil {
 		w.end, w.endAt, w.reason = e.Seq, e.Effective, e.Reason
 		w.window, w.windowAt, w.endRecorded, w.endsMaxError = e.Window.Seq, e.Window.Effective, e.Time, e.MaxError

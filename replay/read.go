@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -19,7 +20,7 @@ var errChain = errors.New("does not continue the event before: another hash")
 // Options choose what Read keeps and tell it what the journal can't. The zero value
 // keeps everything of a journal that is read from its first event on.
 type Options struct {
-	Keep     func(*state.Lease) bool // nil keeps the intervals of all leases
+	Keep     func(*state.Lease) bool // nil keeps the intervals of all leases; asked when a lease begins
 	HeldOnly bool                    // forget intervals when they end
 	Wiped    bool                    // the network's data folder was deleted and no event says so yet
 	Base     *state.Snapshot         // start with its leases; the records follow its Seq
@@ -35,6 +36,7 @@ type draft struct {
 	reason     journal.Reason
 	doubt      string // what a successor says against a lease that it carried over
 	parentSeq  string // the parent's event that gave it
+	notes      []string
 }
 
 // reading is the state of one Read.
@@ -126,6 +128,8 @@ func (r *reading) event(rec *journal.Record) error {
 	switch ev.Kind {
 	case journal.KindAdd, journal.KindImport:
 		r.begin(rec)
+	case journal.KindAnnotate:
+		r.annotate(ev)
 	case journal.KindDel, journal.KindRelease:
 		for _, a := range ev.Addresses {
 			r.close(a.IP, m, reason(ev))
@@ -212,6 +216,7 @@ func (r *reading) begin(rec *journal.Record) {
 			Address:    a,
 			Attachment: state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName},
 			NetNS:      ev.NetNS,
+			NetNSID:    ev.NetNSID,
 			Pod:        ev.Pod,
 			Start:      ev.Seq,
 			Clock:      ev.Clock,
@@ -222,6 +227,39 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.open[a.IP]; d != nil && ev.Kind == journal.KindImport {
 			d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
 		}
+	}
+}
+
+// annotate takes over what an event adds to open leases. That it was added later says nothing against the lease, but is
+// told: whoever reads it must not take it for the word of the ADD.
+func (r *reading) annotate(ev *journal.Event) {
+	var added []string
+	if ev.NetNS != "" {
+		added = append(added, "netns")
+	}
+	if ev.Pod != (journal.Pod{}) {
+		added = append(added, "pod")
+	}
+	if len(added) == 0 {
+		return // dropped
+	}
+	verb, source := "was", cmp.Or(attribute(ev, journal.AttributeSource), "a source that is not named")
+	if len(added) > 1 {
+		verb = "were"
+	}
+	note := fmt.Sprintf("%s %s added by event %d, from %s", strings.Join(added, " and "), verb, ev.Seq, source)
+	for _, a := range ev.Addresses {
+		d := r.open[a.IP]
+		if d == nil {
+			continue // not kept
+		}
+		if ev.NetNS != "" {
+			d.lease.NetNS, d.lease.NetNSID = ev.NetNS, ev.NetNSID
+		}
+		if ev.Pod != (journal.Pod{}) {
+			d.lease.Pod = ev.Pod
+		}
+		d.notes = append(d.notes, note)
 	}
 }
 
@@ -322,7 +360,7 @@ func (r *reading) interval(d *draft) Interval {
 	if iv.End == nil && r.h.Stopped != nil {
 		iv.Certainty = Unknown
 	}
-	iv.doubt, iv.parentSeq = d.doubt, d.parentSeq
+	iv.doubt, iv.parentSeq, iv.notes = d.doubt, d.parentSeq, d.notes
 	r.doubts(&iv)
 	return iv
 }

@@ -12,15 +12,16 @@ import (
 
 // eventItem is an event in JSON. Fields that an interval has too are named alike.
 type eventItem struct {
-	Schema      string            `json:"schema"`
-	Network     string            `json:"network"`
-	Seq         uint64            `json:"seq"`
-	Time        string            `json:"time"`
-	Effective   string            `json:"effective,omitempty"` // absent where the rest of the boot was not read
-	Kind        string            `json:"kind"`
-	ContainerID string            `json:"container_id"`
-	IfName      string            `json:"ifname"`
-	NetNS       string            `json:"netns"`
+	Schema      string `json:"schema"`
+	Network     string `json:"network"`
+	Seq         uint64 `json:"seq"`
+	Time        string `json:"time"`
+	Effective   string `json:"effective,omitempty"` // absent where the rest of the boot was not read
+	Kind        string `json:"kind"`
+	ContainerID string `json:"container_id"`
+	IfName      string `json:"ifname"`
+	NetNS       string `json:"netns"`
+	netnsItem
 	Pod         podItem           `json:"pod"`
 	Addresses   []addressItem     `json:"addresses"`
 	Cursors     []cursorItem      `json:"cursors,omitempty"`
@@ -108,7 +109,7 @@ func newEvent(rec *journal.Record) eventItem {
 	ev := &rec.Event
 	it := eventItem{
 		Schema: "leaselog.event/1", Seq: uint64(ev.Seq), Time: stamp(ev.Clock.Time()), Kind: ev.Kind.String(),
-		ContainerID: ev.ContainerID, IfName: ev.IfName, NetNS: ev.NetNS, Pod: podItem(ev.Pod),
+		ContainerID: ev.ContainerID, IfName: ev.IfName, NetNS: ev.NetNS, netnsItem: newNetNS(ev.NetNSID), Pod: podItem(ev.Pod),
 		Addresses: []addressItem{}, Code: ev.Code, Text: ev.Text, Requested: ev.Requested, Config: uint64(ev.Config),
 		Blocked: ev.Blocked, TraceParent: ev.TraceParent, Version: ev.Version, Dropped: ev.Dropped,
 		Understood: ev.Understood(), Synced: uint64(ev.Synced), Prev: ev.Prev.String(),
@@ -207,6 +208,14 @@ func (it *eventItem) detail() string {
 			say("range set %d: %s-%s", i, g.Start, g.End)
 		}
 	}
+	if it.Kind == journal.KindAnnotate.String() {
+		if it.NetNS != "" {
+			say("netns %s", it.NetNS)
+		}
+		if source := it.Attributes[journal.AttributeSource]; source != "" {
+			say("from %s", source)
+		}
+	}
 	if it.Claimed != "" {
 		say("claimed %s", it.Claimed)
 	}
@@ -277,4 +286,6 @@ var eventCSV = []column[eventItem]{
 	{"offset", func(it *eventItem) string { return strconv.FormatInt(it.Evidence.Offset, 10) }},
 	{"length", func(it *eventItem) string { return strconv.Itoa(it.Evidence.Length) }},
 	{"sha256", func(it *eventItem) string { return it.Evidence.SHA256 }},
+	{"netns_inode", func(it *eventItem) string { return number(it.Inode) }},
+	{"netns_made", func(it *eventItem) string { return it.Made }},
 }

@@ -65,6 +65,14 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		ev.IfName = value
 	case "netns":
 		ev.NetNS = value
+	case "inode":
+		ev.NetNSID.Inode, err = strconv.ParseUint(value, 10, 64)
+	case "made":
+		sec, err := strconv.ParseInt(value, 10, 64)
+		ev.NetNSID.Made = epoch.UnixNano() + sec*1e9
+		return err
+	case "source":
+		ev.Attributes = []journal.Attribute{{Key: journal.AttributeSource, Value: value}}
 	case "pod":
 		parts := append(strings.Split(value, "/"), "", "")
 		ev.Pod = journal.Pod{Namespace: parts[0], Name: parts[1], UID: parts[2]}

@@ -4,34 +4,51 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
 
 // leaseItem is a lease interval in JSON. The names are fixed.
 type leaseItem struct {
-	Schema      string       `json:"schema"`
-	Network     string       `json:"network"`
-	IP          string       `json:"ip"`
-	Prefix      int          `json:"prefix"`
-	Gateway     string       `json:"gateway"`
-	RangeSet    int          `json:"range_set"`
-	ContainerID string       `json:"container_id"`
-	IfName      string       `json:"ifname"`
-	NetNS       string       `json:"netns"`
-	Pod         podItem      `json:"pod"`
-	Start       pointItem    `json:"start"`
-	End         *endItem     `json:"end"`
-	Origin      string       `json:"origin"`
-	Certainty   string       `json:"certainty"`
-	Doubts      []string     `json:"doubts"`
-	Evidence    evidenceItem `json:"evidence"`
+	Schema      string `json:"schema"`
+	Network     string `json:"network"`
+	IP          string `json:"ip"`
+	Prefix      int    `json:"prefix"`
+	Gateway     string `json:"gateway"`
+	RangeSet    int    `json:"range_set"`
+	ContainerID string `json:"container_id"`
+	IfName      string `json:"ifname"`
+	NetNS       string `json:"netns"`
+	netnsItem
+	Pod       podItem      `json:"pod"`
+	Start     pointItem    `json:"start"`
+	End       *endItem     `json:"end"`
+	Origin    string       `json:"origin"`
+	Certainty string       `json:"certainty"`
+	Doubts    []string     `json:"doubts"`
+	Evidence  evidenceItem `json:"evidence"`
 }
 
 type podItem struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	UID       string `json:"uid"`
+}
+
+// netnsItem tells a network namespace from others at its path; what is not known is absent.
+type netnsItem struct {
+	Inode uint64 `json:"netns_inode,omitempty"`
+	Made  string `json:"netns_made,omitempty"` // when it was mounted at its path
+}
+
+func newNetNS(id journal.NetNSID) netnsItem {
+	it := netnsItem{Inode: id.Inode}
+	if id.Made != 0 {
+		it.Made = stamp(time.Unix(0, id.Made))
+	}
+	return it
 }
 
 type pointItem struct {
@@ -71,7 +88,7 @@ func (s *store) lease(iv *replay.Interval) leaseItem {
 	it := leaseItem{
 		Schema: "leaselog.interval/1", Network: s.network,
 		IP: addrText(l.IP), Prefix: l.Bits, Gateway: addrText(l.Gateway), RangeSet: l.Set,
-		ContainerID: l.ContainerID, IfName: l.IfName, NetNS: l.NetNS, Pod: podItem(l.Pod),
+		ContainerID: l.ContainerID, IfName: l.IfName, NetNS: l.NetNS, netnsItem: newNetNS(l.NetNSID), Pod: podItem(l.Pod),
 		Start: newPoint(iv.Start), Origin: "cni", Certainty: iv.Certainty.String(), Doubts: iv.Doubts,
 		Evidence: evidenceItem{Node: s.meta.Node, StoreID: s.meta.ID.String(), File: iv.File,
 			FirstSeq: uint64(iv.Start.Seq), LastSeq: uint64(iv.LastSeq)},
@@ -157,4 +174,6 @@ var leaseCSV = []column[leaseItem]{
 	{"file", func(it *leaseItem) string { return it.Evidence.File }},
 	{"first_seq", func(it *leaseItem) string { return number(it.Evidence.FirstSeq) }},
 	{"last_seq", func(it *leaseItem) string { return number(it.Evidence.LastSeq) }},
+	{"netns_inode", func(it *leaseItem) string { return number(it.Inode) }},
+	{"netns_made", func(it *leaseItem) string { return it.Made }},
 }

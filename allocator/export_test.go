@@ -21,5 +21,12 @@ func (s *Store) Folder() string { return s.folder }
 // ReleaseStale is the part of GC that releases, for an attachment that was found stale
 // when its newest lease was that of the event start.
 func (s *Store) ReleaseStale(owner state.Attachment, start journal.Seq) error {
-	return s.gcBatch(nil, &[]staleOwner{{owner: owner, start: start}})
+	_, err := s.Release([]Condemned{{Owner: owner, Start: start}}, Why{Reason: journal.ReasonGC, verb: true})
+	return err
+}
+
+// ReleaseBatch is what Release does under one lock. It returns what is left of the list.
+func (s *Store) ReleaseBatch(list []Condemned) (rest []Condemned, err error) {
+	rest, _, err = s.releaseBatch(nil, list, Why{Reason: journal.ReasonGC})
+	return rest, err
 }

@@ -21,7 +21,7 @@ func (s *Store) Folder() string { return s.folder }
 // ReleaseStale is the part of GC that releases, for an attachment that was found stale
 // when its newest lease was that of the event start.
 func (s *Store) ReleaseStale(owner state.Attachment, start journal.Seq) error {
-	_, err := s.Release([]Condemned{{Owner: owner, Start: start}}, Why{Reason: journal.ReasonGC, verb: true})
+	_, err := s.Release([]Condemned{{Owner: owner, Start: start}}, Why{Reason: journal.ReasonGC, spared: func(*state.Lease) bool { return false }})
 	return err
 }
 

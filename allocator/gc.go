@@ -23,15 +23,20 @@ type Why struct {
 	Reason     journal.Reason
 	Attributes []journal.Attribute // sorted by key
 
-	verb bool // the runtime's GC, which shows those that it spares to be alive
+	spared func(*state.Lease) bool // of the runtime's GC, which shows those that it spares to be alive; nil otherwise
 }
 
 // GC releases every attachment that valid does not list, each by an event of its own. The lock is
 // given up between batches, so that others get through; an attachment that changed
 // meanwhile is left alone. A network without a store is no error.
 func (s *Store) GC(valid []state.Attachment) error {
-	_, err := s.releaseFound(func(st *state.State) ([]Condemned, error) { return findStale(st, valid) },
-		Why{Reason: journal.ReasonGC, verb: true})
+	keep := make(map[state.Attachment]bool, 2*len(valid))
+	for _, a := range valid {
+		keep[a] = true
+		keep[state.Attachment{ContainerID: a.ContainerID}] = true // old leases without an interface name
+	}
+	_, err := s.releaseFound(func(st *state.State) ([]Condemned, error) { return findStale(st, keep) },
+		Why{Reason: journal.ReasonGC, spared: func(l *state.Lease) bool { return keep[l.Attachment] }})
 	if errors.Is(err, journal.ErrNoStore) {
 		return s.noneElsewhere()
 	}
@@ -49,12 +54,7 @@ func (s *Store) Release(list []Condemned, why Why) (released []Condemned, err er
 	return s.releaseFound(func(*state.State) ([]Condemned, error) { return list, nil }, why)
 }
 
-func findStale(st *state.State, valid []state.Attachment) ([]Condemned, error) {
-	keep := make(map[state.Attachment]bool, 2*len(valid))
-	for _, a := range valid {
-		keep[a] = true
-		keep[state.Attachment{ContainerID: a.ContainerID}] = true // old leases without an interface name
-	}
+func findStale(st *state.State, keep map[state.Attachment]bool) ([]Condemned, error) {
 	var stale []Condemned
 	place := map[state.Attachment]int{}
 	for l, err := range st.Leases() {
@@ -91,7 +91,7 @@ func (s *Store) releaseFound(find func(*state.State) ([]Condemned, error), why W
 
 // releaseBatch is one transaction of releaseFound. It returns what is left of the list.
 func (s *Store) releaseBatch(find func(*state.State) ([]Condemned, error), list []Condemned, why Why) (rest, released []Condemned, err error) {
-	t, err := s.begin()
+	t, err := s.beginOver(func() (bool, error) { return why.spared != nil && s.unclaimed(), nil })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +105,11 @@ func (s *Store) releaseBatch(find func(*state.State) ([]Condemned, error), list 
 			return nil, nil, err
 		}
 	}
-	return t.release(list, why)
+	rest, released, err = t.release(list, why)
+	if err == nil && len(rest) == 0 && why.spared != nil {
+		t.reclaimAfter(why.spared)
+	}
+	return rest, released, err
 }
 
 // release gives back as much of the list as one batch takes, at least one of it. It returns what is left, and
@@ -177,12 +181,12 @@ func newestOf(held []state.Lease) (newest state.Lease) {
 // releaseEvent returns the event of a release without its addresses.
 func (t *transaction) releaseEvent(c Condemned, why Why, held []state.Lease) journal.Event {
 	kind := journal.KindRelease
-	if why.verb {
+	if why.spared != nil {
 		kind = journal.KindDel
 	}
 	l := newestOf(held)
 	return journal.Event{Kind: kind, Reason: why.Reason, ContainerID: c.Owner.ContainerID, IfName: c.Owner.IfName,
-		NetNS: l.NetNS, Pod: l.Pod, Version: t.store.o.Version, Attributes: why.Attributes, Text: c.Text}
+		NetNS: l.NetNS, NetNSID: l.NetNSID, Pod: l.Pod, Version: t.store.o.Version, Attributes: why.Attributes, Text: c.Text}
 }
 
 // batchBytes returns at most how many bytes of a batch the events take.

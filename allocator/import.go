@@ -315,6 +315,12 @@ func (s *Store) holdsUnclaimed(owner state.Attachment) ([]state.Lease, error) {
 	return held, nil
 }
 
+// unclaimed reports whether host-local's files are there for a store that is not.
+func (s *Store) unclaimed() bool {
+	ok, err := s.importable()
+	return ok && err == nil
+}
+
 // ownedIn returns the leases that files in the folder say the attachment holds.
 func ownedIn(folder string, owner state.Attachment, sets []RangeSet) ([]state.Lease, error) {
 	c, err := hostlocal.Read(folder)

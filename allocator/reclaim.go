@@ -3,6 +3,7 @@ package allocator
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -68,6 +69,13 @@ func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
 	}
 	// Not synced: who doesn't find it looks once more.
 	return os.WriteFile(path, []byte(boot.String()+"\n"), 0o600)
+}
+
+// reclaimAfter is reclaim for a call that has done what it was asked for, and is not to fail any more.
+func (t *transaction) reclaimAfter(spare func(*state.Lease) bool) {
+	if err := t.reclaim(spare); err != nil {
+		t.store.o.Warn(fmt.Sprintf("release leases of earlier boots: %v", err))
+	}
 }
 
 // attachmentLeases are leases of one attachment that end together.

@@ -324,9 +324,7 @@ func (s *Store) Del(r DelRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := t.reclaim(nil); err != nil {
-		s.o.Warn(fmt.Sprintf("release leases of earlier boots: %v", err)) // the DEL is done
-	}
+	t.reclaimAfter(nil)
 	return nil
 }
 

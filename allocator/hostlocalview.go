@@ -59,7 +59,7 @@ type hostLocalView struct {
 // files are leftovers of ours.
 func (t *transaction) openView() error {
 	path := filepath.Join(t.store.dir, stampName)
-	b, err := os.ReadFile(path)
+	b, err := readShort(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if t.store.o.View == ViewOn {
@@ -377,7 +377,7 @@ func (v *hostLocalView) done(t *transaction) error {
 // shownInView returns what the attachment holds by the view as well, if there is one: not the leases whose files others have
 // removed, and in their place those that host-local gave, as the next mutating call will find.
 func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
-	b, err := os.ReadFile(filepath.Join(s.dir, stampName))
+	b, err := readShort(filepath.Join(s.dir, stampName))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.o.View == ViewOff {
 		return held, nil
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/internal/netns"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -37,7 +39,7 @@ func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
 	if !t.store.o.ReclaimOnBoot || boot == (journal.BootID{}) || t.foreign != nil {
 		return nil
 	}
-	if b, err := os.ReadFile(path); err == nil && string(bytes.TrimSpace(b)) == boot.String() {
+	if b, err := readShort(path); err == nil && string(bytes.TrimSpace(b)) == boot.String() {
 		return nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -69,6 +71,21 @@ func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
 	}
 	// Not synced: who doesn't find it looks once more.
 	return os.WriteFile(path, []byte(boot.String()+"\n"), 0o600)
+}
+
+// readShort reads a file of a line, of which each call reads some: with no more system calls than that takes.
+func readShort(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 256)
+	n, err := unix.Read(fd, b)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return b[:n], nil
 }
 
 // reclaimAfter is reclaim for a call that has done what it was asked for, and is not to fail any more.

@@ -167,15 +167,15 @@ func TestHistoryDir(t *testing.T) {
 	wantFailure(t, step{verb: "CHECK", conf: conf}.run(t, leaselog, data), 103, "c1")
 }
 
-// TestForeignFiles has host-local's lease files and no store of ours: the addresses may
-// be in use, so nothing is given out and nothing is touched.
+// TestForeignFiles has files in the folder that are neither host-local's nor ours: what they mean is not known, so
+// nothing is given out and nothing is touched.
 func TestForeignFiles(t *testing.T) {
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "n")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"10.1.2.2": "c1\r\neth0", "last_reserved_ip.0": "10.1.2.2", "lock": ""} {
+	for name, content := range map[string]string{"10.1.2.2.bak": "c1\r\neth0", "lock": ""} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

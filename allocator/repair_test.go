@@ -534,7 +534,9 @@ func TestRepairCarriesAnnotations(t *testing.T) {
 		return found
 	}
 	first, third := of(1), of(3)
-	appendTo(t, s, note(1, first[0]), note(3, third...)) // events 6, 7
+	known := note(9, state.Lease{Address: journal.Address{IP: netip.MustParseAddr("10.1.0.200"), Bits: 16}})
+	known.Kind = journal.KindAdd
+	appendTo(t, s, note(1, first[0]), note(3, third...), known) // events 6, 7, 8
 	root := filepath.Dir(filepath.Dir(s.Dir()))
 	good := tree(t, root)
 	annotated := heldNow(t, s)
@@ -544,10 +546,10 @@ func TestRepairCarriesAnnotations(t *testing.T) {
 		uncertain int
 		annotated int
 	}{
-		{4, 4, 1, 3}, // another container's ADD: one address of the first is not annotated
-		{5, 6, 3, 3}, // the third's ADD
-		{6, 6, 4, 2}, // an annotation
-		{7, 6, 6, 1},
+		{4, 5, 1, 4}, // another container's ADD: one address of the first is not annotated
+		{5, 7, 3, 4}, // the third's ADD
+		{6, 7, 4, 3}, // an annotation
+		{7, 7, 6, 2},
 	} {
 		restore(t, root, good)
 		damageEvent(t, s, tt.lost)

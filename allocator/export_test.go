@@ -30,3 +30,8 @@ func (s *Store) ReleaseBatch(list []Condemned) (rest []Condemned, err error) {
 	rest, _, err = s.releaseBatch(nil, list, Why{Reason: journal.ReasonGC})
 	return rest, err
 }
+
+// AnnotateBatch is what Annotate does under one lock with what was found before. It returns what is left.
+func (s *Store) AnnotateBatch(a Annotations, found []Annotated) (rest, added []Annotated, err error) {
+	return s.annotateBatch(&a, found, false)
+}

@@ -68,8 +68,9 @@ type app struct {
 
 	started bool // the command line was understood
 	code    int
-	failed  bool // an error was reported, and the rest was answered
-	gone    bool // claims that lead to no store are of interest, too
+	failed  bool     // an error was reported, and the rest was answered
+	faults  []string // these errors: a second look meets them again
+	gone    bool     // claims that lead to no store are of interest, too
 }
 
 // run runs the command and returns its exit code.
@@ -135,7 +136,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.dumpCommand(),
-		a.verifyCommand(), a.repairCommand())
+		a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand())
 	return root
 }
 
@@ -157,7 +158,10 @@ func (a *app) say(format string, args ...any) {
 // fail reports an error and lets the command go on with the rest.
 func (a *app) fail(err error) {
 	a.failed = true
-	a.say("%v", err)
+	if text := err.Error(); !slices.Contains(a.faults, text) {
+		a.faults = append(a.faults, text)
+		a.say("%s", text)
+	}
 }
 
 // exit sets the exit code for an answer. Worse certainty comes before what was found.

@@ -120,24 +120,42 @@ func (a *app) repair(apply bool) error {
 	return show(a, ans, each(items), layout[mendingItem]{"networks", nil, mendingCSV})
 }
 
-// repair repairs the store through the one way to change it. A copy of a store, or of a dataDir, is repaired by
-// itself: what its files say of the original's place is not followed.
+// repair repairs the store through the one way to change it.
 func (s *store) repair(apply bool) (*allocator.Mending, error) {
-	if s.inArchive() {
-		return nil, fmt.Errorf("%s is kept as evidence of another store and is not repaired", s.dir)
+	o, err := s.options()
+	if err != nil {
+		return nil, err
 	}
+	return allocator.NewStore(o).Repair(apply, true)
+}
+
+// options say how to change the store. A copy of a store, or of a dataDir, is changed by itself: what its files say
+// of the original's place is not followed. DataDir is "" if it is not known.
+func (s *store) options() (allocator.Options, error) {
 	o := allocator.Options{Network: filepath.Base(s.dir), HistoryDir: filepath.Dir(s.dir), Version: version}
+	if s.inArchive() {
+		return o, fmt.Errorf("%s is kept as evidence of another store and is not changed", s.dir)
+	}
 	usual := filepath.Base(o.HistoryDir) == historyName
 	switch {
 	case s.byClaim && (s.broken != nil || s.meta.DataDir != filepath.Dir(s.folder)):
-		return nil, fmt.Errorf("the claim in %s leads to %s, which may be another dataDir's: give --data-dir that folder", s.folder, s.dir)
+		return o, fmt.Errorf("the claim in %s leads to %s, which may be another dataDir's: give --data-dir that folder", s.folder, s.dir)
 	case s.folder != "":
 		o.DataDir = filepath.Dir(s.folder)
 	case usual:
 		o.DataDir = filepath.Dir(o.HistoryDir)
 	default: // a store by itself: whose network it is, is not for its files to say
 	}
-	return allocator.NewStore(o).Repair(apply, true)
+	return o, nil
+}
+
+// changing is options for a change of leases, which the network's data folder has a part in.
+func (s *store) changing() (allocator.Options, error) {
+	o, err := s.options()
+	if err == nil && o.DataDir == "" {
+		err = fmt.Errorf("the dataDir that %s belongs to is not known: give --data-dir that folder", s.dir)
+	}
+	return o, err
 }
 
 // inArchive reports whether the store is the kept parent of another one.

@@ -4,6 +4,7 @@
 //	leasectl networks                      what networks there are
 //	leasectl history --ip ADDRESS          who held an address, and when
 //	leasectl events                        the journal itself
+//	leasectl stats                         how much of everything, also for Prometheus
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
@@ -15,7 +16,7 @@
 //
 // It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
 // may run meanwhile, and a copy or a read-only file system will do. The exception is repair
-// --apply, which works under the plugin's lock.
+// --apply, which works under the plugin's lock. stats writes the files that it is told to.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
 // not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns
@@ -71,6 +72,8 @@ type app struct {
 	failed  bool     // an error was reported, and the rest was answered
 	faults  []string // these errors: a second look meets them again
 	gone    bool     // claims that lead to no store are of interest, too
+
+	unopened bool // and so are stores that can\'t be looked at
 }
 
 // run runs the command and returns its exit code.
@@ -135,13 +138,14 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dataDir, "data-dir", defaultDataDir, "`folder` of a dataDir, a historyDir or one store")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
-	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.dumpCommand(),
-		a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand())
+	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
+		a.dumpCommand(), a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand())
 	return root
 }
 
 const longHelp = `Questions about the leases that leaselog gives out. Nothing is changed: no lock is
-taken, no file is made, and the plugin may run meanwhile. The exception is repair --apply.
+taken, no file is made, and the plugin may run meanwhile. The exception is repair --apply; and
+stats writes the files that it is told to.
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.

@@ -31,6 +31,9 @@ type store struct {
 	torn    bool     // what the folder says about the store is not to be relied on
 	byClaim bool     // it was found where the claim in folder leads, outside of the dataDir
 	gone    bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
+
+	claimDamage error // of the claim in folder: it is damaged, or is another journal's
+	unopened    error // why the store could not be looked at; see app.unopened
 }
 
 // stores finds the stores that the flags mean, ordered by network, and opens them. What
@@ -52,7 +55,10 @@ func (a *app) stores() ([]*store, error) {
 		}
 		if err := s.open(); err != nil {
 			a.fail(fmt.Errorf("network %q: %w", s.network, err))
-			continue
+			if !a.unopened {
+				continue
+			}
+			s.unopened = err
 		}
 		open = append(open, s)
 	}
@@ -269,13 +275,20 @@ func (s *store) readClaim() error {
 	case errors.Is(err, fs.ErrNotExist):
 		s.wiped = true
 	case errors.As(err, &damage):
-		s.torn = true
+		s.torn, s.claimDamage = true, err
 		s.doubts = append(s.doubts, err.Error())
 	case err != nil:
 		return err
 	case id != s.meta.ID:
 		s.torn = true
 		s.doubts = append(s.doubts, fmt.Sprintf("%s belongs to journal %s in %s, not to this one", s.folder, id, elsewhere))
+		// Another store may have the network now, and the claim of a parent is renewed by the next call.
+		meta, err := journal.ReadMeta(elsewhere)
+		moved := err == nil && meta.ID == id
+		if !moved && (elsewhere != s.dir || !journal.Succeeds(s.dir, id)) {
+			s.claimDamage = &journal.CorruptionError{File: filepath.Join(s.folder, journal.ClaimName), Offset: -1,
+				Cause: fmt.Errorf("belongs to journal %s in %s, not to this one", id, elsewhere)}
+		}
 	}
 	return nil
 }

@@ -21,6 +21,31 @@ func Build(root, dir string, flags ...string) (string, error) {
 	return build(root, filepath.Join(dir, "leaselog"), ".", flags)
 }
 
+// BuildPinned makes the plugin with its main goroutine bound to one thread, at dir/leaselog: strace counts system calls
+// by thread, and so finds the one that it is to break. That is the only difference to the plugin as it is released.
+func BuildPinned(root, dir string) (string, error) {
+	added, err := filepath.Abs(filepath.Join(root, "pinned.go"))
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	source := filepath.Join(dir, "pinned.go")
+	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{added: source}})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(path, overlay, 0o600); err != nil {
+		return "", err
+	}
+	return Build(root, dir, "-overlay", path)
+}
+
 // BuildTool makes the tool tools/NAME as it is released, at dir/NAME.
 func BuildTool(root, dir, name string, flags ...string) (string, error) {
 	return build(root, filepath.Join(dir, name), "./tools/"+name, flags)

@@ -79,30 +79,8 @@ func build(dir string) error {
 	if leaselog, err = caller.Build(root, dir); err != nil {
 		return err
 	}
-	overlay, err := pinOverlay(root, dir)
-	if err != nil {
-		return err
-	}
-	pinned, err = caller.Build(root, filepath.Join(dir, "pinned"), "-overlay", overlay)
+	pinned, err = caller.BuildPinned(root, filepath.Join(dir, "pinned"))
 	return err
-}
-
-// pinOverlay writes what makes go build add a file to package main that binds its goroutine.
-func pinOverlay(root, dir string) (path string, err error) {
-	added, err := filepath.Abs(filepath.Join(root, "pinned.go"))
-	if err != nil {
-		return "", err
-	}
-	source := filepath.Join(dir, "pinned.go")
-	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
-		return "", err
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{added: source}})
-	if err != nil {
-		return "", err
-	}
-	path = filepath.Join(dir, "overlay.json")
-	return path, os.WriteFile(path, overlay, 0o600)
 }
 
 // random returns a source of choices whose seed is told if the test fails.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
@@ -186,19 +187,9 @@ func (t *transaction) take(folder string, c *hostlocal.Content, all bool) error 
 	if c.Empty() {
 		return nil
 	}
-	im := Imported{Folder: folder, Cursors: c.Cursors, Warnings: c.Warnings}
-	for _, l := range c.Leases {
-		held, taken, err := t.state.Lease(l.IP)
-		switch {
-		case err != nil:
-			return err
-		case !taken:
-			im.Leases = append(im.Leases, l)
-		case held.ContainerID == l.ContainerID && (held.IfName == l.IfName || l.IfName == ""):
-			im.Held = append(im.Held, l)
-		default:
-			im.Conflicts = append(im.Conflicts, Conflict{Lease: l, Holder: held.Attachment})
-		}
+	im := Imported{Folder: folder}
+	if err := im.sort(c, func(l *hostlocal.Lease) (state.Lease, bool, error) { return t.state.Lease(l.IP) }); err != nil {
+		return err
 	}
 	if len(im.Conflicts) > 0 && !all {
 		t.imported = append(t.imported, im)
@@ -408,4 +399,63 @@ func (s *Store) importFrom() string {
 		return ""
 	}
 	return s.o.ImportFrom
+}
+
+// PlanImport returns what Import would take over from the folder, and changes nothing. It takes host-local's lock if that is
+// there.
+func (s *Store) PlanImport(folder string) (Imported, error) {
+	s.o.ImportFrom = folder
+	if s.importFrom() == "" {
+		folder = s.folder
+	}
+	im := Imported{Folder: folder}
+	if lock, err := hostlocal.Lookup(folder, time.Now().Add(s.o.LockTimeout)); err != nil {
+		return im, err
+	} else if lock != nil {
+		defer lock.Close()
+	}
+	c, err := hostlocal.Read(folder)
+	if err != nil {
+		return im, err
+	}
+	taken := func(*hostlocal.Lease) (held state.Lease, ok bool, err error) { return held, false, nil }
+	err = s.look(func(v *view) error {
+		due, err := s.mayTake(folder, v.reader.Meta().ID)
+		if err != nil || !due {
+			return err
+		}
+		if !v.wiped {
+			taken = func(l *hostlocal.Lease) (state.Lease, bool, error) { return v.state.Lease(l.IP) }
+		}
+		return im.sort(c, taken)
+	})
+	if !errors.Is(err, journal.ErrNoStore) {
+		return im, err
+	}
+	if err := s.notElsewhere(); err != nil {
+		return im, err
+	}
+	if _, err := s.mayTake(folder, journal.ID{}); err != nil {
+		return im, err
+	}
+	return im, im.sort(c, taken)
+}
+
+// sort tells leases that are new from those that are held, by their owner or by another.
+func (im *Imported) sort(c *hostlocal.Content, taken func(*hostlocal.Lease) (state.Lease, bool, error)) error {
+	im.Cursors, im.Warnings = c.Cursors, c.Warnings
+	for _, l := range c.Leases {
+		held, ok, err := taken(&l)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			im.Leases = append(im.Leases, l)
+		case held.ContainerID == l.ContainerID && (held.IfName == l.IfName || l.IfName == ""):
+			im.Held = append(im.Held, l)
+		default:
+			im.Conflicts = append(im.Conflicts, Conflict{Lease: l, Holder: held.Attachment})
+		}
+	}
+	return nil
 }

@@ -246,10 +246,9 @@ func (c *Content) cursor(path string, set int) {
 	b, _, err := readFile(path)
 	ip := netip.Addr{}
 	if err == nil {
-		ip, err = netip.ParseAddr(string(b))
-	}
-	if err == nil && ip.Zone() != "" {
-		err = errors.New("not an address")
+		if ip, err = netip.ParseAddr(string(b)); err != nil || ip.Zone() != "" {
+			err = errors.New("not an address")
+		}
 	}
 	if err != nil {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %v: the search begins at the first address", path, err))

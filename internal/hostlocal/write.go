@@ -38,6 +38,15 @@ func Lock(folder string, deadline time.Time) (io.Closer, error) {
 	}
 }
 
+// Lookup takes the lock as Lock does, but makes nothing: without a lock file it returns nil.
+func Lookup(folder string, deadline time.Time) (io.Closer, error) {
+	lock, err := journal.LockFile(filepath.Join(folder, lockName), deadline)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return lock, err
+}
+
 // Path returns where the lease file of an address is.
 func Path(folder string, ip netip.Addr) string { return filepath.Join(folder, ip.String()) }
 

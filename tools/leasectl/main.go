@@ -139,7 +139,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
-		a.dumpCommand(), a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand())
+		a.dumpCommand(), a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand(),
+		a.importCommand())
 	return root
 }
 

@@ -1,6 +1,9 @@
 package allocator
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -35,3 +38,14 @@ func (s *Store) ReleaseBatch(list []Condemned) (rest []Condemned, err error) {
 func (s *Store) AnnotateBatch(a Annotations, found []Annotated) (rest, added []Annotated, err error) {
 	return s.annotateBatch(&a, found, false)
 }
+
+// ViewListed is up to how many leases all files of a view are looked at.
+const ViewListed = viewListed
+
+// ForgetView makes the view one of another boot.
+func (s *Store) ForgetView() error {
+	return os.WriteFile(filepath.Join(s.dir, stampName), []byte(stamp{boot: journal.BootID{1}}.String()), 0o600)
+}
+
+// Reclaimed is how many attachments one call reclaims.
+const Reclaimed = reclaimed

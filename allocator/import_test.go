@@ -232,7 +232,9 @@ func TestImportFromBad(t *testing.T) {
 		{"missing", func(*testing.T, string) {}, fs.ErrNotExist},
 		{"a file", func(t *testing.T, from string) { hostLocal(t, filepath.Dir(from), map[string]string{"old": ""}) }, nil},
 		{"foreign", func(t *testing.T, from string) { hostLocal(t, from, map[string]string{"photo.jpg": ""}) }, allocator.ErrForeign},
-		{"damaged mark", func(t *testing.T, from string) { hostLocal(t, from, map[string]string{"10.1.0.2": "c", journal.ClaimName: "?"}) }, nil},
+		{"damaged mark", func(t *testing.T, from string) {
+			hostLocal(t, from, map[string]string{"10.1.0.2": "c", journal.ClaimName: "?"})
+		}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			data, from := t.TempDir(), filepath.Join(t.TempDir(), "old")

@@ -1,0 +1,317 @@
+package allocator_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/internal/hostlocal"
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// viewStore returns a store that keeps host-local's files, with nothing on disk yet.
+func viewStore(t testing.TB) *allocator.Store {
+	t.Helper()
+	return storeWith(t.TempDir(), func(o *allocator.Options) { o.View = allocator.ViewOn })
+}
+
+// agree checks that files and leases say the same.
+func agree(t testing.TB, s *allocator.Store, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	got := files(t, s.Folder())
+	if !slices.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+	held := map[string]bool{}
+	for _, ev := range events(t, s) {
+		for _, a := range ev.Addresses {
+			switch ev.Kind {
+			case journal.KindAdd, journal.KindImport:
+				held[a.IP.String()] = true
+			default:
+				delete(held, a.IP.String())
+			}
+		}
+	}
+	for _, ip := range want {
+		if !held[ip] {
+			t.Errorf("%s has a file and is not held", ip)
+		}
+		delete(held, ip)
+	}
+	for ip := range held {
+		t.Errorf("%s is held and has no file", ip)
+	}
+}
+
+// lastEvents returns the newest n events, as kind, reason and addresses.
+func lastEvents(t testing.TB, s *allocator.Store, n int) string {
+	t.Helper()
+	var texts []string
+	evs := events(t, s)
+	for _, ev := range evs[len(evs)-n:] {
+		text := ev.Kind.String()
+		if ev.Reason != 0 {
+			text += " " + ev.Reason.String()
+		}
+		for _, a := range ev.Addresses {
+			text += " " + a.IP.String()
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+func TestViewFollows(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	agree(t, s, "10.1.0.2", "2001:db8::2")
+	if b, err := os.ReadFile(filepath.Join(s.Folder(), "10.1.0.2")); string(b) != "c1\r\neth0" || err != nil {
+		t.Errorf("got %q, %v", b, err)
+	}
+	add(t, s, 2)
+	release(t, s, 1)
+	agree(t, s, "10.1.0.3", "2001:db8::3")
+	c, err := hostlocal.Read(s.Folder())
+	if err != nil || fmt.Sprint(c.Cursors) != "[{0 10.1.0.3} {1 2001:db8::3}]" {
+		t.Errorf("cursors %v, %v", c.Cursors, err)
+	}
+	if err := s.GC(nil); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s)
+	add(t, s, 3)
+	condemned := condemn(t, s, owner(3))
+	if _, err := s.Release([]allocator.Condemned{condemned}, allocator.Why{Reason: journal.ReasonForce}); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s)
+}
+
+// TestViewWithoutBeingAsked: whoever changes the store keeps the files, once there is a view.
+func TestViewWithoutBeingAsked(t *testing.T) {
+	s := newStore(t)
+	hostLocal(t, s.Folder(), twoPods)
+	add(t, s, 4)
+	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.9", "10.1.0.4", "2001:db8::2", "2001:db8::3")
+	off := storeWith(filepath.Dir(s.Folder()), func(o *allocator.Options) { o.View = allocator.ViewOff })
+	add(t, off, 5)
+	release(t, s, 4) // nobody looks any more
+	if got := files(t, s.Folder()); len(got) != 6 || slices.Contains(got, "10.1.0.5") {
+		t.Errorf("after the view was given up: %q", got)
+	}
+}
+
+// TestViewRemoved has others remove and write files between calls.
+func TestViewRemoved(t *testing.T) {
+	remove := func(names ...string) func(t *testing.T, s *allocator.Store) {
+		return func(t *testing.T, s *allocator.Store) {
+			for _, name := range names {
+				if err := os.Remove(filepath.Join(s.Folder(), name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	write := func(files map[string]string) func(t *testing.T, s *allocator.Store) {
+		return func(t *testing.T, s *allocator.Store) { hostLocal(t, s.Folder(), files) }
+	}
+	for _, tt := range []struct {
+		name   string
+		others func(t *testing.T, s *allocator.Store)
+		events int // of the next ADD, and those before it
+		want   string
+		files  string
+	}{
+		{"nothing", func(*testing.T, *allocator.Store) {}, 1, "add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"one address", remove("10.1.0.2"), 2, "release external 10.1.0.2, add 10.1.0.4 2001:db8::4", "10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"both", remove("10.1.0.2", "2001:db8::2"), 3, "release external 10.1.0.2, release external 2001:db8::2, add 10.1.0.4 2001:db8::4",
+			"10.1.0.3 10.1.0.4 2001:db8::3 2001:db8::4"},
+		{"given by host-local", write(map[string]string{"10.1.0.4": "z\r\neth0", "last_reserved_ip.0": "10.1.0.4"}), 2,
+			"import 10.1.0.4, add 10.1.0.5 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 10.1.0.5 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"removed, and given by host-local", write(map[string]string{"10.1.0.2": "z\r\neth0"}), 3,
+			"release external 10.1.0.2, import 10.1.0.2, add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"emptied", write(map[string]string{"10.1.0.2": ""}), 1, "add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"garbage", write(map[string]string{"10.1.0.2": "\x00\x00\x00\x00\x00\x00\x00\x00"}), 1, "add 10.1.0.4 2001:db8::4",
+			"10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"empty file of a free address", write(map[string]string{"10.1.0.4": ""}), 2, "import 10.1.0.4, add 10.1.0.5 2001:db8::4",
+			"10.1.0.2 10.1.0.3 10.1.0.4 10.1.0.5 2001:db8::2 2001:db8::3 2001:db8::4"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := viewStore(t)
+			add(t, s, 1)
+			add(t, s, 2)
+			tt.others(t, s)
+			add(t, s, 3)
+			if got := lastEvents(t, s, tt.events); got != tt.want || len(events(t, s)) != 4+tt.events {
+				t.Errorf("events %s, want %s", lastEvents(t, s, len(events(t, s))-4), tt.want)
+			}
+			agree(t, s, strings.Fields(tt.files)...)
+			c, err := hostlocal.Read(s.Folder())
+			if blocked := strings.HasPrefix(tt.name, "empty file"); err != nil || len(c.Warnings) > 0 != blocked {
+				t.Errorf("files: %q, %v", c.Warnings, err)
+			}
+		})
+	}
+}
+
+// TestViewRemovedBlocked: to remove the file of a blocked address is how its owner, who knows, lets it go.
+func TestViewRemovedBlocked(t *testing.T) {
+	s := newStore(t)
+	hostLocal(t, s.Folder(), twoPods)
+	add(t, s, 4)
+	if err := os.Remove(filepath.Join(s.Folder(), "10.1.0.9")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Add(request(t, 5, "10.1.0.9")); err != nil {
+		t.Errorf("the address was not released: %v", err)
+	}
+}
+
+// TestViewAfterReboot: what a power cut left of the files proves nothing.
+func TestViewAfterReboot(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	add(t, s, 2)
+	release(t, s, 1)
+	before := kinds(t, s)
+	// The file of c2 was never written, that of c1 is back, one is empty, and the stamp is another boot's.
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth0", "2001:db8::2": "", "2001:db8::3": ""})
+	if err := errors.Join(os.Remove(filepath.Join(s.Folder(), "10.1.0.3")), s.ForgetView()); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 7)
+	if got, want := kinds(t, s), before+"del "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.3", "2001:db8::3")
+	if c, err := hostlocal.Read(s.Folder()); err != nil || len(c.Warnings) > 0 {
+		t.Errorf("files: %q, %v", c.Warnings, err)
+	}
+}
+
+// TestViewBehind: a call that was killed between its event and the files leaves the stamp behind.
+func TestViewBehind(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	add(t, s, 2)
+	stamp, err := os.ReadFile(filepath.Join(s.Dir(), "view"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, 3)
+	release(t, s, 1)
+	before := kinds(t, s)
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth0", "2001:db8::2": "c1\r\neth0"})
+	if err := errors.Join(os.Remove(filepath.Join(s.Folder(), "10.1.0.4")), os.WriteFile(filepath.Join(s.Dir(), "view"), stamp, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 7)
+	if got, want := kinds(t, s), before+"del "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.3", "10.1.0.4", "2001:db8::3", "2001:db8::4")
+	// The same, but host-local was quicker than the next call: the lease that nobody was told of gives way.
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.4": "z\r\neth0"})
+	if err := os.WriteFile(filepath.Join(s.Dir(), "view"), stamp, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 8)
+	if got, want := lastEvents(t, s, 3), "release external 10.1.0.4, import 10.1.0.4, del del"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+}
+
+// TestViewIsNoReasonToFail: what is wrong with the files is told, and calls go on.
+func TestViewIsNoReasonToFail(t *testing.T) {
+	var told strings.Builder
+	s := storeWith(t.TempDir(), func(o *allocator.Options) {
+		o.View, o.Warn = allocator.ViewOn, func(text string) { fmt.Fprintln(&told, text) }
+	})
+	add(t, s, 1)
+	// In the place of the file that the next ADD will want to replace is a folder that can't be removed.
+	if err := errors.Join(os.Remove(filepath.Join(s.Folder(), "10.1.0.2")), os.MkdirAll(filepath.Join(s.Folder(), "10.1.0.2", "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, 2)
+	if !strings.Contains(told.String(), "host-local's files: ") {
+		t.Errorf("told %q", told.String())
+	}
+	release(t, s, 1)
+	if _, err := s.Check(owner(2)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestViewChecked: CHECK sees what the next mutating call will do.
+func TestViewChecked(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.7": "z\r\neth0"})
+	if held, err := s.Check(state.Attachment{ContainerID: "z", IfName: "eth0"}); err != nil || len(held) != 1 {
+		t.Errorf("given by host-local: %v, %v", held, err)
+	}
+	if held, err := s.Check(owner(1)); err != nil || len(held) != 2 {
+		t.Errorf("ours: %v, %v", held, err)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(s.Folder(), "10.1.0.2")), os.Remove(filepath.Join(s.Folder(), "2001:db8::2"))); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
+		t.Errorf("removed: %v, %v", held, err)
+	}
+}
+
+// TestLargeView: beyond some number of leases the files are looked at only if the folder's time has moved.
+func TestLargeView(t *testing.T) {
+	s := newBusyStore(t)
+	many := map[string]string{"lock": ""}
+	for i := range allocator.ViewListed + 10 {
+		many[fmt.Sprintf("10.1.%d.%d", 1+i/250, i%250)] = fmt.Sprintf("h%d\r\neth0", i)
+	}
+	hostLocal(t, s.Folder(), many)
+	add(t, s, 1)
+	add(t, s, 2)
+	if err := os.Remove(filepath.Join(s.Folder(), "10.1.1.7")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.Folder(), claimedAt, claimedAt); err != nil { // a change for certain, whatever the clock's steps
+		t.Fatal(err)
+	}
+	add(t, s, 3)
+	if got := lastEvents(t, s, 2); !strings.HasPrefix(got, "release external 10.1.1.7, add ") {
+		t.Errorf("events %s", got)
+	}
+	// One that escaped notice: the folder's time is put back.
+	st, err := os.Stat(s.Folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.5": "z\r\neth0", "10.1.0.77": "y\r\neth0"})
+	if err := os.Chtimes(s.Folder(), st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Del(allocator.DelRequest{Owner: state.Attachment{ContainerID: "y", IfName: "eth0"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := lastEvents(t, s, 3), "import 10.1.0.5, import 10.1.0.77, del del 10.1.0.77"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	if st, err = os.Stat(s.Folder()); err != nil {
+		t.Fatal(err)
+	}
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.6": "x\r\neth0"})
+	if err := os.Chtimes(s.Folder(), st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if ip := add(t, s, 4); ip.String() != "10.1.0.7" {
+		t.Errorf("got %s, but 10.1.0.6 has a file and 10.1.0.7 has none", ip)
+	}
+}

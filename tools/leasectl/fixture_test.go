@@ -110,6 +110,8 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		ev.Wall += int64(d)
 		ev.Synchronised = false
 		return err
+	case "blocked":
+		ev.Blocked = true
 	case "claimed":
 		ev.Claimed = epoch.UnixNano() - 1e9
 	case "code":

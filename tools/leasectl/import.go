@@ -10,5 +10,6 @@ func (a *app) importCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.importHostLocalCommand())
+	cmd.AddCommand(a.importCacheCommand())
 	return cmd
 }

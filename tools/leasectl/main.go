@@ -8,6 +8,7 @@
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
+//	leasectl import cni-cache [DIR]        add pods and namespaces that the CNI library knows of
 //
 // Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
 // network configuration, a historyDir, or the folder of one store; and by --network,

@@ -67,6 +67,8 @@ func (r *reading) cause(iv *Interval) string {
 		return "the network's data folder was deleted since, and no event says so yet"
 	case r.otherBoot(iv):
 		return fmt.Sprintf("the node had booted when the lease was ended (%s)", iv.End.Reason)
+	case iv.End.Reason == journal.ReasonGC && iv.End.released:
+		return "an operator's GC found the owner dead, and the lease may have been out of use before"
 	case iv.End.Reason == journal.ReasonGC:
 		return "the runtime's GC ended the lease, which may have been out of use before"
 	case iv.End.Reason == journal.ReasonWiped:

@@ -49,7 +49,10 @@ type Interval struct {
 type End struct {
 	Point
 	Reason journal.Reason
-	Window Point // the last event that shows the lease in use; the end itself if that is not in doubt
+	Text   string // what an operator or a rule says of it, "" if nothing
+	Window Point  // the last event that shows the lease in use; the end itself if that is not in doubt
+
+	released bool // by an operator or a rule, not by the runtime
 }
 
 // History is what a journal says about its leases. It doesn't change once it was read.

@@ -91,12 +91,15 @@ func TestWindowStart(t *testing.T) {
 	reset := func(c journal.Clock) journal.Event {
 		return ended(event(journal.KindReset, c, ""), journal.ReasonWiped)
 	}
+	byHand := ended(event(journal.KindRelease, at(500), "a", addrA), journal.ReasonGC)
 	tests := []struct {
 		name   string
 		events []journal.Event
 		window journal.Seq
 		doubt  string
 	}{
+		{"gc by an operator", journalOf(add, byHand), 2, "an operator's GC found the owner dead"},
+		{"gc by an operator after a run", journalOf(add, other, gcOther(20), byHand), 4, "an operator's GC found the owner dead"},
 		{"del", journalOf(add, del(at(20), journal.ReasonDel)), 3, ""},
 		{"gc that no other run spared", journalOf(add, del(at(20), journal.ReasonGC)), 2, "GC ended the lease"},
 		{"gc after a run that spared it", journalOf(add, other, gcOther(20), del(at(500), journal.ReasonGC)), 4, "GC ended the lease"},
@@ -122,6 +125,35 @@ func TestWindowStart(t *testing.T) {
 			}
 			if text := strings.Join(iv.Doubts, "\n"); !strings.Contains(text, tt.doubt) || tt.doubt == "" && text != "" {
 				t.Errorf("doubts are %q, want %q", text, tt.doubt)
+			}
+		})
+	}
+}
+
+// TestEndText: what an operator or a rule says of a release, and only that.
+func TestEndText(t *testing.T) {
+	release := func(kind journal.Kind, text string, attributes ...journal.Attribute) journal.Event {
+		ev := ended(event(kind, at(20), "a", addrA), journal.ReasonForce)
+		ev.Text, ev.Attributes = text, attributes
+		return ev
+	}
+	evidence := journal.Attribute{Key: "evidence", Value: "boot"}
+	tests := []struct {
+		name string
+		end  journal.Event
+		want string
+	}{
+		{"words", release(journal.KindRelease, "host replaced"), "host replaced"},
+		{"words before evidence", release(journal.KindRelease, "host replaced", evidence), "host replaced"},
+		{"evidence alone", release(journal.KindRelease, "", evidence), "boot"},
+		{"neither", release(journal.KindRelease, ""), ""},
+		{"of a del", release(journal.KindDel, "words", evidence), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := read(t, journalOf(event(journal.KindAdd, at(10), "a", addrA), tt.end), replay.Options{})
+			if got := h.Intervals[0].End.Text; got != tt.want {
+				t.Errorf("text of the end %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -34,6 +34,8 @@ type draft struct {
 	start, end mark // end.seq is 0 while it is held
 	window     mark
 	reason     journal.Reason
+	released   bool   // by an operator or a rule, not by the runtime
+	words      string // of whoever released it
 	doubt      string // what a successor says against a lease that it carried over
 	parentSeq  string // the parent's event that gave it
 	notes      []string
@@ -132,11 +134,11 @@ func (r *reading) event(rec *journal.Record) error {
 		r.annotate(ev)
 	case journal.KindDel, journal.KindRelease:
 		for _, a := range ev.Addresses {
-			r.close(a.IP, m, reason(ev))
+			r.close(a.IP, m, ev)
 		}
 	case journal.KindReset:
 		for ip := range r.open {
-			r.close(ip, m, reason(ev))
+			r.close(ip, m, ev)
 		}
 	case journal.KindConfig:
 		r.h.addRanges(ev.Ranges)
@@ -269,7 +271,7 @@ func (r *reading) keep(l state.Lease, file string) {
 	}
 }
 
-func (r *reading) close(ip netip.Addr, m mark, why journal.Reason) {
+func (r *reading) close(ip netip.Addr, m mark, ev *journal.Event) {
 	d := r.open[ip]
 	if d == nil {
 		return // not kept
@@ -278,7 +280,11 @@ func (r *reading) close(ip netip.Addr, m mark, why journal.Reason) {
 	if r.HeldOnly {
 		return
 	}
-	d.end, d.reason, d.window = m, why, r.window(d, m, why)
+	d.end, d.reason = m, reason(ev)
+	d.window = r.window(d, m, d.reason)
+	if ev.Kind == journal.KindRelease {
+		d.released, d.words = true, strings.Clone(cmp.Or(ev.Text, attribute(ev, "evidence")))
+	}
 	r.done = append(r.done, d)
 }
 
@@ -340,7 +346,7 @@ func (r *reading) interval(d *draft) Interval {
 	switch {
 	case d.end.seq != 0:
 		iv.LastSeq, iv.endBoot = d.end.seq, d.end.clock.Boot
-		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Window: clocks.point(d.window)}
+		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, Window: clocks.point(d.window), released: d.released}
 		if d.window.seq < d.end.seq {
 			doubtful = d.window
 		}

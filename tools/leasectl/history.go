@@ -184,7 +184,7 @@ var historyTable = []column[leaseItem]{
 	{"pod", func(it *leaseItem) string { return it.Pod.String() }},
 	{"start", func(it *leaseItem) string { return it.Start.Effective }},
 	{"end", (*leaseItem).endText},
-	{"reason", func(it *leaseItem) string { return it.end().Reason }},
+	{"reason", (*leaseItem).reasonText},
 	{"events", func(it *leaseItem) string { return number(it.Start.Seq) + "-" + number(it.end().Seq) }},
 	{"certainty", func(it *leaseItem) string { return it.Certainty }},
 	{"doubts", func(it *leaseItem) string { return strings.Join(it.Doubts, "; ") }},

@@ -60,6 +60,7 @@ type pointItem struct {
 type endItem struct {
 	pointItem
 	Reason      string `json:"reason"`
+	Text        string `json:"text,omitempty"` // of who released it
 	WindowStart string `json:"window_start"`
 }
 
@@ -97,7 +98,7 @@ func (s *store) lease(iv *replay.Interval) leaseItem {
 		it.Origin = "import"
 	}
 	if e := iv.End; e != nil {
-		it.End = &endItem{newPoint(e.Point), e.Reason.String(), stamp(e.Window.Effective)}
+		it.End = &endItem{newPoint(e.Point), e.Reason.String(), e.Text, stamp(e.Window.Effective)}
 	}
 	return it
 }
@@ -119,6 +120,15 @@ func (it *leaseItem) endText() string {
 		return "unknown"
 	}
 	return "still held"
+}
+
+// reasonText says why the interval ended, in a table.
+func (it *leaseItem) reasonText() string {
+	e := it.end()
+	if e.Text == "" {
+		return e.Reason
+	}
+	return e.Reason + ", " + e.Text
 }
 
 // number formats a sequence number; 0 is none.
@@ -176,4 +186,5 @@ var leaseCSV = []column[leaseItem]{
 	{"last_seq", func(it *leaseItem) string { return number(it.Evidence.LastSeq) }},
 	{"netns_inode", func(it *leaseItem) string { return number(it.Inode) }},
 	{"netns_made", func(it *leaseItem) string { return it.Made }},
+	{"end_text", func(it *leaseItem) string { return it.end().Text }},
 }

@@ -81,7 +81,7 @@ func Look(path string, id journal.NetNSID) (Sight, string) {
 var (
 	errNotAbsolute = errors.New("not an absolute path")
 	errWhoLooks    = errors.New("leads somewhere else for each process, or each time")
-	errOther       = errors.New("is no namespace; perhaps one is mounted there that this process does not see")
+	errOther       = errors.New("not a namespace; perhaps one is mounted there that this process does not see")
 )
 
 // look returns the namespace at path, and the number of this process's own. The error is fs.ErrNotExist only if

@@ -235,7 +235,7 @@ func TestNumberAgain(t *testing.T) {
 	expect(t, path, first, netns.Gone, "again later")
 	expect(t, path, journal.NetNSID{Inode: first.Inode}, netns.Alive, "as recorded")
 	unmount()
-	expect(t, path, first, netns.Unseen, "is no namespace")
+	expect(t, path, first, netns.Unseen, "not a namespace")
 }
 
 func TestOfProcess(t *testing.T) {
@@ -305,8 +305,8 @@ func TestNotSeen(t *testing.T) {
 	}
 	tests := []struct{ name, path, why string }{
 		{"none recorded", "", "no network namespace was recorded"},
-		{"empty file", file, "is no namespace"},
-		{"folder", dir, "is no namespace"},
+		{"empty file", file, "not a namespace"},
+		{"folder", dir, "not a namespace"},
 		{"folder is missing", filepath.Join(dir, "none", "ns"), "does not see it"},
 		{"folder is a file", filepath.Join(file, "ns"), "not a directory"},
 		{"loop", loop, "too many levels"},
@@ -339,7 +339,7 @@ func TestFromElsewhere(t *testing.T) {
 		path           func(t *testing.T) string
 	}{
 		// The file that it is mounted on is there, as the folder is the same.
-		{"mount is not propagated", "apart", "is no namespace", named},
+		{"mount is not propagated", "apart", "not a namespace", named},
 		{"no right", "nobody", "permission denied", func(*testing.T) string { return netOf(p.Process.Pid) }},
 		{"hidden process", "hidden", "is hidden", func(*testing.T) string { return netOf(p.Process.Pid) }},
 	}

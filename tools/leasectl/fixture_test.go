@@ -114,6 +114,11 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		ev.Blocked = true
 	case "claimed":
 		ev.Claimed = epoch.UnixNano() - 1e9
+		if value == "now" {
+			ev.Claimed = time.Now().UnixNano()
+		}
+	case "blocked":
+		ev.Blocked = true
 	case "code":
 		ev.Code, err = strconv.Atoi(value)
 		ev.Text = "full"

@@ -32,7 +32,8 @@ type gc struct {
 	now, dryRun, explain bool
 	lockTimeout          time.Duration
 	evidence             []evidence
-	listed               *liveEvidence // among evidence; nil if there is no list
+	pause                func(a *app, leases int) error // between the two looks: wait, unless a test has another
+	listed               *liveEvidence                  // among evidence; nil if there is no list
 	begun                journal.Clock
 }
 
@@ -41,13 +42,18 @@ type gcAsked struct {
 	DataDir  string   `json:"data_dir"`
 	Network  string   `json:"network,omitempty"`
 	Evidence []string `json:"evidence"`
-	Grace    string   `json:"grace"` // 0s with --now
+	Live     string   `json:"live,omitempty"`
+	CNICache string   `json:"cni_cache,omitempty"`
+	Empty    bool     `json:"allow_empty"`
+	Grace    string   `json:"grace"`
+	Now      bool     `json:"now"`
 	DryRun   bool     `json:"dry_run"`
 	At       string   `json:"at"`
 }
 
 func (a *app) gcCommand() *cobra.Command {
 	g := &gc{}
+	g.pause = g.wait
 	cmd := &cobra.Command{
 		Use:   "gc (--live FILE|-) (--netns) (--cni-cache [DIR]) (--boot)",
 		Short: "Release what has no living owner",
@@ -149,7 +155,7 @@ func (g *gc) names() []string {
 }
 
 func (a *app) gc(g *gc) error {
-	ans := newAnswer("gc", gcAsked{a.dataDir, a.network, g.names(), g.grace.String(), g.dryRun, stamp(a.now)})
+	ans := newAnswer("gc", gcAsked{a.dataDir, a.network, g.names(), g.live, g.cacheDir, g.allowEmpty, g.grace.String(), g.now, g.dryRun, stamp(a.now)})
 	seen, err := g.look(a, ans)
 	if err != nil {
 		return err
@@ -206,7 +212,7 @@ func (g *gc) lookAgain(a *app, first []*judged) ([]*judged, error) {
 	for _, j := range first {
 		before[j.as()] = j.verdict == verdictCondemned
 	}
-	if err := g.wait(a, with(first, verdictCondemned)); err != nil {
+	if err := g.pause(a, with(first, verdictCondemned)); err != nil {
 		return nil, err
 	}
 	second, err := g.look(a, nil)

@@ -131,13 +131,17 @@ var (
 
 // jsonList reads IDs from JSON, token by token: nothing that stands there twice may hide what stood first.
 type jsonList struct {
-	l   *liveList
-	dec *json.Decoder
+	l     *liveList
+	dec   *json.Decoder
+	depth int // of arrays and objects
 }
+
+// maxDepth is more than any runtime nests its lists.
+const maxDepth = 100
 
 // parseJSON takes in one value or more: strings, objects, or arrays of them.
 func (l *liveList) parseJSON(text []byte) error {
-	p := jsonList{l, json.NewDecoder(bytes.NewReader(text))}
+	p := &jsonList{l: l, dec: json.NewDecoder(bytes.NewReader(text))}
 	for {
 		err := p.value()
 		if errors.Is(err, errEnd) {
@@ -157,7 +161,7 @@ func (l *liveList) parseJSON(text []byte) error {
 var errEnd = errors.New("end")
 
 // value reads the next value of a list, at its top level or within.
-func (p jsonList) value() error {
+func (p *jsonList) value() error {
 	token, err := p.dec.Token()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -169,16 +173,22 @@ func (p jsonList) value() error {
 	case string:
 		return p.id(v)
 	case json.Delim:
-		if v == '[' {
-			return p.array()
+		if p.depth++; p.depth > maxDepth {
+			return fmt.Errorf("nested more than %d deep", maxDepth)
 		}
-		return p.object()
+		if v == '[' {
+			err = p.array()
+		} else {
+			err = p.object()
+		}
+		p.depth--
+		return err
 	}
 	return fmt.Errorf("%v is no container ID", token)
 }
 
 // array reads what follows its bracket.
-func (p jsonList) array() error {
+func (p *jsonList) array() error {
 	for p.dec.More() {
 		if err := p.value(); err != nil {
 			return unended(err)
@@ -188,7 +198,7 @@ func (p jsonList) array() error {
 }
 
 // close reads the bracket that ends an array or object.
-func (p jsonList) close() error {
+func (p *jsonList) close() error {
 	_, err := p.dec.Token()
 	return unended(err)
 }
@@ -202,7 +212,7 @@ func unended(err error) error {
 }
 
 // object reads what follows its bracket. One that says nothing of a container is another kind of list.
-func (p jsonList) object() error {
+func (p *jsonList) object() error {
 	known := false
 	for p.dec.More() {
 		key, err := p.dec.Token()
@@ -245,7 +255,7 @@ func (p jsonList) object() error {
 }
 
 // inner reads the list in an object: null is an empty one.
-func (p jsonList) inner() error {
+func (p *jsonList) inner() error {
 	token, err := p.dec.Token()
 	switch {
 	case err != nil:
@@ -258,7 +268,7 @@ func (p jsonList) inner() error {
 	return fmt.Errorf("%v where a list is wanted", token)
 }
 
-func (p jsonList) id(id string) error {
+func (p *jsonList) id(id string) error {
 	if id = strings.TrimSpace(id); id == "" {
 		return errors.New("an empty container ID")
 	}

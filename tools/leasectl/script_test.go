@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +23,8 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:       "testdata",
+		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    cmdExits,
 			"old":      storeCommand(oldStore),
@@ -34,17 +38,29 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// condition knows whether namespaces can be made. LEASELOG_E2E_REQUIRE says that they must be.
+func condition(name string) (bool, error) {
+	if name != "namespaces" {
+		return false, fmt.Errorf("condition %q is not known", name)
+	}
+	return os.Getenv("LEASELOG_E2E_REQUIRE") != "" || exec.Command("unshare", "--mount", "--net", "true").Run() == nil, nil
+}
+
 // cmdExits runs leasectl and checks its exit code: exits CODE ARG...
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	code, err := strconv.Atoi(args[0])
 	ts.Check(err)
+	// The script's folder is not this process's.
 	for i, arg := range args {
-		if arg == "--data-dir" || args[1] == "dump" && i == 2 {
-			j := i + 1
-			if arg != "--data-dir" {
-				j = i
-			}
-			args[j] = ts.MkAbs(args[j])
+		next := i + 1
+		switch {
+		case args[1] == "dump" && i == 2:
+			args[i] = ts.MkAbs(arg)
+		case strings.HasPrefix(arg, "--cni-cache="):
+			args[i] = "--cni-cache=" + ts.MkAbs(strings.TrimPrefix(arg, "--cni-cache="))
+		case slices.Contains([]string{"--data-dir", "--live", "--cni-cache"}, arg) && next < len(args) &&
+			args[next] != "" && !strings.HasPrefix(args[next], "-"):
+			args[next] = ts.MkAbs(args[next])
 		}
 	}
 	if got := run(args[1:], ts.Stdout(), ts.Stderr(), time.Now); got != code || neg {
@@ -57,7 +73,7 @@ func storeCommand(makeStore func(dataDir, network string, events []journal.Event
 	return func(ts *testscript.TestScript, _ bool, args []string) {
 		text := ""
 		if len(args) > 2 {
-			text = ts.ReadFile(args[2])
+			text = os.Expand(ts.ReadFile(args[2]), ts.Getenv)
 		}
 		events, err := parseEvents(text)
 		ts.Check(err)

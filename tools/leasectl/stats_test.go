@@ -375,6 +375,9 @@ func TestStatsOfDamage(t *testing.T) {
 			n.must(err)
 			n.must(journal.ReplaceClaim(filepath.Join(n.dataDir, "pods"), journal.ID{7}, dir))
 		}, map[string]float64{"store_up": 1, "damage": 1, "held_leases": 2, "adds_total": 2}},
+		{"the claim leads to no store", func(n *node) {
+			n.must(journal.ReplaceClaim(filepath.Join(n.dataDir, "pods"), journal.ID{7}, filepath.Join(n.dataDir, "none")))
+		}, map[string]float64{"store_up": 1, "damage": 1, "held_leases": 2, "adds_total": 2}},
 		{"the lock file", func(n *node) { n.must(os.Remove(filepath.Join(n.dataDir, historyName, "pods", "lock"))) },
 			map[string]float64{"store_up": 1, "damage": 1, "held_leases": 2, "adds_total": 2}},
 	}

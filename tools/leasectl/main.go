@@ -74,7 +74,7 @@ type app struct {
 	faults  []string // these errors: a second look meets them again
 	gone    bool     // claims that lead to no store are of interest, too
 
-	unopened bool // and so are stores that can\'t be looked at
+	unopened bool // and so are stores that can't be looked at
 }
 
 // run runs the command and returns its exit code.

@@ -166,5 +166,10 @@ func (l Lease) SameOwner(other Lease) bool {
 
 // SetCursor writes a cursor in place, not synced.
 func SetCursor(folder string, c journal.Cursor) error {
-	return os.WriteFile(filepath.Join(folder, cursorName+"."+strconv.Itoa(c.Set)), []byte(c.IP.String()), fileMode)
+	return os.WriteFile(cursorPath(folder, c.Set), []byte(c.IP.String()), fileMode)
+}
+
+// cursorPath returns where the cursor of a range set is.
+func cursorPath(folder string, set int) string {
+	return filepath.Join(folder, cursorName+"."+strconv.Itoa(set))
 }

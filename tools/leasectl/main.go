@@ -9,6 +9,7 @@
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
 //	leasectl import cni-cache [DIR]        add pods and namespaces that the CNI library knows of
+//	leasectl export host-local DIR         the files that host-local would have, to go back to it
 //
 // Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
 // network configuration, a historyDir, or the folder of one store; and by --network,
@@ -17,7 +18,8 @@
 //
 // It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
 // may run meanwhile, and a copy or a read-only file system will do. The exception is repair
-// --apply, which works under the plugin's lock. stats writes the files that it is told to.
+// --apply, which works under the plugin's lock. stats writes the files that it is told to, and
+// export a folder of its own, or the network's under the locks of both plugins.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
 // not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns
@@ -141,7 +143,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand(),
-		a.importCommand())
+		a.importCommand(), a.exportCommand())
 	return root
 }
 

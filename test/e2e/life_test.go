@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/lab"
 )
 
 // bothPlugins runs a test below every interface plugin.
@@ -30,28 +32,28 @@ func ofLeaselog(t *testing.T) {
 
 func TestCheckAfterAddressChanged(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
-		l := newLab(t, options{plugin: plugin, version: "1.1.0", ranges: sets("10.77.1.0/24")})
-		p := l.newPod(t)
-		p.add(t)
-		p.succeed(t, "check")
-		must(t, "ip", "-n", p.netns, "addr", "del", "10.77.1.2/24", "dev", "eth0")
-		must(t, "ip", "-n", p.netns, "addr", "add", "10.77.1.99/24", "dev", "eth0")
-		p.refused(t, "check", "10.77.1.2")
-		p.succeed(t, "del")
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.1.0", Ranges: sets("10.77.1.0/24")})
+		p := l.NewPod(t)
+		p.Add(t)
+		p.Succeed(t, "check")
+		lab.Must(t, "ip", "-n", p.NetNS, "addr", "del", "10.77.1.2/24", "dev", "eth0")
+		lab.Must(t, "ip", "-n", p.NetNS, "addr", "add", "10.77.1.99/24", "dev", "eth0")
+		p.Refused(t, "check", "10.77.1.2")
+		p.Succeed(t, "del")
 	})
 }
 
 // TestCheckAfterLeaseLost is about a lease released behind the runtime's back.
 func TestCheckAfterLeaseLost(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
-		l := newLab(t, options{plugin: plugin, version: "1.0.0", ranges: sets("10.77.1.0/24")})
-		p := l.newPod(t)
-		p.add(t)
-		if _, err := l.ipam(t, "DEL", nil, p.env(p.containerID(t))...); err != nil {
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.0.0", Ranges: sets("10.77.1.0/24")})
+		p := l.NewPod(t)
+		p.Add(t)
+		if _, err := l.IPAM(t, "DEL", nil, p.Env(p.ContainerID(t))...); err != nil {
 			t.Fatalf("DEL: %v", err)
 		}
-		p.refused(t, "check", "Failed to find address added by container")
-		p.succeed(t, "del")
+		p.Refused(t, "check", "Failed to find address added by container")
+		p.Succeed(t, "del")
 	})
 }
 
@@ -59,34 +61,38 @@ func TestCheckAfterLeaseLost(t *testing.T) {
 func TestCheckOfAnotherAddress(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
 		ofLeaselog(t)
-		l := newLab(t, options{plugin: plugin, version: "1.1.0", ranges: sets("10.77.1.0/24")})
-		p := l.newPod(t)
-		p.add(t)
-		env := p.env(p.containerID(t))
-		prev := p.cached(t)["result"]
-		if _, err := l.ipam(t, "CHECK", map[string]any{"prevResult": prev}, env...); err != nil {
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.1.0", Ranges: sets("10.77.1.0/24")})
+		p := l.NewPod(t)
+		p.Add(t)
+		env := p.Env(p.ContainerID(t))
+		prev := p.Cached(t)["result"]
+		if _, err := l.IPAM(t, "CHECK", map[string]any{"prevResult": prev}, env...); err != nil {
 			t.Errorf("CHECK: %v", err)
 		}
-		text := strings.ReplaceAll(string(marshal(t, prev)), "10.77.1.2/", "10.77.1.7/")
-		if _, err := l.ipam(t, "CHECK", map[string]any{"prevResult": json.RawMessage(text)}, env...); err == nil {
+		b, err := json.Marshal(prev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(b), "10.77.1.2/", "10.77.1.7/")
+		if _, err := l.IPAM(t, "CHECK", map[string]any{"prevResult": json.RawMessage(text)}, env...); err == nil {
 			t.Errorf("CHECK: succeeded with 10.77.1.7 in prevResult, but 10.77.1.2 is leased")
 		}
-		p.succeed(t, "del")
+		p.Succeed(t, "del")
 	})
 }
 
 func TestDelAfterNamespaceGone(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
-		l := newLab(t, options{plugin: plugin, version: "1.0.0", ranges: sets("10.77.2.0/24")})
-		gone, other := l.newPod(t), l.newPod(t)
-		addresses := gone.add(t)
-		must(t, "ip", "netns", "del", gone.netns)
-		gone.succeed(t, "del")
-		gone.succeed(t, "del")
-		if got := other.add(t, addresses[0].String()); !slices.Equal(got, addresses) {
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.0.0", Ranges: sets("10.77.2.0/24")})
+		gone, other := l.NewPod(t), l.NewPod(t)
+		addresses := gone.Add(t)
+		lab.Must(t, "ip", "netns", "del", gone.NetNS)
+		gone.Succeed(t, "del")
+		gone.Succeed(t, "del")
+		if got := other.Add(t, addresses[0].String()); !slices.Equal(got, addresses) {
 			t.Errorf("addresses asked for after the DEL: got %v, want %v", got, addresses)
 		}
-		other.succeed(t, "del")
+		other.Succeed(t, "del")
 	})
 }
 
@@ -94,98 +100,98 @@ func TestDelAfterNamespaceGone(t *testing.T) {
 func TestDelWithoutRanges(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
 		ofLeaselog(t)
-		o := options{plugin: plugin, version: "1.0.0", ranges: sets("10.77.2.0/24")}
-		l := newLab(t, o)
-		p, other := l.newPod(t), l.newPod(t)
-		addresses := p.add(t)
+		o := lab.Options{Plugin: plugin, IPAM: ipamType, Version: "1.0.0", Ranges: sets("10.77.2.0/24")}
+		l := newHost(t, o)
+		p, other := l.NewPod(t), l.NewPod(t)
+		addresses := p.Add(t)
 		broken := o
-		broken.ranges = sets("10.77.2.0/33")
-		l.configure(t, broken)
-		p.succeed(t, "del")
-		l.configure(t, o)
-		if got := other.add(t, addresses[0].String()); !slices.Equal(got, addresses) {
+		broken.Ranges = sets("10.77.2.0/33")
+		l.Configure(t, broken)
+		p.Succeed(t, "del")
+		l.Configure(t, o)
+		if got := other.Add(t, addresses[0].String()); !slices.Equal(got, addresses) {
 			t.Errorf("addresses asked for after the DEL: got %v, want %v", got, addresses)
 		}
-		other.succeed(t, "del")
+		other.Succeed(t, "del")
 	})
 }
 
 func TestExhaustedAndFreed(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
-		l := newLab(t, options{plugin: plugin, version: "1.1.0", ranges: [][]map[string]string{{
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.1.0", Ranges: [][]map[string]string{{
 			{"subnet": "10.77.3.0/29", "rangeStart": "10.77.3.2", "rangeEnd": "10.77.3.3"},
 		}}})
-		first, second, third := l.newPod(t), l.newPod(t), l.newPod(t)
-		addresses := first.add(t)
-		second.add(t)
-		third.refused(t, "add", "no IP addresses available in range set: 10.77.3.2-10.77.3.3")
-		third.succeed(t, "status") // running pods are well, and exhaustion wasn't asked for
-		third.succeed(t, "del")    // runtimes clean up after an ADD that was refused
-		second.succeed(t, "check")
-		first.succeed(t, "del")
-		if got := third.add(t); !slices.Equal(got, addresses) {
+		first, second, third := l.NewPod(t), l.NewPod(t), l.NewPod(t)
+		addresses := first.Add(t)
+		second.Add(t)
+		third.Refused(t, "add", "no IP addresses available in range set: 10.77.3.2-10.77.3.3")
+		third.Succeed(t, "status") // running pods are well, and exhaustion wasn't asked for
+		third.Succeed(t, "del")    // runtimes clean up after an ADD that was refused
+		second.Succeed(t, "check")
+		first.Succeed(t, "del")
+		if got := third.Add(t); !slices.Equal(got, addresses) {
 			t.Errorf("addresses after one was freed: got %v, want %v", got, addresses)
 		}
-		third.ping(t, netip.MustParseAddr("10.77.3.3"))
-		third.succeed(t, "del")
-		second.succeed(t, "del")
+		third.Ping(t, netip.MustParseAddr("10.77.3.3"))
+		third.Succeed(t, "del")
+		second.Succeed(t, "del")
 	})
 }
 
 func TestStatusOnExhaustion(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
 		ofLeaselog(t)
-		l := newLab(t, options{
-			plugin: plugin, version: "1.1.0", ipam: map[string]any{"statusOnExhaustion": true},
-			ranges: [][]map[string]string{{
+		l := newHost(t, lab.Options{
+			Plugin: plugin, Version: "1.1.0", Keys: map[string]any{"statusOnExhaustion": true},
+			Ranges: [][]map[string]string{{
 				{"subnet": "10.77.3.0/29", "rangeStart": "10.77.3.2", "rangeEnd": "10.77.3.2"},
 			}},
 		})
-		p := l.newPod(t)
-		p.succeed(t, "status")
-		p.add(t)
-		p.refused(t, "status", "no IP addresses available in range set")
-		p.succeed(t, "del")
-		p.succeed(t, "status")
+		p := l.NewPod(t)
+		p.Succeed(t, "status")
+		p.Add(t)
+		p.Refused(t, "status", "no IP addresses available in range set")
+		p.Succeed(t, "del")
+		p.Succeed(t, "status")
 	})
 }
 
 func TestGC(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
 		ofLeaselog(t)
-		l := newLab(t, options{plugin: plugin, version: "1.1.0", ranges: sets("10.77.4.0/24", "fd77:4::/64")})
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.1.0", Ranges: sets("10.77.4.0/24", "fd77:4::/64")})
 		needFamily(t, []string{"fd77:4::/64"})
-		kept, lost, asking := l.newPod(t), l.newPod(t), l.newPod(t)
-		keptIPs, lostIPs := kept.add(t), lost.add(t)
-		valid := []map[string]string{{"containerID": kept.containerID(t), "ifname": "eth0"}}
+		kept, lost, asking := l.NewPod(t), l.NewPod(t), l.NewPod(t)
+		keptIPs, lostIPs := kept.Add(t), lost.Add(t)
+		valid := []map[string]string{{"containerID": kept.ContainerID(t), "ifname": "eth0"}}
 
 		gc(t, l, nil) // not told what is valid: nothing happens
-		asking.refused(t, "add", "is not available in range set", lostIPs[0].String())
-		asking.succeed(t, "del")
+		asking.Refused(t, "add", "is not available in range set", lostIPs[0].String())
+		asking.Succeed(t, "del")
 
 		gc(t, l, map[string]any{"cni.dev/valid-attachments": valid})
-		kept.succeed(t, "check")
-		lost.refused(t, "check", "Failed to find address added by container")
-		asking.refused(t, "add", "is not available in range set", keptIPs[0].String())
-		asking.succeed(t, "del")
-		if got := asking.add(t, lostIPs[0].String(), lostIPs[1].String()); !slices.Equal(got, lostIPs) {
+		kept.Succeed(t, "check")
+		lost.Refused(t, "check", "Failed to find address added by container")
+		asking.Refused(t, "add", "is not available in range set", keptIPs[0].String())
+		asking.Succeed(t, "del")
+		if got := asking.Add(t, lostIPs[0].String(), lostIPs[1].String()); !slices.Equal(got, lostIPs) {
 			t.Errorf("addresses asked for after the GC: got %v, want %v", got, lostIPs)
 		}
 
 		gc(t, l, map[string]any{"cni.dev/attachments": []any{}}) // nobody is valid
-		for _, p := range []*pod{kept, asking} {
-			p.refused(t, "check", "Failed to find address added by container")
+		for _, p := range []*lab.Pod{kept, asking} {
+			p.Refused(t, "check", "Failed to find address added by container")
 		}
-		for _, p := range []*pod{kept, lost, asking} {
-			p.succeed(t, "del")
+		for _, p := range []*lab.Pod{kept, lost, asking} {
+			p.Succeed(t, "del")
 		}
 	})
 }
 
-// gc calls GC of the IPAM plugin: the reference interface plugins don't pass it on.
-func gc(t *testing.T, l *lab, keys map[string]any) {
+// gc calls GC of the IPAM Plugin: the reference interface plugins don't pass it on.
+func gc(t *testing.T, l *lab.Host, keys map[string]any) {
 	t.Helper()
-	out, err := l.ipam(t, "GC", keys)
+	out, err := l.IPAM(t, "GC", keys)
 	if err != nil {
 		t.Fatalf("GC: %v", err)
 	}
@@ -196,17 +202,17 @@ func gc(t *testing.T, l *lab, keys map[string]any) {
 
 // TestRuntimeGC is GC as cnitool does it: DEL for every attachment it has cached.
 func TestRuntimeGC(t *testing.T) {
-	l := newLab(t, options{plugin: "bridge", version: "1.1.0", ranges: sets("10.77.4.0/24")})
-	first, second := l.newPod(t), l.newPod(t)
-	addresses := first.add(t)
-	second.add(t)
-	must(t, "ip", "netns", "del", second.netns)
-	first.succeed(t, "gc")
-	if got := first.add(t, addresses[0].String()); !slices.Equal(got, addresses) {
+	l := newHost(t, lab.Options{Plugin: "bridge", Version: "1.1.0", Ranges: sets("10.77.4.0/24")})
+	first, second := l.NewPod(t), l.NewPod(t)
+	addresses := first.Add(t)
+	second.Add(t)
+	lab.Must(t, "ip", "netns", "del", second.NetNS)
+	first.Succeed(t, "gc")
+	if got := first.Add(t, addresses[0].String()); !slices.Equal(got, addresses) {
 		t.Errorf("addresses asked for after the GC: got %v, want %v", got, addresses)
 	}
-	first.succeed(t, "del")
-	notes, err := filepath.Glob(filepath.Join(l.varLib, "cni/results/*"))
+	first.Succeed(t, "del")
+	notes, err := filepath.Glob(filepath.Join(l.VarLib, "cni/results/*"))
 	if err != nil || len(notes) > 0 {
 		t.Errorf("cached attachments: got %q, %v, want none", notes, err)
 	}
@@ -215,16 +221,16 @@ func TestRuntimeGC(t *testing.T) {
 // TestDuplicateAdd is the rule that callers rely on: one attachment, one ADD.
 func TestDuplicateAdd(t *testing.T) {
 	bothPlugins(t, func(t *testing.T, plugin string) {
-		l := newLab(t, options{plugin: plugin, version: "1.0.0", ranges: sets("10.77.5.0/24")})
-		p := l.newPod(t)
-		p.add(t)
-		env := p.env(p.containerID(t))
-		_, err := l.ipam(t, "ADD", nil, env...)
+		l := newHost(t, lab.Options{Plugin: plugin, Version: "1.0.0", Ranges: sets("10.77.5.0/24")})
+		p := l.NewPod(t)
+		p.Add(t)
+		env := p.Env(p.ContainerID(t))
+		_, err := l.IPAM(t, "ADD", nil, env...)
 		if err == nil || !strings.Contains(err.Error(), "duplicate allocation is not allowed") {
 			t.Errorf("second ADD: got %v, want a duplicate allocation named", err)
 		}
-		p.succeed(t, "check") // the first one is untouched
-		p.ping(t, netip.MustParseAddr("10.77.5.1"))
-		p.succeed(t, "del")
+		p.Succeed(t, "check") // the first one is untouched
+		p.Ping(t, netip.MustParseAddr("10.77.5.1"))
+		p.Succeed(t, "del")
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/lab"
 )
 
 var families = []struct {
@@ -35,7 +37,7 @@ func TestMatrix(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s %s", plugin, version, family.name), func(t *testing.T) {
 					t.Parallel()
 					needFamily(t, family.subnets)
-					testLife(t, options{plugin: plugin, version: version, ranges: sets(family.subnets...)}, family.subnets)
+					testLife(t, lab.Options{Plugin: plugin, Version: version, Ranges: sets(family.subnets...)}, family.subnets)
 				})
 			}
 		}
@@ -54,9 +56,9 @@ func needFamily(t *testing.T, subnets []string) {
 	}
 }
 
-func testLife(t *testing.T, o options, subnets []string) {
-	l := newLab(t, o)
-	first, second := l.newPod(t), l.newPod(t)
+func testLife(t *testing.T, o lab.Options, subnets []string) {
+	l := newHost(t, o)
+	first, second := l.NewPod(t), l.NewPod(t)
 	want := [2][]netip.Prefix{}
 	var gateways []netip.Addr
 	for _, subnet := range subnets {
@@ -66,56 +68,56 @@ func testLife(t *testing.T, o options, subnets []string) {
 		want[0] = append(want[0], netip.PrefixFrom(gateway.Next(), prefix.Bits()))
 		want[1] = append(want[1], netip.PrefixFrom(gateway.Next().Next(), prefix.Bits()))
 	}
-	for i, p := range []*pod{first, second} {
-		if got := p.add(t); !slices.Equal(got, want[i]) {
+	for i, p := range []*lab.Pod{first, second} {
+		if got := p.Add(t); !slices.Equal(got, want[i]) {
 			t.Fatalf("addresses of pod %d: got %v, want %v", i, got, want[i])
 		}
-		if got := p.onInterface(t); !slices.Equal(sorted(got), sorted(want[i])) {
+		if got := p.OnInterface(t); !slices.Equal(sorted(got), sorted(want[i])) {
 			t.Errorf("addresses on the interface of pod %d: got %v, want %v", i, got, want[i])
 		}
 	}
 	for i := range subnets {
-		first.ping(t, want[1][i].Addr())
-		second.ping(t, want[0][i].Addr())
-		first.ping(t, gateways[i])
+		first.Ping(t, want[1][i].Addr())
+		second.Ping(t, want[0][i].Addr())
+		first.Ping(t, gateways[i])
 	}
-	first.check(t)
-	second.check(t)
-	l.status(t, first)
+	check(t, first)
+	check(t, second)
+	status(t, first)
 
 	var ips []string
 	for _, prefix := range want[0] {
 		ips = append(ips, prefix.String())
 	}
-	third := l.newPod(t)
-	third.refused(t, "add", "requested IP address "+want[0][0].Addr().String()+" is not available", ips...)
-	third.succeed(t, "del") // as runtimes do after an ADD that failed: bridge leaves its link behind
-	first.succeed(t, "del")
-	first.succeed(t, "del") // runtimes repeat themselves
-	if got := third.add(t, ips...); !slices.Equal(got, want[0]) {
+	third := l.NewPod(t)
+	third.Refused(t, "add", "requested IP address "+want[0][0].Addr().String()+" is not available", ips...)
+	third.Succeed(t, "del") // as runtimes do after an ADD that failed: bridge leaves its link behind
+	first.Succeed(t, "del")
+	first.Succeed(t, "del") // runtimes repeat themselves
+	if got := third.Add(t, ips...); !slices.Equal(got, want[0]) {
 		t.Errorf("addresses asked for after the DEL: got %v, want %v", got, want[0])
 	}
-	third.ping(t, want[1][0].Addr())
-	third.check(t)
-	third.succeed(t, "del")
-	second.succeed(t, "del")
+	third.Ping(t, want[1][0].Addr())
+	check(t, third)
+	third.Succeed(t, "del")
+	second.Succeed(t, "del")
 }
 
 // check calls CHECK, which cnitool refuses for versions that don't have it.
-func (p *pod) check(t *testing.T) {
+func check(t *testing.T, p *lab.Pod) {
 	t.Helper()
-	if p.conf["cniVersion"] == "0.3.1" {
-		p.refused(t, "check", "does not support the CHECK command")
+	if p.Conf["cniVersion"] == "0.3.1" {
+		p.Refused(t, "check", "does not support the CHECK command")
 		return
 	}
-	p.succeed(t, "check")
+	p.Succeed(t, "check")
 }
 
 // status calls STATUS where the version has it.
-func (l *lab) status(t *testing.T, p *pod) {
+func status(t *testing.T, p *lab.Pod) {
 	t.Helper()
-	if l.conf["cniVersion"] == "1.1.0" {
-		p.succeed(t, "status")
+	if p.Conf["cniVersion"] == "1.1.0" {
+		p.Succeed(t, "status")
 	}
 }
 

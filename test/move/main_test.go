@@ -11,11 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/leaselog/leaselog/test/caller"
+	"github.com/leaselog/leaselog/test/lab"
 )
 
 // The plugin's error codes that tests expect.
@@ -119,18 +119,8 @@ func copyOf(t *testing.T, n caller.Network) caller.Network {
 	t.Helper()
 	from := n.DataDir
 	n.DataDir = t.TempDir()
-	sh(t, "cp", "-a", from+"/.", n.DataDir)
+	lab.Must(t, "cp", "-a", from+"/.", n.DataDir)
 	return n
-}
-
-// sh runs a command that has to succeed and returns what it printed.
-func sh(t *testing.T, name string, args ...string) []byte {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // do makes a call. The errors of host-local all have the code 999, which is no code of ours.

@@ -37,6 +37,7 @@ var (
 	pinned    string // the built plugin for strace, see caller.BuildPinned
 	hostLocal string // the reference plugin
 	leasectl  string
+	nodes     *lab.Lab // makes hosts and pods; has cnitool and bridge
 	// seed feeds every random choice; it is printed when a test fails.
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of random choices")
 )
@@ -57,7 +58,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "move:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if left := nodes.Leftovers(); nodes.Missing == "" && left != "" {
+		fmt.Fprintln(os.Stderr, "move: left behind:", left)
+		return 1
+	}
+	return code
 }
 
 // build makes every binary from source, so that what is tested is what is written.
@@ -72,13 +78,14 @@ func build(dir string) (err error) {
 	if leasectl, err = caller.BuildTool(root, dir, "leasectl"); err != nil {
 		return err
 	}
-	reference := filepath.Join(dir, "reference")
-	cmd := exec.Command("go", "build", "-C", filepath.Join(root, "test", "tools"), "-o", reference+"/", "tool")
+	nodes = lab.New()
+	nodes.BinDir = filepath.Join(dir, "reference")
+	cmd := exec.Command("go", "build", "-C", filepath.Join(root, "test", "tools"), "-o", nodes.BinDir+"/", "tool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+os.Getenv("GOFLAGS")+" -buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
-	hostLocal = filepath.Join(reference, "host-local")
+	hostLocal = filepath.Join(nodes.BinDir, "host-local")
 	standIn = filepath.Join(dir, "host-local")
 	return os.Link(leaselog, standIn)
 }

@@ -117,8 +117,6 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		if value == "now" {
 			ev.Claimed = time.Now().UnixNano()
 		}
-	case "blocked":
-		ev.Blocked = true
 	case "code":
 		ev.Code, err = strconv.Atoi(value)
 		ev.Text = "full"

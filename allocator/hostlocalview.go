@@ -79,14 +79,25 @@ func (t *transaction) openView() error {
 // then looks at every file.
 func (t *transaction) startView() error {
 	t.view = &hostLocalView{folder: t.store.folder, path: filepath.Join(t.store.dir, stampName)}
-	f, err := os.OpenFile(t.view.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	return t.store.keepView()
+}
+
+// keepView makes it durable that the store has a view, of whose files nothing is known.
+func (s *Store) keepView() error {
+	f, err := os.OpenFile(filepath.Join(s.dir, stampName), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return journal.SyncDir(t.store.dir)
+	return journal.SyncDir(s.dir)
+}
+
+// hasView reports whether the store keeps a view.
+func (s *Store) hasView() bool {
+	_, err := os.Lstat(filepath.Join(s.dir, stampName))
+	return err == nil
 }
 
 // parseStamp reads a stamp of this boot; any other text is the zero stamp.

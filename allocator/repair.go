@@ -349,6 +349,7 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 	if err != nil {
 		return err
 	}
+	view := r.store.hasView()
 	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, DataDir: r.store.o.DataDir, ParentSeq: f.good, ParentHash: f.goodHash,
 		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: f.lostText()}},
 		Write: func(next *journal.Journal) error {
@@ -363,6 +364,9 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 		}}, r.deadline)
 	if meta.ID != (journal.ID{}) { // from here on it is in place
 		r.meta, r.m.Successor = meta, meta.ID
+		if view { // a lease that was lost may still have its file, and is imported by the next call
+			err = errors.Join(err, r.store.keepView())
+		}
 	}
 	return err
 }

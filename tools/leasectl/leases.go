@@ -92,6 +92,9 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 		ans.doubt(replay.Uncertain, "network %q: %s", s.network, doubt)
 	}
 	switch {
+	case s.foreign:
+		ans.doubt(replay.Unknown, "network %q: host-local has files in %s: what is held is what they say, and the next call takes them over", s.network, s.folder)
+		return nil, nil
 	case s.wiped:
 		ans.doubt(replay.Certain, "network %q: %s was deleted: no lease is held, though %d had not been released",
 			s.network, s.folder, h.Held)

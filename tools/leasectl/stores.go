@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
@@ -27,6 +28,7 @@ type store struct {
 	reader  *journal.Reader
 	broken  error    // damage, or a newer format: the store is there and can't be read
 	wiped   bool     // the folder, or the claim in it, is gone
+	foreign bool     // and host-local's files are there instead
 	doubts  []string // words about the store that are part of every answer
 	torn    bool     // what the folder says about the store is not to be relied on
 	byClaim bool     // it was found where the claim in folder leads, outside of the dataDir
@@ -274,6 +276,7 @@ func (s *store) readClaim() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.wiped = true
+		s.foreign, _ = hostlocal.Present(s.folder)
 	case errors.As(err, &damage):
 		s.torn, s.claimDamage = true, err
 		s.doubts = append(s.doubts, err.Error())

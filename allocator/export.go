@@ -153,6 +153,9 @@ func (t *transaction) handOver(e *Exported) error {
 			return err
 		}
 	}
+	if err := hostlocal.Open(folder); err != nil {
+		return err
+	}
 	if err := hostlocal.Sync(folder); err != nil {
 		return err
 	}

@@ -53,6 +53,15 @@ func CursorFiles(folder string, but []journal.Cursor) ([]string, error) {
 	return names, nil
 }
 
+// Open gives a folder that only its owner may look into, as leaselog makes it, the mode that host-local's folders have.
+func Open(folder string) error {
+	st, err := os.Stat(folder)
+	if err != nil || st.Mode().Perm() != 0o700 {
+		return err
+	}
+	return os.Chmod(folder, 0o755)
+}
+
 // Sync makes durable what was written to a folder: all of its file system, in one wait for the disk instead of one for
 // each file, then its names.
 func Sync(folder string) error {

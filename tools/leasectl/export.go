@@ -44,7 +44,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "What is held, in the form of another program",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return usagef("export what? host-local DIR") },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var dry bool
 	hostLocal := &cobra.Command{

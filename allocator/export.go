@@ -133,7 +133,6 @@ func (s *Store) HandOver() (*Exported, error) {
 func (t *transaction) handOver(e *Exported) error {
 	folder, note := t.store.folder, filepath.Join(t.store.dir, stampName)
 	if t.view != nil {
-		t.view = nil
 		if err := os.WriteFile(note, nil, 0o600); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func one[N int | int64 | uint64](n *N) []sample {
 	return []sample{{value: fmt.Sprint(*n)}}
 }
 
-func flag(on bool) []sample {
+func truth(on bool) []sample {
 	if on {
 		return []sample{{value: "1"}}
 	}
@@ -78,7 +78,7 @@ func free(it *statsItem) []sample {
 // metrics are what is told of a network. Names and labels are fixed, new ones come last.
 var metrics = []metric{
 	{"leaselog_store_up", "gauge", "Whether it is known what the network holds; 0 if its store is gone or can't be read.",
-		func(it *statsItem) []sample { return flag(it.Up) }},
+		func(it *statsItem) []sample { return truth(it.Up) }},
 	{"leaselog_damage", "gauge", "Damage that was met, by number of findings. leasectl verify says what it is.",
 		damaged},
 	{"leaselog_fenced", "gauge", "Whether the disk refused a write that was not undone, so that calls fail.",
@@ -86,7 +86,7 @@ var metrics = []metric{
 			if !it.Up {
 				return nil
 			}
-			return flag(it.Fenced)
+			return truth(it.Fenced)
 		}},
 	{"leaselog_held_leases", "gauge", "Leases held by attachments.",
 		func(it *statsItem) []sample { return one(it.Held) }},
@@ -135,7 +135,7 @@ func (a *app) writeMetrics(file string, items []statsItem, success bool) error {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s%s %s\n", name, help, name, name, labels, value)
 	}
 	about("leaselog_build_info", "The version of leasectl that counted.", fmt.Sprintf("{version=\"%s\"}", quote.Replace(labelText(version))), "1")
-	about("leaselog_stats_success", "Whether all stores were counted and none is damaged.", "", flag(success)[0].value)
+	about("leaselog_stats_success", "Whether all stores were counted and none is damaged.", "", truth(success)[0].value)
 	about("leaselog_stats_timestamp_seconds", "When this was counted.", "", seconds(a.now.UnixNano()))
 	if file == "-" {
 		_, err := a.stdout.Write(b.Bytes())

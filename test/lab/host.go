@@ -98,17 +98,32 @@ func (h *Host) NewPod(t *testing.T) *Pod {
 	return p
 }
 
+// NewNamespace makes a network namespace, gone when the test ends, and returns its path.
+func (l *Lab) NewNamespace(t *testing.T) (path string) {
+	t.Helper()
+	if l.Missing != "" {
+		t.Skip(l.Missing)
+	}
+	name := fmt.Sprintf("%sn%d", l.runID, l.made.Add(1))
+	Must(t, "ip", "netns", "add", name)
+	t.Cleanup(func() { dropNamespace(t, name) })
+	return "/run/netns/" + name
+}
+
+// dropNamespace deletes a namespace, which is gone already where the test was about that.
+func dropNamespace(t *testing.T, name string) {
+	t.Helper()
+	if _, err := os.Stat("/run/netns/" + name); err == nil {
+		Must(t, "ip", "netns", "del", name)
+	}
+}
+
 // addNamespace makes a network namespace that assigns IPv6 addresses at once: a
 // duplicate can't be there, and looking for one takes a second an address.
 func addNamespace(t *testing.T, name string) {
 	t.Helper()
 	Must(t, "ip", "netns", "add", name)
-	t.Cleanup(func() {
-		// Gone already where the test was about that.
-		if _, err := os.Stat("/run/netns/" + name); err == nil {
-			Must(t, "ip", "netns", "del", name)
-		}
-	})
+	t.Cleanup(func() { dropNamespace(t, name) })
 	Must(t, "ip", "-n", name, "link", "set", "lo", "up")
 	Must(t, "ip", "netns", "exec", name, "sh", "-c",
 		"for f in all default; do f=/proc/sys/net/ipv6/conf/$f/accept_dad; [ ! -e $f ] || echo 0 >$f; done")

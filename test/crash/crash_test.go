@@ -2,26 +2,16 @@ package crash
 
 import (
 	"flag"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
-)
 
-func needStrace(t *testing.T) {
-	t.Helper()
-	path, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skipf("runs are recorded: %v", err)
-	}
-	if out, err := exec.Command(path, "-f", "-qq", "-o", "/dev/null", "true").CombinedOutput(); err != nil {
-		t.Skipf("runs are recorded: strace: %v: %s", err, out)
-	}
-}
+	"github.com/leaselog/leaselog/test/trace"
+)
 
 // TestPowerLoss cuts the power at every point of every scenario.
 func TestPowerLoss(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	total, tried := 0, 0
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {

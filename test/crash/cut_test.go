@@ -13,6 +13,7 @@ import (
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 	"github.com/leaselog/leaselog/test/caller"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // changing are the system calls at which TestCut cuts the power.
@@ -25,7 +26,7 @@ func TestCut(t *testing.T) {
 	if !*onDisk {
 		t.Skip("only with -real")
 	}
-	needStrace(t)
+	trace.Need(t)
 	if os.Getenv(baseVariable) == "" {
 		inNamespace(t, "TestCut", t.TempDir(), `exec "$@"`)
 		return

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 var onDisk = flag.Bool("real", false, "have the built plugin recover images on a real ext4 file system; needs root")
@@ -16,7 +18,7 @@ func TestReal(t *testing.T) {
 	if !*onDisk {
 		t.Skip("only with -real")
 	}
-	needStrace(t)
+	trace.Need(t)
 	if os.Getenv(baseVariable) == "" {
 		onExt4(t)
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/test/caller"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // repair runs leasectl repair, recorded. strace gets more words if it is to be killed.
@@ -73,7 +74,7 @@ func (r *recorder) damage(seq journal.Seq) []byte {
 // the damaged store or its successor, never neither; made again, the repair carries over the same leases;
 // nothing that was acknowledged after it is lost, and no byte of the old store.
 func TestRepairPowerLoss(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	leasectl, err := caller.BuildTool(filepath.Join("..", ".."), t.TempDir(), "leasectl")
 	if err != nil {
 		t.Fatal(err)

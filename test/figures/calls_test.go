@@ -3,15 +3,14 @@ package figures_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/test/caller"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // sizes are how many leases are held, by one subnet or by two.
@@ -81,7 +80,7 @@ func newKinds(want ...journal.Kind) func(*testing.T, network, []journal.Record) 
 // TestCalls counts what calls ask of the kernel.
 func TestCalls(t *testing.T) {
 	needAMD64(t)
-	needStrace(t)
+	trace.Need(t)
 	if testing.Short() {
 		t.Skip("some eighty processes under strace")
 	}
@@ -205,16 +204,4 @@ func stringBytes(s string) int {
 		return 1 + len(s)
 	}
 	return 2 + len(s)
-}
-
-// needStrace skips the test where system calls can't be watched.
-func needStrace(t *testing.T) {
-	t.Helper()
-	path, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skipf("system calls are watched: %v", err)
-	}
-	if out, err := exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		t.Skipf("system calls are watched: strace: %v: %s", err, strings.TrimSpace(string(out)))
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // ownMounts gives the test a mount namespace of its own, and all processes that it starts from its
@@ -357,7 +358,7 @@ func TestFullDiskInUpkeep(t *testing.T) {
 
 // TestQuota has a quota be met, which is told by an error of its own.
 func TestQuota(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	for _, test := range []struct {
 		name    string
 		prepare func(t *testing.T, n *network) call

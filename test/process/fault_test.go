@@ -128,7 +128,7 @@ const maxFailed = 30
 // TestFaults has each system call of each verb fail in turn, once, and then together with those of its
 // name that follow.
 func TestFaults(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	if testing.Short() {
 		t.Skip("some thousand processes under strace")
 	}

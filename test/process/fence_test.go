@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // broken are faults of a disk on which neither an append nor its undoing succeeds.
@@ -33,7 +35,7 @@ var fences = []struct {
 // TestFence has an append fail, and its undoing too. Nothing may be built on such a store, and what
 // was acknowledged before can still be asked for; when the disk works again, the next call mends it.
 func TestFence(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	for _, b := range broken {
 		for _, fence := range fences {
 			t.Run(b.name+", "+fence.name, func(t *testing.T) {
@@ -101,7 +103,7 @@ func healed(t *testing.T, n network, l *ledger, first answer) {
 // TestUndo has a sync fail: the append is cut off and that is synced, before the answer is given. The
 // sync that failed is not tried again, since it would succeed without the disk having anything.
 func TestUndo(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	for _, does := range []string{"error=EIO", "error=ENOSPC"} {
 		t.Run(does, func(t *testing.T) {
 			n := newNetwork(t)
@@ -131,7 +133,7 @@ func TestUndo(t *testing.T) {
 // TestDiedBeforeUndo has a sync fail and its process die before it cut the append off. The bytes are in
 // the page cache and look whole; the next sync would say nothing of them.
 func TestDiedBeforeUndo(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	die := []fault{{"fsync", "1", "error=EIO"}, {"ftruncate", "1", kill}}
 	for _, test := range []struct {
 		name   string

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // stopping are the system calls after which a process is stopped. All of an ADD's stand before its
@@ -63,7 +64,7 @@ func (p *process) resume() answer {
 // atEachStop runs a trial for each place where a call can be stopped, each on a network of its own.
 func atEachStop(t *testing.T, prepare func(n network) call, trial func(t *testing.T, n network, p *process)) {
 	t.Helper()
-	needStrace(t)
+	trace.Need(t)
 	if testing.Short() {
 		t.Skip("some hundred processes under strace")
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // The storms of TestKill.
@@ -131,7 +133,7 @@ func stillGiven(t *testing.T, n network, given map[string]answer) {
 // been made; that a process dies after one and before the next is the same to the disk as dying at
 // the door of the next, and so is covered with it.
 func TestKillAtEachCall(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	if testing.Short() {
 		t.Skip("a thousand processes under strace")
 	}

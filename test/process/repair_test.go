@@ -15,6 +15,7 @@ import (
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/test/caller"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // repairFaults are what happens to a repair at each of its system calls.
@@ -35,7 +36,7 @@ var repairCalls = []string{"openat", "mkdirat", "write", "pwrite64", "fsync", "f
 // changes something. Whatever it left, the same leases are there once the repair is made again, and
 // nothing of the old store is lost.
 func TestRepairInterrupted(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	if testing.Short() {
 		t.Skip("some hundred processes under strace")
 	}

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/test/trace"
 )
 
 // TestFullDiskAfterRotation has the folder's sync fail for want of space when the new segment is
 // there already: nothing may go into the old one any more, so even a DEL is refused, once.
 func TestFullDiskAfterRotation(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	n := newNetwork(t)
 	must(t, n.add("c0"))
 	folder := filepath.Join(n.storeDir(), "journal")

@@ -3,24 +3,13 @@ package process_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-)
 
-// needStrace skips the test where system calls can't be watched.
-func needStrace(t *testing.T) {
-	t.Helper()
-	path, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skipf("system calls are watched: %v", err)
-	}
-	if out, err := exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		t.Skipf("system calls are watched: strace: %v: %s", err, out)
-	}
-}
+	"github.com/leaselog/leaselog/test/trace"
+)
 
 // traced makes a call that has to succeed and returns its system calls, one a line.
 func traced(t *testing.T, c call) []string {
@@ -48,7 +37,7 @@ var (
 // TestSyncs counts: an acknowledged call waits for the disk once. The store is there, its
 // configuration recorded, its segment not full.
 func TestSyncs(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	n := newNetwork(t)
 	must(t, n.add("c0"))
 	for i, c := range []call{n.add("c1"), n.add("c2"), n.del("c1"), n.add("c1"), n.del("c2")} {
@@ -66,7 +55,7 @@ func TestSyncs(t *testing.T) {
 
 // TestReadersOnlyRead holds CHECK and STATUS to what they promise.
 func TestReadersOnlyRead(t *testing.T) {
-	needStrace(t)
+	trace.Need(t)
 	n := newNetwork(t)
 	must(t, n.add("c1"))
 	must(t, n.add("c2"))

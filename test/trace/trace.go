@@ -2,16 +2,30 @@ package trace
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 )
 
 // Command returns the words that run a command under strace, which writes its system calls to a file
 // in the form that Read reads. more are more arguments of strace.
 func Command(path string, more ...string) []string {
 	return append([]string{"strace", "-f", "-qq", "-y", "-s", "0", "-o", path}, more...)
+}
+
+// Need skips a test where strace is missing or not allowed to trace.
+func Need(t testing.TB) {
+	t.Helper()
+	path, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skipf("system calls are watched: %v", err)
+	}
+	if out, err := exec.Command(path, "-f", "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		t.Skipf("system calls are watched: strace: %v: %s", err, strings.TrimSpace(string(out)))
+	}
 }
 
 // Call is one system call as strace tells it.

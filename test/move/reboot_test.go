@@ -78,6 +78,16 @@ func (n *node) replace(t *testing.T) {
 	lab.Must(t, "ip", "netns", "add", filepath.Base(n.dead))
 }
 
+// hide leaves at the place of dead's namespace what a process without its mount sees there.
+func (n *node) hide(t *testing.T) {
+	t.Helper()
+	n.crash(t)
+	if err := os.WriteFile(n.dead, nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(n.dead) })
+}
+
 // holding returns the containers that hold something by the journal.
 func (n *node) holding(t *testing.T) []string {
 	t.Helper()
@@ -196,6 +206,7 @@ func TestStaleLeaseTaken(t *testing.T) {
 	again := func(n *node) caller.Call { return n.add("dead", n.dead) }
 	elsewhere := func(n *node) caller.Call { return n.add("dead", n.alive) }
 	podman := func(n *node) caller.Call { return n.request("new", n.alive, "10.75.0.4") }
+	unseen := func(n *node) caller.Call { return n.add("unseen", n.alive) }
 	stay := func(*node, *testing.T) {}
 	tests := []struct {
 		name    string
@@ -208,6 +219,7 @@ func TestStaleLeaseTaken(t *testing.T) {
 		{"reboot, same ID", (*node).crash, true, elsewhere, 0, "10.75.0.6"},
 		{"reboot, same ID, namespace of the same name", (*node).replace, true, again, 0, "10.75.0.6"},
 		{"reboot, same address", (*node).crash, true, podman, 0, "10.75.0.4"},
+		{"reboot, ID of one that nobody sees", stay, true, unseen, 0, "10.75.0.6"},
 		{"reboot, ID alive", stay, true, again, codeDuplicate, ""},
 		{"reboot, address alive", stay, true, podman, codeNotAvailable, ""},
 		{"crash, same ID", (*node).crash, false, elsewhere, 0, "10.75.0.6"},
@@ -217,8 +229,8 @@ func TestStaleLeaseTaken(t *testing.T) {
 		{"address alive", stay, false, podman, codeNotAvailable, ""},
 		{"address of one that nobody sees", stay, false,
 			func(n *node) caller.Call { return n.request("new", n.alive, "10.75.0.5") }, codeNotAvailable, ""},
-		{"ID of one that nobody sees", stay, false,
-			func(n *node) caller.Call { return n.add("unseen", n.alive) }, codeDuplicate, ""},
+		{"ID of one that nobody sees", stay, false, unseen, codeDuplicate, ""},
+		{"address of one whose mount can't be seen", (*node).hide, false, podman, codeNotAvailable, ""},
 		{"address of one in another view", func(n *node, t *testing.T) {
 			must(t, leaselog, n.add("stranger", filepath.Join(t.TempDir(), "netns")), n.before...)
 		}, false, func(n *node) caller.Call { return n.request("new", n.alive, "10.75.0.6") }, codeNotAvailable, ""},
@@ -243,7 +255,11 @@ func TestStaleLeaseTaken(t *testing.T) {
 				must(t, leaselog, check(n.Network, "dead"), now...)
 				return
 			}
-			n.wants(t, "replaced", n.released(t, "replaced"), "dead")
+			replaced := "dead"
+			if c.ID == "unseen" {
+				replaced = c.ID
+			}
+			n.wants(t, "replaced", n.released(t, "replaced"), replaced)
 			if !test.reboot { // the others' namespaces are not looked at
 				n.wants(t, "holding", slices.DeleteFunc(n.holding(t), func(id string) bool { return id == c.ID }), "alive", "imported", "unseen")
 			}

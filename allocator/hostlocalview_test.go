@@ -315,3 +315,22 @@ func TestLargeView(t *testing.T) {
 		t.Errorf("got %s, but 10.1.0.6 has a file and 10.1.0.7 has none", ip)
 	}
 }
+
+// BenchmarkView is an ADD and its DEL, with host-local's files and without.
+func BenchmarkView(b *testing.B) {
+	for _, leases := range []int{250, 1000} {
+		for _, mode := range []allocator.ViewMode{allocator.ViewOff, allocator.ViewOn} {
+			b.Run(fmt.Sprintf("leases=%d/view=%v", leases, mode == allocator.ViewOn), func(b *testing.B) {
+				s := newBusyStore(b)
+				s = storeWith(filepath.Dir(s.Folder()), func(o *allocator.Options) { o.View = mode })
+				for i := range leases {
+					add(b, s, i)
+				}
+				for b.Loop() {
+					add(b, s, 1_000_000)
+					release(b, s, 1_000_000)
+				}
+			})
+		}
+	}
+}

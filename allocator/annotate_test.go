@@ -64,22 +64,25 @@ func TestAnnotate(t *testing.T) {
 	pod, netns := journal.Pod{Name: "recorded"}, "/recorded"
 	withPod, withNetNS, withBoth := imported("pod", "eth0", "10.1.1.2"), imported("netns", "eth0", "10.1.1.3"), imported("both", "eth0", "10.1.1.4")
 	withPod.Pod, withNetNS.NetNS, withBoth.Pod, withBoth.NetNS = pod, netns, pod, netns
+	halfKnown := imported("mixed", "eth0", "10.1.2.8")
+	halfKnown.NetNS = netns
 	nothing := known("nothing", "eth0")
 	nothing.NetNS, nothing.Pod = "", journal.Pod{}
 	s := newStore(t)
 	add(t, s, 1) // without a namespace, too
 	appendTo(t, s, imported("c2", "eth0", "10.1.1.1", "2001:db8::9"), withPod, withNetNS, withBoth, imported("", "", "10.1.1.5"),
 		imported("old", "", "10.1.2.1"), imported("two", "", "10.1.2.2"), imported("told", "", "10.1.2.3"), imported("moved", "eth0", "10.1.2.4"),
-		imported("nothing", "eth0", "10.1.2.5"), imported("stranger", "eth0", "10.1.2.6"))
+		imported("nothing", "eth0", "10.1.2.5"), imported("stranger", "eth0", "10.1.2.6"), imported("mixed", "eth0", "10.1.2.7"), halfKnown)
 	before := heldNow(t, s)
 	n := len(events(t, s))
 	done := annotated(t, s, allocator.Annotations{Source: "cni-cache", AsOf: 1 << 40, Known: []allocator.Annotation{
 		known("c1", "eth0"), known("c1", "net1"), known("c2", "eth0", "10.1.1.1", "2001:db8::9"), known("pod", "eth0"), known("netns", "eth0"),
 		known("both", "eth0"), known("", ""), known("old", "eth0"), known("two", "eth0"), known("two", "net1"),
-		known("told", "eth0", "10.1.9.9"), known("told", "net1", "10.1.2.3"), known("moved", "eth0", "10.1.9.8"), nothing, known("gone", "eth0")}})
+		known("told", "eth0", "10.1.9.9"), known("told", "net1", "10.1.2.3"), known("moved", "eth0", "10.1.9.8"), known("mixed", "eth0"), nothing, known("gone", "eth0")}})
 	want := map[string]string{ // what is added, and of which attachment it is known
 		"10.1.0.2": "netns pod c1eth0", "2001:db8::2": "netns pod c1eth0", "10.1.1.1": "netns pod c2eth0", "2001:db8::9": "netns pod c2eth0",
 		"10.1.1.2": "netns podeth0", "10.1.1.3": "pod netnseth0", "10.1.2.1": "netns pod oldeth0", "10.1.2.3": "netns pod toldnet1",
+		"10.1.2.7": "netns pod mixedeth0", "10.1.2.8": "pod mixedeth0",
 	}
 	got := map[string]string{}
 	as := maps.Clone(before)
@@ -109,8 +112,8 @@ func TestAnnotate(t *testing.T) {
 			t.Errorf("recorded %+v", ev)
 		}
 	}
-	if got := len(events(t, s)) - n; got != 6 {
-		t.Errorf("%d events, want one for each of 6 attachments", got)
+	if got := len(events(t, s)) - n; got != 8 {
+		t.Errorf("%d events, want one for each of 7 attachments, and one more where not the same was added to all", got)
 	}
 }
 
@@ -168,8 +171,16 @@ func TestAnnotateInBatches(t *testing.T) {
 		k.Pod.UID = strings.Repeat("u", 200)
 		a.Known = append(a.Known, k)
 	}
-	if done := annotated(t, s, a); len(done) != 2*many {
-		t.Errorf("%d leases annotated, want %d", len(done), 2*many)
+	found, err := s.Annotate(a, true)
+	if err != nil || len(found) != 2*many {
+		t.Fatalf("found %d leases, %v; want %d", len(found), err, 2*many)
+	}
+	rest, first, err := s.AnnotateBatch(a, found)
+	if err != nil || len(rest) == 0 || len(first) == 0 || len(rest)+len(first) != 2*many {
+		t.Errorf("under one lock %d leases were annotated and %d are left, %v; want some of %d each", len(first), len(rest), err, 2*many)
+	}
+	if done := annotated(t, s, a); len(done) != len(rest) {
+		t.Errorf("%d leases annotated, want the %d that were left", len(done), len(rest))
 	}
 	batches := map[journal.Seq]bool{}
 	annotations := 0
@@ -201,7 +212,7 @@ func TestAnnotateTooLong(t *testing.T) {
 	add(t, s, 0)
 	appendTo(t, s, long, imported("many", "eth0", many...), imported("c3", "eth0", "10.1.1.3"))
 	tooLong, roomy := known(long.ContainerID, "eth0"), known("many", "eth0")
-	tooLong.Pod.UID = strings.Repeat("u", 1000)
+	tooLong.Pod = journal.Pod{UID: strings.Repeat("u", 1060)} // too long with the namespace that the lease has
 	roomy.Pod.UID = strings.Repeat("u", 3600)
 	n := len(events(t, s))
 	done := annotated(t, s, allocator.Annotations{Source: "test", AsOf: 1 << 40, Known: []allocator.Annotation{tooLong, roomy, known("c3", "eth0")}})

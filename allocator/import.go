@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -292,7 +294,8 @@ func (s *Store) holdsUnclaimed(owner state.Attachment) ([]state.Lease, error) {
 			continue
 		}
 		if due, err := s.mayTake(folder, journal.ID{}); err != nil || !due {
-			if errors.Is(err, ErrTaken) || err == nil {
+			// What is no folder holds nothing.
+			if errors.Is(err, ErrTaken) || errors.Is(err, unix.ENOTDIR) || err == nil {
 				continue
 			}
 			return nil, err

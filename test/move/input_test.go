@@ -69,6 +69,11 @@ func TestRefusedFolders(t *testing.T) {
 		words   string
 	}{
 		{"to import from: missing", func(*testing.T, caller.Network, caller.Network) {}, codeStorage, "no such file or directory"},
+		{"to import from: a file", func(t *testing.T, _, source caller.Network) {
+			if err := os.WriteFile(source.Folder(), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, codeStorage, "not a directory"},
 		{"to import from: foreign", func(t *testing.T, _, source caller.Network) {
 			put(t, source, "letters", "love")
 		}, codeStorage, "letters"},
@@ -88,6 +93,12 @@ func TestRefusedFolders(t *testing.T) {
 			put(t, n, "letters", "love")
 			put(t, n, "lock", "")
 		}, codeStorage, "letters"},
+		{"its own: a file", func(t *testing.T, n, source caller.Network) {
+			put(t, source, "10.78.0.9", "pod\r\neth0")
+			if err := os.WriteFile(n.Folder(), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, codeStorage, "not a directory"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

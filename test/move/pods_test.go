@@ -22,7 +22,7 @@ func TestPods(t *testing.T) {
 		forward func(t *testing.T, h *lab.Host, o lab.Options)
 		back    func(t *testing.T, h *lab.Host, o lab.Options)
 	}{
-		{"by ipam.type", configure("leaselog"), configure("host-local")},
+		{"by ipam.type", configure("leaselog"), export},
 		{"by rename", replace(&leaselog), replace(&hostLocal)},
 	}
 	for _, test := range tests {
@@ -45,6 +45,13 @@ func configure(ipam string) func(*testing.T, *lab.Host, lab.Options) {
 		o.IPAM = ipam
 		h.Configure(t, o)
 	}
+}
+
+// export hands the folder over before the type is changed.
+func export(t *testing.T, h *lab.Host, o lab.Options) {
+	n := caller.Network{Name: h.Network, DataDir: h.DataDir}
+	lab.Must(t, leasectl, "export", "host-local", n.Folder(), "--data-dir", n.DataDir, "--network", n.Name)
+	h.Configure(t, o)
 }
 
 func replace(by *string) func(*testing.T, *lab.Host, lab.Options) {

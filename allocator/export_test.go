@@ -44,7 +44,14 @@ const ViewListed = viewListed
 
 // ForgetView makes the view one of another boot.
 func (s *Store) ForgetView() error {
-	return os.WriteFile(filepath.Join(s.dir, stampName), []byte(stamp{boot: journal.BootID{1}}.String()), 0o600)
+	path := filepath.Join(s.dir, stampName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	then := parseStamp(b)
+	then.boot = journal.BootID{1}
+	return os.WriteFile(path, []byte(then.String()), 0o600)
 }
 
 // Reclaimed is how many attachments one call reclaims.

@@ -182,8 +182,11 @@ func TestViewAfterReboot(t *testing.T) {
 	add(t, s, 2)
 	release(t, s, 1)
 	before := kinds(t, s)
-	// The file of c2 was never written, that of c1 is back, one is empty, and the stamp is another boot's.
-	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth0", "2001:db8::2": "", "2001:db8::3": ""})
+	add(t, s, 3)
+	before += "add "
+	// A file of c2 was never written, those of c1 are back, one is empty, one has an earlier owner's content, and the stamp
+	// is another boot's.
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth0", "2001:db8::2": "", "2001:db8::3": "", "10.1.0.4": "c9\r\neth0"})
 	if err := errors.Join(os.Remove(filepath.Join(s.Folder(), "10.1.0.3")), s.ForgetView()); err != nil {
 		t.Fatal(err)
 	}
@@ -191,9 +194,9 @@ func TestViewAfterReboot(t *testing.T) {
 	if got, want := kinds(t, s), before+"del "; got != want {
 		t.Errorf("events %s, want %s", got, want)
 	}
-	agree(t, s, "10.1.0.3", "2001:db8::3")
-	if c, err := hostlocal.Read(s.Folder()); err != nil || len(c.Warnings) > 0 {
-		t.Errorf("files: %q, %v", c.Warnings, err)
+	agree(t, s, "10.1.0.3", "2001:db8::3", "10.1.0.4", "2001:db8::4")
+	if c, err := hostlocal.Read(s.Folder()); err != nil || len(c.Warnings) > 0 || c.Leases[1].ContainerID != "c3" {
+		t.Errorf("files: %q, %+v, %v", c.Warnings, c.Leases, err)
 	}
 }
 

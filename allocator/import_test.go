@@ -49,6 +49,7 @@ var twoPods = map[string]string{
 func TestImportOnFirstAdd(t *testing.T) {
 	s := newStore(t)
 	hostLocal(t, s.Folder(), twoPods)
+	hostLocal(t, s.Folder(), map[string]string{"last_reserved_ip.0": "10.1.0.40"})
 	if err := s.Status(nil); err != nil {
 		t.Errorf("STATUS before: %v", err)
 	}
@@ -63,8 +64,8 @@ func TestImportOnFirstAdd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(c.Addresses[0].IP, c.Addresses[1].IP); got != "10.1.0.4 2001:db8::3" {
-		t.Errorf("the cursors say 10.1.0.4 2001:db8::3, got %s", got)
+	if got := fmt.Sprint(c.Addresses[0].IP, c.Addresses[1].IP); got != "10.1.0.41 2001:db8::3" {
+		t.Errorf("the cursors say 10.1.0.41 2001:db8::3, got %s", got)
 	}
 	if got, want := kinds(t, s), "genesis import import import import import config add "; got != want {
 		t.Fatalf("events %s, want %s", got, want)

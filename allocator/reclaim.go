@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,32 +23,45 @@ import (
 // runtime that would send it has forgotten, too. It is released by the first call that may, unless its network
 // namespace is there: then the boot ID does not mean what it should, as where it was restored with a machine.
 //
-// Within a boot, where the boot ID tells nothing though everything was restarted (nodes that are containers), only the
-// namespace speaks, and only for the addresses that an ADD wants: those of its own attachment and those it requests.
+// A node that is a container keeps the boot ID when it starts again, but its first process is a new one. A lease from
+// before that is released as well, by the first ADD: if its namespace is seen to be gone from where the ADD's own is seen.
+//
+// Within all that, only the namespace speaks, and only for the addresses that an ADD wants: those of its own attachment
+// and those it requests.
 
-// bootName is the file in the store's folder that holds the boot in which all leases of earlier ones were looked at.
+// bootName is the file in the store's folder that says for which start of the node the leases from before were looked at:
+// the boot ID, and when its first process began.
 const bootName = "boot"
 
 // reclaimed is at most how many attachments one call releases: some hundred kilobytes of events. The next goes on.
 const reclaimed = 2048
 
-// reclaim releases the leases of earlier boots whose namespace is gone or can't be seen, once a boot. Those that spare
-// is true for are left to the caller; then the next call looks again.
-func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
-	boot := journal.CurrentBoot()
-	path := filepath.Join(t.store.dir, bootName)
-	if !t.store.o.ReclaimOnBoot || boot == (journal.BootID{}) || t.foreign != nil {
+// reclaim releases the leases of earlier boots whose namespace is gone or can't be seen, once a boot; an ADD, which is r,
+// also those from before the node's first process began. Those that spare is true for are left to the caller; then the next
+// call looks again.
+func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) error {
+	now := start{boot: journal.CurrentBoot()}
+	if !t.store.o.ReclaimOnBoot || now.boot == (journal.BootID{}) || t.foreign != nil {
 		return nil
 	}
-	if b, err := readShort(path); err == nil && string(bytes.TrimSpace(b)) == boot.String() {
-		return nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	path := filepath.Join(t.store.dir, bootName)
+	b, err := readShort(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	was := parseStart(b)
+	if r != nil {
+		now.first = firstProcess()
+	} else if was.boot == now.boot {
+		now.first = was.first
+	}
+	if was == now {
+		return nil
 	}
 	var stale []*attachmentLeases
 	all := true
-	err := t.decide(func() (err error) {
-		stale, all, err = earlierBoots(t.state, boot, spare)
+	err = t.decide(func() (err error) {
+		stale, all, err = now.before(t.state, r, spare)
 		return err
 	})
 	if err != nil {
@@ -57,21 +71,57 @@ func (t *transaction) reclaim(spare func(*state.Lease) bool) error {
 		stale, all = stale[:reclaimed], false
 	}
 	for _, a := range stale {
-		events, err := t.releases(a, journal.ReasonReboot)
-		if err != nil {
+		if a.events, err = t.releases(a, journal.ReasonReboot); err != nil {
 			return err
 		}
-		a.events = events
 	}
-	if err := t.append(eventsOf(stale)...); err != nil {
+	if err := t.append(eventsOf(stale)...); err != nil || !all {
 		return err
 	}
-	if !all {
-		return nil
-	}
 	// Not synced: who doesn't find it looks once more.
-	return os.WriteFile(path, []byte(boot.String()+"\n"), 0o600)
+	return os.WriteFile(path, []byte(now.String()), 0o600)
 }
+
+// start is a start of the node: its boot, and when in that its first process began, nanoseconds on the boot clock;
+// 0 if that is not known, or not looked at.
+type start struct {
+	boot  journal.BootID
+	first int64
+}
+
+// String returns the start as its file has it.
+func (s start) String() string { return fmt.Sprintf("%s %d\n", s.boot, s.first) }
+
+// parseStart reads a start of this boot; any other text is the zero start.
+func parseStart(b []byte) start {
+	boot, first, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if boot != journal.CurrentBoot().String() {
+		return start{}
+	}
+	n, _ := strconv.ParseInt(first, 10, 64) // 0 if it is none
+	return start{journal.CurrentBoot(), n}
+}
+
+// firstProcess returns when the first process of this PID namespace began, 0 if that can't be told.
+func firstProcess() int64 {
+	b, err := readShort("/proc/1/stat")
+	if err != nil {
+		return 0
+	}
+	// The name, in brackets, may hold anything; proc(5) numbers what follows it from 3 on, and 22 is the start.
+	words := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(words) < 20 {
+		return 0
+	}
+	ticks, err := strconv.ParseInt(words[19], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return ticks * (1e9 / ticksPerSecond)
+}
+
+// ticksPerSecond is the unit of times in /proc on every architecture that Go runs on.
+const ticksPerSecond = 100
 
 // readShort reads a file of a line, of which each call reads some: with no more system calls than that takes.
 func readShort(path string) ([]byte, error) {
@@ -80,7 +130,7 @@ func readShort(path string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	b := make([]byte, 256)
+	b := make([]byte, 512)
 	n, err := unix.Read(fd, b)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
@@ -90,7 +140,7 @@ func readShort(path string) ([]byte, error) {
 
 // reclaimAfter is reclaim for a call that has done what it was asked for, and is not to fail any more.
 func (t *transaction) reclaimAfter(spare func(*state.Lease) bool) {
-	if err := t.reclaim(spare); err != nil {
+	if err := t.reclaim(nil, spare); err != nil {
 		t.store.o.Warn(fmt.Sprintf("release leases of earlier boots: %v", err))
 	}
 }
@@ -111,19 +161,16 @@ func eventsOf(stale []*attachmentLeases) []*journal.Event {
 	return events
 }
 
-// earlierBoots finds the stale leases of boots before this one. all is false if some were spared.
-func earlierBoots(st *state.State, boot journal.BootID, spare func(*state.Lease) bool) (stale []*attachmentLeases, all bool, err error) {
+// before finds the stale leases from before the start. all is false if some were spared.
+func (s start) before(st *state.State, r *AddRequest, spare func(*state.Lease) bool) (stale []*attachmentLeases, all bool, err error) {
 	all = true
 	place := map[state.Attachment]int{}
 	for l, err := range st.Leases() {
 		if err != nil {
 			return nil, false, err
 		}
-		if !earlier(&l, boot) {
-			continue
-		}
-		sight, why := netns.Look(l.NetNS, l.NetNSID)
-		if sight == netns.Alive {
+		evidence, ok := s.stale(&l, r)
+		if !ok {
 			continue
 		}
 		if spare != nil && spare(&l) {
@@ -134,11 +181,24 @@ func earlierBoots(st *state.State, boot journal.BootID, spare func(*state.Lease)
 		if !seen {
 			i = len(stale)
 			place[l.Attachment] = i
-			stale = append(stale, &attachmentLeases{owner: l.Attachment, evidence: "boot " + l.Clock.Boot.String() + "; " + why})
+			stale = append(stale, &attachmentLeases{owner: l.Attachment, evidence: evidence})
 		}
 		stale[i].leases = append(stale[i].leases, l)
 	}
 	return stale, all, nil
+}
+
+// stale reports whether a lease is from before the start and has no living owner, and how that is known.
+func (s start) stale(l *state.Lease, r *AddRequest) (string, bool) {
+	switch {
+	case earlier(l, s.boot):
+		sight, why := netns.Look(l.NetNS, l.NetNSID)
+		return "boot " + l.Clock.Boot.String() + "; " + why, sight != netns.Alive
+	case r == nil || l.Clock.Boot != s.boot || l.Clock.BootTime >= s.first:
+		return "", false
+	}
+	why, gone := r.sees(l)
+	return "given before the node's first process began; " + why, gone
 }
 
 // earlier reports whether a lease is known to be of another boot than this one.
@@ -203,14 +263,19 @@ func (r *AddRequest) appendStale(stale []*attachmentLeases, owner state.Attachme
 	return append(stale, &attachmentLeases{owner: owner, leases: held, evidence: evidence})
 }
 
-// stale reports whether a lease that is in the way has no living owner, and how that is known. Within a boot the namespace
-// has to be gone, as seen from where the ADD's own namespace is seen: a process in another view of the file system misses all
-// of them.
+// stale reports whether a lease that is in the way has no living owner, and how that is known.
 func (r *AddRequest) stale(l *state.Lease) (string, bool) {
-	sight, why := netns.Look(l.NetNS, l.NetNSID)
 	if earlier(l, journal.CurrentBoot()) {
+		sight, why := netns.Look(l.NetNS, l.NetNSID)
 		return "boot " + l.Clock.Boot.String() + "; " + why, sight != netns.Alive
 	}
+	return r.sees(l)
+}
+
+// sees reports whether a lease's namespace is gone, as seen from where the ADD's own is seen: a process in another
+// view of the file system would miss all of them.
+func (r *AddRequest) sees(l *state.Lease) (why string, gone bool) {
+	sight, why := netns.Look(l.NetNS, l.NetNSID)
 	return why, sight == netns.Gone && r.NetNSID != (journal.NetNSID{}) && sameView(l.NetNS, r.NetNS)
 }
 

@@ -155,7 +155,7 @@ func (s *Store) Add(r AddRequest) (Choice, error) {
 	if t.foreign != nil {
 		return Choice{}, t.foreign
 	}
-	if err := t.reclaim(r.concerns); err != nil {
+	if err := t.reclaim(&r, r.concerns); err != nil {
 		return Choice{}, err
 	}
 	choice, replaced, err := t.choose(&r)

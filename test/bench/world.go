@@ -15,6 +15,7 @@ import (
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
+	"github.com/leaselog/leaselog/test/caller"
 )
 
 // world is a scene on a file system, for each of the subjects.
@@ -53,12 +54,7 @@ func newWorld(ctx context.Context, b *bench, p *place, s scene, withHostLocal bo
 	if out, err := exec.CommandContext(ctx, w.tools.leasegen, args...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("leasegen: %w: %s", err, out)
 	}
-	// The made leases are of boots long ago; a call that has looked at them before leaves this.
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(w.dataDir, ".leaselog", network, "boot"), boot, 0o600)
-	}
-	if err != nil {
+	if err := caller.MarkStart(filepath.Join(w.dataDir, ".leaselog", network)); err != nil {
 		return nil, err
 	}
 	if err := w.read(); err != nil {

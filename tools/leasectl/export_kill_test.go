@@ -25,6 +25,36 @@ var full = flag.Bool("full", false, "kill at every system call, not at some")
 // killed are the system calls before which a process is killed: all that change files or make them.
 var killed = []string{"openat", "unlinkat", "write", "pwrite64", "ftruncate", "utimensat", "fchmodat", "fsync", "syncfs", "renameat"}
 
+// killPoint is the n-th call of a name.
+type killPoint struct {
+	name string
+	n    int
+	line string // of the log, without a kill
+}
+
+// killPoints reads what strace wrote of a run.
+func killPoints(t *testing.T, log string) []killPoint {
+	t.Helper()
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	var points []killPoint
+	for line := range strings.Lines(string(b)) {
+		_, call, _ := strings.Cut(line, " ")
+		name, _, _ := strings.Cut(strings.TrimSpace(call), "(")
+		if !slices.Contains(killed, name) {
+			continue // a call that goes on, or a signal
+		}
+		seen[name]++
+		if name != "openat" || strings.Contains(line, "O_CREAT") {
+			points = append(points, killPoint{name, seen[name], line})
+		}
+	}
+	return points
+}
+
 // TestHandOverKilled: whenever it is killed, the folder is still claimed, every lease is held and a second run
 // finishes; or it is complete.
 func TestHandOverKilled(t *testing.T) {
@@ -39,40 +69,56 @@ func TestHandOverKilled(t *testing.T) {
 	if err := os.Symlink(self, command); err != nil {
 		t.Fatal(err)
 	}
+	log := filepath.Join(t.TempDir(), "log")
+	handOver := func(n *node, flags ...string) string {
+		args := append([]string{"-f", "-qq", "-o", log, "-e", "trace=" + strings.Join(killed, ",")}, flags...)
+		out, _ := exec.Command("strace", append(args, command, "export", "host-local", n.folder("pods"), "--data-dir", n.dataDir)...).CombinedOutput()
+		return string(out)
+	}
 	r := rand.New(rand.NewPCG(seeded(t), 3))
 	for _, view := range []allocator.ViewMode{allocator.ViewOff, allocator.ViewOn} {
-		hits := 0
-		for _, name := range killed {
-			for i := 1; i < 200; i++ {
-				// A file that is gone from a view is a lease that others have ended, unless the view is forgotten first.
-				always := *full || i == 1 || name == "openat" && view == allocator.ViewOn
-				if !always && r.IntN(5) > 0 {
-					continue
-				}
-				n, want := beforeHandOver(t, view)
-				log := filepath.Join(t.TempDir(), "log")
-				args := []string{"-f", "-qq", "-o", log, "-e", "trace=" + name, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, i)}
-				if name == "openat" { // of files that are exported, not of all that a process opens
-					for ip := range want {
-						args = append(args, "-P", filepath.Join(n.folder("pods"), ip))
-					}
-				}
-				args = append(args, command, "export", "host-local", n.folder("pods"), "--data-dir", n.dataDir)
-				out, _ := exec.Command("strace", args...).CombinedOutput()
-				b, err := os.ReadFile(log)
-				n.must(err)
-				where := fmt.Sprintf("view %d, killed at %s %d: %s", view, name, i, out)
-				afterKill(t, n, want, view, r.IntN(2) == 0, where)
-				if !strings.Contains(string(b), "killed by SIGKILL") {
-					break
-				}
+		n, want := beforeHandOver(t, view)
+		out := handOver(n)
+		afterKill(t, n, want, false, "not killed: "+out)
+		points, hits := killPoints(t, log), 0
+		syncedFirst(t, points)
+		for _, p := range points {
+			// A file that is gone from a view is a lease that others have ended, unless the view is forgotten first.
+			always := *full || view == allocator.ViewOn && strings.Contains(p.line, "O_EXCL") && strings.Contains(p.line, "/10.1.0.")
+			if !always && r.IntN(len(points)) >= 5 {
+				continue
+			}
+			n, want := beforeHandOver(t, view)
+			out := handOver(n, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", p.name, p.n))
+			afterKill(t, n, want, r.IntN(2) == 0, fmt.Sprintf("view %d, killed at %s %d: %s", view, p.name, p.n, out))
+			if b, err := os.ReadFile(log); err == nil && strings.Contains(string(b), "killed by SIGKILL") {
 				hits++
 			}
 		}
-		if hits < 6 {
-			t.Errorf("view %d: %d kills, so this test shows less than it means to", view, hits)
+		if len(points) < 12 || *full && hits < len(points)-2 {
+			t.Errorf("view %d: %d calls and %d kills, so this test shows less than it means to", view, len(points), hits)
 		}
-		t.Logf("view %d: %d kills", view, hits)
+		t.Logf("view %d: %d of %d kills", view, hits, len(points))
+	}
+}
+
+// syncedFirst wants all files synced before the claim goes, and that synced too: a kill shows nothing of it, power loss would.
+func syncedFirst(t *testing.T, points []killPoint) {
+	t.Helper()
+	claim := slices.IndexFunc(points, func(p killPoint) bool {
+		return p.name == "unlinkat" && strings.Contains(p.line, "/pods/"+journal.ClaimName+`"`)
+	})
+	if claim < 0 || claim+1 == len(points) || points[claim+1].name != "fsync" {
+		t.Fatalf("the claim is not removed and synced: %v", points)
+	}
+	var before []string
+	for _, p := range slices.Backward(points[:claim]) {
+		if before = append(before, p.name); p.name == "syncfs" {
+			break
+		}
+	}
+	if want := []string{"fsync", "syncfs"}; !slices.Equal(before, want) {
+		t.Errorf("before the claim is removed, backwards: %v, want %v", before, want)
 	}
 }
 
@@ -100,7 +146,7 @@ func beforeHandOver(t *testing.T, view allocator.ViewMode) (n *node, want map[st
 }
 
 // afterKill fails the test unless the folder is as it may be; with call, a call of leaselog comes before the second run.
-func afterKill(t *testing.T, n *node, want map[string]string, view allocator.ViewMode, call bool, where string) {
+func afterKill(t *testing.T, n *node, want map[string]string, call bool, where string) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(n.folder("pods"), journal.ClaimName)); err == nil {
 		if call {

@@ -401,6 +401,11 @@ func TestHandOverOfOldFolder(t *testing.T) {
 	n.del("c2")
 	n.del("legacy")
 	n.give("d0")
+	edited := filepath.Join(n.folder("pods"), "10.1.0.5") // of c3, with another owner and the same time
+	st, err := os.Stat(edited)
+	n.must(err)
+	n.must(os.WriteFile(edited, []byte("c9\r\neth0"), 0o600))
+	n.must(os.Chtimes(edited, st.ModTime(), st.ModTime()))
 	for name := range old { // as nothing has followed
 		if _, err := os.Stat(filepath.Join(n.folder("pods"), name)); err != nil {
 			t.Fatal(err)
@@ -424,6 +429,9 @@ func TestHandOverOfOldFolder(t *testing.T) {
 		if _, ok := got[name]; ok {
 			t.Errorf("%s is still there", name)
 		}
+	}
+	if got, want := got["10.1.0.5"].content, "c3\r\neth0"; got != want {
+		t.Errorf("10.1.0.5 holds %q, want %q", got, want)
 	}
 	modes(t, n.folder("pods"))
 	ref.must("CHECK", "d0")
@@ -503,6 +511,28 @@ func TestExportRefuses(t *testing.T) {
 		{"a lease that nobody took over, beside", func(s *setting) {
 			write(s, filepath.Join(s.folder("pods"), "10.1.0.9"), "stranger\r\neth0")
 		}, exitError, "10.1.0.9: was written by another program"},
+		{"another lease on an address that was released", func(s *setting) {
+			s.give("c")
+			s.del("c")
+			write(s, filepath.Join(s.folder("pods"), "10.1.0.4"), "stranger\r\neth0")
+		}, exitError, "10.1.0.4: was written by another program"},
+		{"a lease by a name that host-local does not look at", func(s *setting) {
+			s.dir = s.folder("pods")
+			write(s, filepath.Join(s.dir, "FD00::9"), "stranger\r\neth0")
+		}, exitError, "FD00::9"},
+		{"events are lost", func(s *setting) {
+			for i := range 3 {
+				s.give(fmt.Sprint("lost", i))
+			}
+			path := store(s, firstSegment)
+			b, err := os.ReadFile(path)
+			s.must(err)
+			b[bytes.Index(b, []byte("lost1"))] ^= 1
+			write(s, path, string(b))
+			if _, stderr, code := leasectl("repair", "--apply", "--data-dir", s.dataDir); code != 0 {
+				s.t.Fatalf("repair: exit code %d: %s", code, stderr)
+			}
+		}, exitUnknown, "are lost, at most 1"},
 		{"not empty", func(s *setting) {
 			s.must(os.Mkdir(s.dir, 0o755))
 			write(s, filepath.Join(s.dir, "x"), "")
@@ -534,7 +564,7 @@ func TestExportRefuses(t *testing.T) {
 			write(s, path, string(b))
 		}, exitUnknown, "damage at byte"},
 		{"damaged META", func(s *setting) { write(s, store(s, "META"), "x") }, exitUnknown, "META"},
-		{"damaged claim", func(s *setting) { write(s, filepath.Join(s.folder("pods"), journal.ClaimName), "x") }, exitUnknown, "claim"},
+		{"damaged claim", func(s *setting) { write(s, filepath.Join(s.folder("pods"), journal.ClaimName), "x") }, exitUnknown, "pods/leaselog: damage"},
 		{"no lock file", func(s *setting) { s.must(os.Remove(store(s, "lock"))) }, exitUnknown, "nothing witnesses the last event"},
 		{"a copy", func(s *setting) {
 			dataDir := filepath.Join(s.t.TempDir(), "copy")

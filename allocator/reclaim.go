@@ -50,6 +50,9 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 		return err
 	}
 	was := parseStart(b)
+	if r != nil && r.NetNSID == (journal.NetNSID{}) {
+		r = nil // it can't see its own namespace, and so no other either
+	}
 	if r != nil {
 		now.first = firstProcess()
 	} else if was.boot == now.boot {

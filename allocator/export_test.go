@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -52,6 +53,13 @@ func (s *Store) ForgetView() error {
 	then := parseStamp(b)
 	then.boot = journal.BootID{1}
 	return os.WriteFile(path, []byte(then.String()), 0o600)
+}
+
+// RebootView makes the view one of another boot, of the same folder.
+func (s *Store) RebootView() error {
+	now, err := newStamp(s.folder, 1)
+	now.boot = journal.BootID{1}
+	return errors.Join(err, os.WriteFile(filepath.Join(s.dir, stampName), []byte(now.String()), 0o600))
 }
 
 // Reclaimed is how many attachments one call reclaims.

@@ -27,8 +27,9 @@ import (
 // (reason external), one that is new is a lease that host-local gave, and is imported.
 //
 // What is ours to have changed is told from what others did by the stamp: all events up to its number have been
-// shown in this folder in this boot. After a reboot files may be missing, empty or back again, so that they prove nothing:
-// then the journal alone counts for every address that it knows of.
+// shown in this folder in this boot. After a reboot files may be missing, empty or back again, so that a file that is not
+// there or is older than what the journal knows of its address proves nothing. One that is newer was written by host-local in
+// between: a power cut brings back no later file than the one that was lost.
 
 // stampName is the file in the store's folder that says that there is a view, and how far it is.
 const stampName = "view"
@@ -36,6 +37,9 @@ const stampName = "view"
 // viewListed is up to how many leases a call looks through all the files of a view. Beyond that it relies on the
 // folder's time, which the kernel moves on in steps of some milliseconds.
 const viewListed = 1024
+
+// quickBoot is less than a node needs to boot. A file that is newer by less may be one that a power cut took the right time from.
+const quickBoot = time.Second
 
 // stamp is what the stamp file says. The zero stamp says that nothing is known of the files.
 type stamp struct {
@@ -51,8 +55,16 @@ type hostLocalView struct {
 	folder string
 	path   string                // of the stamp
 	old    stamp                 // as it was found; zero if it does not speak of this boot
-	gone   map[netip.Addr]string // the owners' container IDs, by events behind the stamp
+	before uint64                // the folder's inode by a stamp of an earlier boot; zero if there is none
+	since  bool                  // the folder is that one, so that newer files are host-local's
+	gone   map[netip.Addr]ending // by events behind the stamp
 	failed bool                  // something could not be shown, so that the next call has to look
+}
+
+// ending is the end of a lease.
+type ending struct {
+	owner state.Attachment
+	at    int64 // by the clock, nanoseconds
 }
 
 // openView finds out whether there is a view. It comes before the events are loaded: those behind the stamp tell which
@@ -71,7 +83,8 @@ func (t *transaction) openView() error {
 	case t.store.o.View == ViewOff:
 		return os.Remove(path)
 	}
-	t.view = &hostLocalView{folder: t.store.folder, path: path, old: parseStamp(b)}
+	old, before := parseStamp(b)
+	t.view = &hostLocalView{folder: t.store.folder, path: path, old: old, before: before}
 	return nil
 }
 
@@ -100,21 +113,24 @@ func (s *Store) hasView() bool {
 	return err == nil
 }
 
-// parseStamp reads a stamp of this boot; any other text is the zero stamp.
-func parseStamp(b []byte) stamp {
+// parseStamp reads a stamp of this boot, or of one of an earlier boot the folder's inode. Any other text is the zero stamp.
+func parseStamp(b []byte) (of stamp, before uint64) {
 	boot := journal.CurrentBoot()
 	words := strings.Fields(string(b))
-	if len(words) != 5 || boot == (journal.BootID{}) || words[0] != boot.String() {
-		return stamp{}
+	if len(words) != 5 || boot == (journal.BootID{}) {
+		return stamp{}, 0
 	}
 	var n [4]uint64
 	for i := range n {
 		var err error
 		if n[i], err = strconv.ParseUint(words[i+1], 10, 64); err != nil {
-			return stamp{}
+			return stamp{}, 0
 		}
 	}
-	return stamp{boot, n[0], n[1], journal.Seq(n[2]), int64(n[3])}
+	if words[0] != boot.String() {
+		return stamp{}, n[1]
+	}
+	return stamp{boot, n[0], n[1], journal.Seq(n[2]), int64(n[3])}, 0
 }
 
 // String returns the stamp as its file has it.
@@ -140,9 +156,9 @@ func (v *hostLocalView) ended(ev *journal.Event) {
 	case journal.KindDel, journal.KindRelease:
 		for _, a := range ev.Addresses {
 			if v.gone == nil {
-				v.gone = map[netip.Addr]string{}
+				v.gone = map[netip.Addr]ending{}
 			}
-			v.gone[a.IP] = strings.Clone(ev.ContainerID)
+			v.gone[a.IP] = ending{state.Attachment{ContainerID: strings.Clone(ev.ContainerID), IfName: strings.Clone(ev.IfName)}, ev.Clock.Wall}
 		}
 	}
 }
@@ -168,6 +184,7 @@ func (t *transaction) followView() error {
 	if v.old.dev != now.dev || v.old.inode != now.inode {
 		v.old = stamp{} // another folder: nothing is known of what is in it
 	}
+	v.since = v.before != 0 && v.before == now.inode
 	if v.old == now && t.state.Len() > viewListed {
 		return nil
 	}
@@ -246,10 +263,12 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 	if err != nil {
 		return err
 	}
-	if have.SameOwner(want) && have.Blocked == "" == !l.Blocked {
+	same := have.SameOwner(want) && have.Blocked == "" == !l.Blocked
+	newer := v.since && have.Blocked == "" && have.Time.After(want.Time)
+	if same && !(newer && have.Time.Sub(want.Time) > quickBoot) {
 		return nil
 	}
-	if have.Blocked == "" && v.old.seq > 0 {
+	if newer || have.Blocked == "" && v.old.seq > 0 {
 		// host-local gave it anew, after the file was removed, or where one of our calls died before it wrote the file:
 		// that one has not been answered.
 		c.released, c.imported = append(c.released, *l), append(c.imported, have)
@@ -264,7 +283,9 @@ func (v *hostLocalView) unknown(c *comparison, ip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if id, ours := v.gone[ip]; ours && (have.Blocked != "" || id == have.ContainerID) {
+	// A file that is newer than the end is a lease that host-local gave the same container again.
+	end, ours := v.gone[ip]
+	if ours && !have.Time.After(time.Unix(0, end.at)) && (have.Blocked != "" || ownedBy(have, end.owner)) {
 		return hostlocal.Remove(v.folder, ip)
 	}
 	c.imported = append(c.imported, have)
@@ -347,6 +368,9 @@ func (v *hostLocalView) showEvent(ev *journal.Event) error {
 			err = errors.Join(err, hostlocal.SetCursor(v.folder, c))
 		}
 	case journal.KindDel, journal.KindRelease:
+		if ev.Reason == journal.ReasonExternal {
+			return nil // what there is, others have made so
+		}
 		for _, a := range ev.Addresses {
 			err = errors.Join(err, v.hide(ev, a.IP))
 		}
@@ -363,10 +387,15 @@ func (v *hostLocalView) hide(ev *journal.Event, ip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if have.Blocked == "" && have.ContainerID != ev.ContainerID {
+	if have.Blocked == "" && !ownedBy(have, attachmentOf(ev)) {
 		return nil
 	}
 	return hostlocal.Remove(v.folder, ip)
+}
+
+// ownedBy reports whether the file of a lease is one of the attachment. Old releases name no interface.
+func ownedBy(have hostlocal.Lease, owner state.Attachment) bool {
+	return have.ContainerID == owner.ContainerID && (have.IfName == owner.IfName || have.IfName == "" || owner.IfName == "")
 }
 
 // done stamps the view: all events are shown. It doesn't if something is still to be shown.
@@ -395,7 +424,7 @@ func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state
 	if err != nil {
 		return nil, err
 	}
-	shown := parseStamp(b)
+	shown, _ := parseStamp(b)
 	held = slices.DeleteFunc(held, func(l state.Lease) bool {
 		_, err := os.Lstat(hostlocal.Path(s.folder, l.IP))
 		return l.Start <= shown.seq && errors.Is(err, fs.ErrNotExist)

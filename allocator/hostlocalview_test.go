@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/internal/hostlocal"
@@ -138,6 +139,8 @@ func TestViewRemoved(t *testing.T) {
 			"import 10.1.0.4, add 10.1.0.5 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 10.1.0.5 2001:db8::2 2001:db8::3 2001:db8::4"},
 		{"removed, and given by host-local", write(map[string]string{"10.1.0.2": "z\r\neth0"}), 3,
 			"release external 10.1.0.2, import 10.1.0.2, add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
+		{"removed, and given to the same container by host-local", write(map[string]string{"10.1.0.2": "c1\r\neth1"}), 3,
+			"release external 10.1.0.2, import 10.1.0.2, add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
 		{"emptied", write(map[string]string{"10.1.0.2": ""}), 1, "add 10.1.0.4 2001:db8::4", "10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
 		{"garbage", write(map[string]string{"10.1.0.2": "\x00\x00\x00\x00\x00\x00\x00\x00"}), 1, "add 10.1.0.4 2001:db8::4",
 			"10.1.0.2 10.1.0.3 10.1.0.4 2001:db8::2 2001:db8::3 2001:db8::4"},
@@ -197,6 +200,76 @@ func TestViewAfterReboot(t *testing.T) {
 	agree(t, s, "10.1.0.3", "2001:db8::3", "10.1.0.4", "2001:db8::4")
 	if c, err := hostlocal.Read(s.Folder()); err != nil || len(c.Warnings) > 0 || c.Leases[1].ContainerID != "c3" {
 		t.Errorf("files: %q, %+v, %v", c.Warnings, c.Leases, err)
+	}
+}
+
+// TestViewOfAnotherInterface: the end of a lease does not take away a file that host-local has written meanwhile, be it for
+// the same container.
+func TestViewOfAnotherInterface(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	stamp, err := os.ReadFile(filepath.Join(s.Dir(), "view"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 1)
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth1"})
+	if err := os.WriteFile(filepath.Join(s.Dir(), "view"), stamp, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 7)
+	if got, want := lastEvents(t, s, 2), "import 10.1.0.2, del del"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.2")
+}
+
+// TestViewSinceReboot: host-local went on with the files, and the node has booted since. What it wrote is newer than what
+// the journal knows of the addresses, and so the leases of containers that run.
+func TestViewSinceReboot(t *testing.T) {
+	later := time.Now().Add(time.Minute)
+	for _, tt := range []struct {
+		name    string
+		file    string // what host-local has put in the place of c1's
+		release bool   // c1 is released before that
+		at      time.Time
+		copied  bool // the files are in another folder since
+		want    string
+	}{
+		{"another's", "z\r\neth0", false, later, false, "release external 10.1.0.2, import 10.1.0.2"},
+		{"its own, anew", "c1\r\neth0", false, later, false, "release external 10.1.0.2, import 10.1.0.2"},
+		{"its own, with the time of its writing", "c1\r\neth0", false, time.Now().Add(500 * time.Millisecond), false, ""},
+		{"another's, older", "z\r\neth0", false, claimedAt, false, ""},
+		{"another's, in a copy", "z\r\neth0", false, later, true, ""},
+		{"its own again", "c1\r\neth0", true, later, false, "import 10.1.0.2"},
+		{"its own again, in a copy", "c1\r\neth0", true, later, true, "import 10.1.0.2"},
+		{"a leftover", "c1\r\neth0", true, claimedAt, false, ""},
+		{"empty", "", true, later, false, "import 10.1.0.2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := viewStore(t)
+			add(t, s, 1)
+			add(t, s, 2)
+			if tt.release {
+				release(t, s, 1)
+			}
+			before := len(events(t, s))
+			hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": tt.file})
+			path := filepath.Join(s.Folder(), "10.1.0.2")
+			if err := errors.Join(os.Chtimes(path, tt.at, tt.at), s.RebootView()); err != nil {
+				t.Fatal(err)
+			}
+			if tt.copied {
+				moved := s.Folder() + "-copied"
+				if err := errors.Join(os.CopyFS(moved, os.DirFS(s.Folder())), os.Rename(s.Folder(), s.Folder()+"-old"), os.Rename(moved, s.Folder())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			release(t, s, 7)
+			if got := lastEvents(t, s, len(events(t, s))-before); got != strings.TrimPrefix(tt.want+", del del", ", ") {
+				t.Errorf("events %s, want %s, del del", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -316,6 +389,18 @@ func TestLargeView(t *testing.T) {
 	}
 	if ip := add(t, s, 4); ip.String() != "10.1.0.7" {
 		t.Errorf("got %s, but 10.1.0.6 has a file and 10.1.0.7 has none", ip)
+	}
+	// Nor does the end of a lease take away a file that escaped notice.
+	if st, err = os.Stat(s.Folder()); err != nil {
+		t.Fatal(err)
+	}
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.7": "c4\r\neth1"})
+	if err := os.Chtimes(s.Folder(), st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 4)
+	if b, err := os.ReadFile(filepath.Join(s.Folder(), "10.1.0.7")); string(b) != "c4\r\neth1" || err != nil {
+		t.Errorf("the file that host-local wrote: %q, %v", b, err)
 	}
 }
 

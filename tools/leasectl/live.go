@@ -20,6 +20,9 @@ const (
 	minShortID  = 12       // digits that docker ps and podman ps show of an ID
 )
 
+// idRunes are what container IDs are made of on a network.
+const idRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 // liveList are the IDs of containers that somebody says are alive.
 type liveList struct {
 	name    string // of the file, for messages
@@ -78,6 +81,7 @@ func (l *liveList) parse(text []byte) error {
 	if !utf8.Valid(text) {
 		return fmt.Errorf("line %d: not UTF-8; want text", lineOf(text, firstInvalid(text)))
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // a byte order mark
 	if start := bytes.TrimSpace(text); len(start) > 0 && bytes.IndexByte([]byte(`[{"`), start[0]) >= 0 {
 		return l.parseJSON(text)
 	}
@@ -115,9 +119,14 @@ func firstInvalid(text []byte) int {
 	return len(text)
 }
 
+// add takes in an ID. What no container can be called is refused: it would mean that nobody is alive under the ID that was
+// meant, be it "containerd://ID" or one behind a byte order mark.
 func (l *liveList) add(id string) error {
 	if len(id) > maxLiveID {
 		return fmt.Errorf("a container ID of %d bytes, at most %d", len(id), maxLiveID)
+	}
+	if strings.ContainsFunc(id, func(r rune) bool { return !strings.ContainsRune(idRunes, r) }) {
+		return fmt.Errorf("%q is no container ID: want letters, digits, and _ . -", id)
 	}
 	l.ids[id] = true
 	return nil

@@ -50,7 +50,7 @@ func (s *Store) ForgetView() error {
 	if err != nil {
 		return err
 	}
-	then := parseStamp(b)
+	then, _ := parseStamp(b)
 	then.boot = journal.BootID{1}
 	return os.WriteFile(path, []byte(then.String()), 0o600)
 }

@@ -13,7 +13,7 @@ import (
 
 // TestCountsAreOfIntervals holds counts against the intervals of the same random events, each looked up by itself.
 func TestCountsAreOfIntervals(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		m := newMaker(seed)
 		for range 80 {
 			m.step()

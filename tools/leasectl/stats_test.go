@@ -542,6 +542,22 @@ func TestStatsBesideCalls(t *testing.T) {
 	}
 }
 
+// TestCensusLooksAgain: a store that was made anew after it was opened is no damaged one.
+func TestCensusLooksAgain(t *testing.T) {
+	n := newNode(t, "pods", "10.1.0.0/24")
+	n.must(n.add("a"))
+	s := &store{dir: filepath.Join(n.dataDir, historyName, "pods"), network: "pods", folder: filepath.Join(n.dataDir, "pods")}
+	n.must(s.open())
+	n.must(errors.Join(os.RemoveAll(s.dir), os.RemoveAll(s.folder)))
+	n.must(n.add("b"))
+	n.must(n.add("c"))
+	c, err := s.census(replay.Counts{})
+	n.must(err)
+	if len(c.damage) > 0 || c.held != 2 || c.counts == nil || c.counts.Adds != 2 {
+		t.Errorf("got %d held, %+v, damage %q, want 2 and none", c.held, c.counts, c.damage)
+	}
+}
+
 // TestReplaceFile: a failed run leaves the old file and no other.
 func TestReplaceFile(t *testing.T) {
 	n := newNode(t, "pods", "10.1.0.0/24")

@@ -118,7 +118,6 @@ func (e *bootEvidence) judge(_ string, l *state.Lease) (finding, string) {
 
 // liveEvidence judges by a list of the living.
 type liveEvidence struct {
-	path       string
 	allowEmpty bool
 	grace      time.Duration
 	open       func() (*liveList, error)

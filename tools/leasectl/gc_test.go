@@ -149,6 +149,75 @@ func TestGCBetweenLooks(t *testing.T) {
 	}
 }
 
+// TestGCOfManyLeases: what an attachment got by several ADDs goes at once, whatever the order of its addresses.
+func TestGCOfManyLeases(t *testing.T) {
+	w := newWorld(t)
+	for _, ip := range []string{"10.0.0.50", "10.0.0.40"} {
+		w.add("falling", ip)
+	}
+	for _, ip := range []string{"10.0.0.60", "10.0.0.61"} {
+		w.add("rising", ip)
+	}
+	out, words, err := w.gc(&gc{now: true, evidence: []evidence{newNetNSEvidence()}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.held(); got != "" || !strings.Contains(words, "4 leases of 4 released") {
+		t.Errorf("held by %q, want nobody; said %s\n%s", got, words, out)
+	}
+}
+
+// TestReleaseChanged: what changes hands after it was looked up is not what was meant.
+func TestReleaseChanged(t *testing.T) {
+	w := newWorld(t)
+	w.add("web-1")
+	var out, words bytes.Buffer
+	a := &app{stdout: &out, stderr: &words, now: time.Now(), dataDir: w.dataDir}
+	stores, err := a.stores()
+	if err != nil || len(stores) != 1 {
+		t.Fatalf("%d stores, %v", len(stores), err)
+	}
+	all, err := stores[0].toJudge(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &order{ip: all[0].lease.IP, lockTimeout: 10 * time.Second}
+	meant, err := o.among(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.del("web-1")
+	w.add("web-2", o.ip.String())
+	a.carryOut(o, meant)
+	if want := `network "net": 1 lease changed hands meanwhile and was left alone`; !a.failed || !strings.Contains(words.String(), want) {
+		t.Errorf("failed %v, said %q, want %q", a.failed, words.String(), want)
+	}
+	if got := w.held(); got != "web-2" {
+		t.Errorf("held by %q, want web-2", got)
+	}
+}
+
+// TestWords: what is recorded of a lease's end is bounded, and text.
+func TestWords(t *testing.T) {
+	j := &judged{grounds: []groundItem{{"netns", "dead", "a\xffb"}, {"live", "dead", "not listed"}}}
+	if got, want := j.words(), "netns: a�b; live: not listed"; got != want {
+		t.Errorf("words are %q, want %q", got, want)
+	}
+	j.grounds[0].Why = strings.Repeat("é", 400)
+	got := j.words()
+	if len(got) > maxReason || len(got) < maxReason-1 || !strings.HasPrefix("netns: "+j.grounds[0].Why, got) {
+		t.Errorf("of long ones %d bytes are left: %q", len(got), got)
+	}
+}
+
+// TestChangingNeedsDataDir: without it the network's folder would be looked for where leasectl was started.
+func TestChangingNeedsDataDir(t *testing.T) {
+	s := &store{dir: "/history/net"}
+	if o, err := s.changing(); err == nil || !strings.Contains(err.Error(), "give --data-dir that folder") {
+		t.Errorf("%+v, %v, want an error", o, err)
+	}
+}
+
 // meddler is evidence that changes the store while it is looked at.
 type meddler struct{ meddle func() error }
 

@@ -198,6 +198,8 @@ func (s *store) changeable() error {
 	}
 	cov := s.reader.Coverage()
 	switch {
+	case s.foreign:
+		return fmt.Errorf("host-local has files in %s: what is held is what they say, and the plugin's next call takes them over", s.folder)
 	case s.wiped:
 		return fmt.Errorf("%s was deleted: no lease is held, as the plugin's next call will record", s.folder)
 	case cov.Copy:

@@ -8,6 +8,8 @@
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
+//	leasectl gc --netns ...                release what has no living owner
+//	leasectl release ADDRESS|CONTAINER     release what you name
 //	leasectl import cni-cache [DIR]        add pods and namespaces that the CNI library knows of
 //	leasectl export host-local DIR         the files that host-local would have, to go back to it
 //

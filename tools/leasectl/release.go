@@ -195,6 +195,6 @@ func (a *app) carryOut(o *order, meant []*judged) {
 		a.fail(fmt.Errorf("network %q: %w", s.network, err))
 	}
 	if n := with(meant, verdictChanged); n > 0 {
-		a.fail(fmt.Errorf("network %q: %s changed hands meanwhile and left alone", s.network, count(n, "lease")))
+		a.fail(fmt.Errorf("network %q: %s changed hands meanwhile and was left alone", s.network, count(n, "lease")))
 	}
 }

@@ -38,13 +38,15 @@ type judged struct {
 
 // heldAs tells a lease from others, also from those of the same address before and after.
 type heldAs struct {
-	dir   string // of the store
+	store journal.ID
 	ip    netip.Addr
 	owner state.Attachment
 	start journal.Seq
 }
 
-func (j *judged) as() heldAs { return heldAs{j.s.dir, j.lease.IP, j.lease.Attachment, j.lease.Start} }
+func (j *judged) as() heldAs {
+	return heldAs{j.s.meta.ID, j.lease.IP, j.lease.Attachment, j.lease.Start}
+}
 
 func (j *judged) keep(why string) { j.verdict, j.why = verdictKept, why }
 

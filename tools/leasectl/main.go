@@ -19,8 +19,8 @@
 // that a wipe shows; in a copy there is nothing that tells.
 //
 // It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
-// may run meanwhile, and a copy or a read-only file system will do. The exception is repair
-// --apply, which works under the plugin's lock. stats writes the files that it is told to, and
+// may run meanwhile, and a copy or a read-only file system will do. The exceptions are repair --apply,
+// gc, release and import, which work under the plugin's lock. stats writes the files that it is told to, and
 // export a folder of its own, or the network's under the locks of both plugins.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
@@ -150,13 +150,13 @@ func (a *app) root() *cobra.Command {
 }
 
 const longHelp = `Questions about the leases that leaselog gives out. Nothing is changed: no lock is
-taken, no file is made, and the plugin may run meanwhile. The exception is repair --apply; and
-stats writes the files that it is told to.
+taken, no file is made, and the plugin may run meanwhile. The exceptions are repair --apply, gc,
+release, import and export; and stats writes the files that it is told to.
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.
 An empty list of leases or networks is 0 too. verify: 0 clean, 1 damaged. repair: 0 done or
-nothing to do, 1 there is something to repair (--dry-run).`
+nothing to do, 1 there is something to repair (--dry-run). gc: likewise.`
 
 // say prints words, escaped: they may quote what came from outside.
 func (a *app) say(format string, args ...any) {

@@ -48,8 +48,8 @@ func (a *app) releaseCommand() *cobra.Command {
 		Use:   "release ADDRESS|CONTAINER",
 		Short: "Release one address, or all that one container holds",
 		Long: `Releases one address, or all that one container holds in its network, whether its owner is alive or not:
-that is for you to know. The container is named by its ID, or by 4 or more bytes that no other
-container's ID begins with. Where several containers or networks are meant, nothing is done.
+that is for you to know. The container is named by its ID, or by 4 or more bytes that it begins
+with and no other's does. Where several containers or networks are meant, nothing is done.
 
 It is recorded with reason force and the text of --reason, which history shows. The plugin may run
 meanwhile: what changes hands before the release is left alone.
@@ -93,8 +93,8 @@ func (o *order) understand(what string) error {
 		o.ip = ip.Unmap()
 		return nil
 	}
-	if len(what) < minPrefix {
-		return usagef("%q: want an address, or at least %d bytes of a container ID", what, minPrefix)
+	if what == "" {
+		return usagef("release what? give one address or container ID")
 	}
 	o.id = what
 	return nil
@@ -145,6 +145,9 @@ func (o *order) nothing() string {
 	if o.ip.IsValid() {
 		return fmt.Sprintf("nobody holds %s", o.ip)
 	}
+	if len(o.id) < minPrefix {
+		return fmt.Sprintf("no container of the ID %q holds an address; the beginning of one needs %d bytes", o.id, minPrefix)
+	}
 	return fmt.Sprintf("no container whose ID is, or begins with, %q holds an address", o.id)
 }
 
@@ -153,16 +156,13 @@ func (o *order) among(all []*judged) ([]*judged, error) {
 	var meant []*judged
 	exact := false
 	for _, j := range all {
-		is := j.lease.ContainerID == o.id
+		whole, part := o.means(j)
 		switch {
-		case o.ip.IsValid() && j.lease.IP != o.ip, !o.ip.IsValid() && !strings.HasPrefix(j.lease.ContainerID, o.id):
-			continue
-		case !o.ip.IsValid() && is && !exact:
-			exact, meant = true, nil // a whole ID is not the beginning of another
-		case !o.ip.IsValid() && exact && !is:
-			continue
+		case whole && !exact:
+			exact, meant = true, []*judged{j} // a whole ID is not the beginning of another
+		case whole, part && !exact:
+			meant = append(meant, j)
 		}
-		meant = append(meant, j)
 	}
 	var candidates []string
 	for _, j := range meant {
@@ -179,6 +179,14 @@ func (o *order) among(all []*judged) ([]*judged, error) {
 		return nil, fmt.Errorf("nothing was released, as several are meant:\n  %s\ngive more of the ID, or --network", strings.Join(candidates, "\n  "))
 	}
 	return meant, nil
+}
+
+// means reports whether the lease is of the address or of the container with this ID, or else whether the ID only begins so.
+func (o *order) means(j *judged) (whole, part bool) {
+	if o.ip.IsValid() {
+		return j.lease.IP == o.ip, false
+	}
+	return j.lease.ContainerID == o.id, len(o.id) >= minPrefix && strings.HasPrefix(j.lease.ContainerID, o.id)
 }
 
 // carryOut releases what is meant: one address alone, or each attachment's all.

@@ -24,7 +24,7 @@ func TestEventsAreNotKept(t *testing.T) {
 	}
 	shared, own := state.New(), state.New()
 	files := map[string]bool{}
-	if err := r.Events(0, shared.Apply); err != nil {
+	if err := r.Events(0, journal.Hash{}, shared.Apply); err != nil {
 		t.Fatal(err)
 	}
 	for rec, err := range r.Records(0) {
@@ -65,7 +65,7 @@ func TestSeam(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := state.New()
-	if err := r.Events(0, st.Apply); err != nil {
+	if err := r.Events(0, journal.Hash{}, st.Apply); err != nil {
 		t.Fatal(err)
 	}
 	st.SetHead(journal.Hash{1}) // of a record that was never written

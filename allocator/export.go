@@ -242,7 +242,7 @@ func (s *Store) knownOf(addresses map[netip.Addr]bool) error {
 	if err != nil {
 		return err
 	}
-	err = r.Events(0, func(ev *journal.Event) error {
+	err = r.Events(0, journal.Hash{}, func(ev *journal.Event) error {
 		if ev.Kind == journal.KindAdd || ev.Kind == journal.KindImport {
 			for _, a := range ev.Addresses {
 				if id, ok := owners[a.IP]; ok && id == ev.ContainerID {

@@ -93,17 +93,7 @@ func ask(v *view, question func(*view) error) error {
 // follow applies what the reader has after the state.
 func follow(st *state.State, r *journal.Reader) error {
 	st.Expect(min(int(r.Coverage().Durable-st.Seq()), 2*snapshotEvents))
-	base, head := st.Seq(), st.Head()
-	return r.Events(base, func(ev *journal.Event) error {
-		if ev.Seq == base+1 && ev.Prev != head {
-			return &journal.CorruptionError{File: filepath.Join(r.Dir(), "journal"), Seq: ev.Seq, Offset: -1,
-				Cause: fmt.Errorf("does not continue event %d as the snapshot has it", base)}
-		}
-		if !ev.Understood() {
-			return fmt.Errorf("event %d: %w", ev.Seq, journal.ErrNewer)
-		}
-		return st.Apply(ev)
-	})
+	return r.Events(st.Seq(), st.Head(), st.Apply)
 }
 
 // Check returns what the attachment holds, or ErrNoLease. It takes no lock and writes nothing. Where the data folder is not

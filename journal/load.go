@@ -253,10 +253,8 @@ func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
 			bad = err
 			break
 		}
-		if err := r.check(ev, record); errors.Is(err, ErrNewer) {
-			return s, nil, fmt.Errorf("%s: event %d: %w", p.path, ev.Seq, err)
-		} else if err != nil {
-			return s, nil, &CorruptionError{File: p.path, Seq: ev.Seq, Offset: int64(at), Cause: err}
+		if err := r.check(ev, record); err != nil {
+			return s, nil, ev.refused(err, p.path, int64(at))
 		}
 		if err := r.apply(ev); err != nil {
 			return s, nil, located(err, p.path, at)
@@ -273,16 +271,29 @@ func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
 // snapshot and journal, and the marker's newest event. The rest of the chain is verify's: the
 // checksums are bound to journal and place already.
 func (r *run) check(ev *Event, record []byte) error {
-	if ev.Seq == r.base+1 && ev.Prev != r.head {
-		return errors.New("does not continue the event before it")
-	}
 	if ev.Seq == r.durable && RecordHash(record) != r.durableHash {
 		return errNotAcknowledged
+	}
+	return ev.follows(r.base, r.head)
+}
+
+// follows returns why an event can't be applied to the leases as of event base, whose record has the hash head.
+func (ev *Event) follows(base Seq, head Hash) error {
+	if ev.Seq == base+1 && ev.Prev != head {
+		return errors.New("does not continue the event before it")
 	}
 	if !ev.Understood() {
 		return fmt.Errorf("kind %s: %w", ev.Kind, ErrNewer)
 	}
 	return nil
+}
+
+// refused returns what check or follows says of an event as an error that names its place: damage, unless it is ErrNewer.
+func (ev *Event) refused(cause error, file string, offset int64) error {
+	if errors.Is(cause, ErrNewer) {
+		return fmt.Errorf("%s: event %d: %w", file, ev.Seq, cause)
+	}
+	return &CorruptionError{File: file, Seq: ev.Seq, Offset: offset, Cause: cause}
 }
 
 // finish checks that nothing is missing at the end.

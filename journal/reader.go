@@ -285,9 +285,6 @@ func (r *Reader) checkPlace() (newest Seq, err error) {
 // Close ends the reader.
 func (r *Reader) Close() error { return nil }
 
-// Dir is the store's folder.
-func (r *Reader) Dir() string { return r.dir }
-
 // Meta says what store this is.
 func (r *Reader) Meta() Meta { return r.meta }
 
@@ -356,11 +353,17 @@ func (r *Reader) Records(after Seq) iter.Seq2[Record, error] {
 // errStopped ends a walk that nobody wants to go on with.
 var errStopped = errors.New("stopped")
 
-// Events hands the events after a given one to apply as Records has them, each good during that call alone: they share
-// one buffer. It returns what ended it, an error of apply included.
-func (r *Reader) Events(after Seq, apply func(*Event) error) error {
-	p := pass{r: r, last: after, recent: true, share: true}
-	p.visit = func(rec *Record) error { return apply(&rec.Event) }
+// Events hands the events after base, whose record has the hash head, to apply in order, each good during that call
+// alone: they share one buffer. It returns what ended it: as with Records, or an event that does not continue base
+// (a *CorruptionError), or one of a newer version (ErrNewer), or the error of apply.
+func (r *Reader) Events(base Seq, head Hash, apply func(*Event) error) error {
+	p := pass{r: r, last: base, recent: true, share: true}
+	p.visit = func(rec *Record) error {
+		if err := rec.Event.follows(base, head); err != nil {
+			return rec.Event.refused(err, filepath.Join(r.dir, rec.File), rec.Offset)
+		}
+		return apply(&rec.Event)
+	}
 	return p.walk()
 }
 

@@ -152,15 +152,7 @@ func (c *census) standOn(snap *state.Snapshot) error {
 	if snap != nil {
 		st = state.OverTrusting(snap)
 	}
-	base, head := st.Seq(), st.Head()
-	err := r.Events(base, func(ev *journal.Event) error {
-		if ev.Seq == base+1 && ev.Prev != head {
-			return &journal.CorruptionError{File: filepath.Join(r.Dir(), "journal"), Seq: ev.Seq, Offset: -1,
-				Cause: fmt.Errorf("does not continue event %d as the snapshot has it", base)}
-		}
-		if !ev.Understood() {
-			return fmt.Errorf("event %d: %w", ev.Seq, journal.ErrNewer)
-		}
+	err := r.Events(st.Seq(), st.Head(), func(ev *journal.Event) error {
 		if ev.Kind == journal.KindAdd {
 			c.lastAdd = max(c.lastAdd, ev.Seq)
 		}

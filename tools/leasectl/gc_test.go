@@ -331,8 +331,12 @@ func TestGCLocked(t *testing.T) {
 	for _, args := range [][]string{{"gc", "--netns", "--now"}, {"release", "dead"}} {
 		var out, words bytes.Buffer
 		args = append(args, "--data-dir", w.dataDir, "--lock-timeout", "20ms")
+		asked := time.Now()
 		if code := run(args, &out, &words, time.Now); code != exitError {
 			t.Errorf("%s: exit code %d, want %d", args[0], code, exitError)
+		}
+		if took := time.Since(asked); took > 20*time.Second { // it would be 30 without being told
+			t.Errorf("%s: waited %v", args[0], took)
 		}
 		for _, want := range []string{path, journal.ErrLocked.Error()} {
 			if !strings.Contains(words.String(), want) {

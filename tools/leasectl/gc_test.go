@@ -365,6 +365,7 @@ func command(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer)
 	}
 	cmd, stderr = exec.Command(path, args...), new(bytes.Buffer)
 	cmd.Stderr = stderr
+	cmd.Env = append(os.Environ(), "GORACE="+quickExit)
 	return cmd, stderr
 }
 

@@ -25,6 +25,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:       "testdata",
 		Condition: condition,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", quickExit)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    cmdExits,
 			"old":      storeCommand(oldStore),
@@ -37,6 +41,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// quickExit has a process under the race detector end without a second's wait for other goroutines.
+const quickExit = "atexit_sleep_ms=0"
 
 // condition knows whether namespaces can be made. LEASELOG_E2E_REQUIRE says that they must be.
 func condition(name string) (bool, error) {

@@ -166,8 +166,13 @@ func (e *liveEvidence) tooNew(l *state.Lease) string {
 	case e.once && age < e.grace:
 		return fmt.Sprintf("not listed, but began only %s before the list was read", age.Round(time.Millisecond))
 	}
-	if w := e.list.written; !w.IsZero() && !l.Clock.Time().Before(w) {
+	// A file that was written while the container was being made does not know it, however often it is read.
+	switch w := e.list.written; {
+	case w.IsZero() || l.Clock.Time().Add(e.grace).Before(w):
+	case !l.Clock.Time().Before(w):
 		return fmt.Sprintf("not listed, but began after the list was written at %s", stamp(w))
+	case !l.Import:
+		return fmt.Sprintf("not listed, but began only %s before the list was written at %s", w.Sub(l.Clock.Time()).Round(time.Millisecond), stamp(w))
 	}
 	return ""
 }

@@ -85,7 +85,10 @@ func TestLiveEvidence(t *testing.T) {
 		{"of another boot", true, 0, ofOther, "c", dead, "not listed"},
 		{"read once, old", true, 0, at(940), "c", dead, "not listed"},
 		{"read once, young", true, 0, at(941), "c", unjudged, "began only 59s before the list was read"},
-		{"before it was written", false, 500, at(499), "c", dead, "not listed"},
+		{"before it was written", false, 500, at(439), "c", dead, "not listed"},
+		{"just before it was written", false, 500, at(441), "c", unjudged, "began only 59s before the list was written at 2026-01-01T00:08:20"},
+		{"taken over just before it was written", false, 500, at(499), "c", dead, "not listed"},
+		{"taken over after it was written", false, 500, at(501), "c", unjudged, "began after the list was written"},
 		{"as it was written", false, 500, at(500), "c", unjudged, "began after the list was written at 2026-01-01T00:08:20"},
 		{"listed, and since", true, 500, at(2000), "alive", living, "listed"},
 	}
@@ -102,7 +105,7 @@ func TestLiveEvidence(t *testing.T) {
 			if err := e.observe(&observation{begun: at(1000), clock: at(1001)}); err != nil {
 				t.Fatal(err)
 			}
-			check(t, e, state.Lease{Clock: tt.clock, Attachment: state.Attachment{ContainerID: tt.id}}, tt.want, tt.words)
+			check(t, e, state.Lease{Clock: tt.clock, Import: strings.HasPrefix(tt.name, "taken over"), Attachment: state.Attachment{ContainerID: tt.id}}, tt.want, tt.words)
 			check(t, e, blocked, unjudged, "no owner")
 		})
 	}

@@ -72,7 +72,8 @@ judged is kept.
 
 A lease goes only if its owner was found dead twice, at least --grace apart, and it is still held by
 the same owner since the same event; --now is satisfied with once. The plugin may run meanwhile:
-what began after the first look is not touched. Each release is an event of its own, with reason gc.
+what began after the first look is not touched, nor what began less than --grace before the list was
+written. Each release is an event of its own, with reason gc.
 
 Run it where the runtime runs: in a container of its own, namespaces that are there may not be
 seen. --dry-run looks once and changes nothing. --explain lists every lease, and why or why not.

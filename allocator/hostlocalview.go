@@ -70,23 +70,27 @@ type ending struct {
 // openView finds out whether there is a view. It comes before the events are loaded: those behind the stamp tell which
 // files are leftovers of ours.
 func (t *transaction) openView() error {
-	path := filepath.Join(t.store.dir, stampName)
+	s := t.store
+	path := filepath.Join(s.dir, stampName)
 	b, err := readShort(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if t.store.o.View == ViewOn {
-			t.view = &hostLocalView{folder: t.store.folder, path: path}
-		}
-		return nil
-	case err != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	case t.store.o.View == ViewOff:
-		return os.Remove(path)
 	}
-	old, before := parseStamp(b)
-	t.view = &hostLocalView{folder: t.store.folder, path: path, old: old, before: before}
+	off := string(b) == viewGivenUp
+	kept := s.o.View == ViewOn || s.o.View == ViewKept && !off && (err == nil || hostlocal.Called(s.folder))
+	if kept {
+		old, before := parseStamp(b)
+		t.view = &hostLocalView{folder: s.folder, path: path, old: old, before: before}
+		return nil
+	}
+	if s.o.View == ViewOff && !off && (err == nil || hostlocal.Called(s.folder)) {
+		return os.WriteFile(path, []byte(viewGivenUp), 0o600)
+	}
 	return nil
 }
+
+// viewGivenUp stands in the stamp file of a view that was turned off: from then on the files are out of date, and say nothing.
+const viewGivenUp = "off\n"
 
 // startView begins to keep a view, before the folder is claimed: that there is one has to survive a crash. followView
 // then looks at every file.
@@ -109,8 +113,8 @@ func (s *Store) keepView() error {
 
 // hasView reports whether the store keeps a view.
 func (s *Store) hasView() bool {
-	_, err := os.Lstat(filepath.Join(s.dir, stampName))
-	return err == nil
+	b, err := readShort(filepath.Join(s.dir, stampName))
+	return err == nil && string(b) != viewGivenUp
 }
 
 // parseStamp reads a stamp of this boot, or of one of an earlier boot the folder's inode. Any other text is the zero stamp.
@@ -202,6 +206,9 @@ func (t *transaction) compareView() error {
 	if err != nil {
 		return err
 	}
+	for _, text := range c.overwritten {
+		t.store.o.Warn(text)
+	}
 	if err := t.append(t.outside(c)...); err != nil {
 		return err
 	}
@@ -221,6 +228,8 @@ func (t *transaction) viewTrouble(err error) {
 type comparison struct {
 	released []state.Lease     // whose files others have removed
 	imported []hostlocal.Lease // that others have written
+
+	overwritten []string // what files said that the journal contradicts, in words
 }
 
 // compareFiles compares, and mends the files that are ours to mend.
@@ -273,6 +282,10 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 		// that one has not been answered.
 		c.released, c.imported = append(c.released, *l), append(c.imported, have)
 		return nil
+	}
+	if have.Blocked == "" && !same {
+		c.overwritten = append(c.overwritten, fmt.Sprintf("%s named %s/%s: the address is held by %s/%s, and two containers may have it",
+			hostlocal.Path(v.folder, l.IP), have.ContainerID, have.IfName, l.ContainerID, l.IfName))
 	}
 	return hostlocal.Replace(v.folder, want)
 }
@@ -414,11 +427,23 @@ func (v *hostLocalView) done(t *transaction) error {
 	return nil
 }
 
+// ViewChanged reports whether names in a network's data folder have changed since a call of this boot has compared its view
+// with the leases of the store in dir: then others may have given addresses and released some. False without a view.
+func ViewChanged(dir, folder string) bool {
+	b, err := readShort(filepath.Join(dir, stampName))
+	if err != nil {
+		return false
+	}
+	shown, _ := parseStamp(b)
+	now, err := newStamp(folder, shown.seq)
+	return err == nil && shown != (stamp{}) && now != shown
+}
+
 // shownInView returns what the attachment holds by the view as well, if there is one: not the leases whose files others have
 // removed, and in their place those that host-local gave, as the next mutating call will find.
 func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
 	b, err := readShort(filepath.Join(s.dir, stampName))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && s.o.View == ViewOff {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (s.o.View == ViewOff || string(b) == viewGivenUp) {
 		return held, nil
 	}
 	if err != nil {

@@ -104,9 +104,34 @@ func TestViewWithoutBeingAsked(t *testing.T) {
 	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.9", "10.1.0.4", "2001:db8::2", "2001:db8::3")
 	off := storeWith(filepath.Dir(s.Folder()), func(o *allocator.Options) { o.View = allocator.ViewOff })
 	add(t, off, 5)
-	release(t, s, 4) // nobody looks any more
+	release(t, s, 4) // does not ask for it again
 	if got := files(t, s.Folder()); len(got) != 6 || slices.Contains(got, "10.1.0.5") {
 		t.Errorf("after the view was given up: %q", got)
+	}
+	on := storeWith(filepath.Dir(s.Folder()), func(o *allocator.Options) { o.View = allocator.ViewOn })
+	release(t, on, 7)
+	if got := files(t, s.Folder()); !slices.Contains(got, "10.1.0.5") {
+		t.Errorf("after the view was begun again: %q", got)
+	}
+}
+
+// TestViewBegins where host-local is called in a folder that has no view: from the next call on there is one.
+func TestViewBegins(t *testing.T) {
+	var told strings.Builder
+	s := storeWith(t.TempDir(), func(o *allocator.Options) { o.Warn = func(text string) { fmt.Fprintln(&told, text) } })
+	add(t, s, 1)
+	add(t, s, 2)
+	if got := files(t, s.Folder()); len(got) > 0 {
+		t.Errorf("files without a view: %q", got)
+	}
+	hostLocal(t, s.Folder(), map[string]string{"lock": "", "10.1.0.2": "z\r\neth0", "10.1.0.4": "y\r\neth0"})
+	add(t, s, 3)
+	if got, want := lastEvents(t, s, 2), "import 10.1.0.4, add 10.1.0.5 2001:db8::4"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "2001:db8::2", "2001:db8::3", "2001:db8::4")
+	if want := "10.1.0.2 named z/eth0: the address is held by c1/eth0, and two containers may have it"; !strings.Contains(told.String(), want) {
+		t.Errorf("told %q, want %q", told.String(), want)
 	}
 }
 

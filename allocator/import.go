@@ -128,6 +128,42 @@ func (t *transaction) takeOver() error {
 	return t.markSource()
 }
 
+// takeLate takes over the folder to import from if that was named only when the store was there already. What is wrong
+// with the folder is no reason to fail any more: it may have gone since it was taken over.
+func (t *transaction) takeLate() error {
+	s := t.store
+	if s.o.ImportFrom == "" || s.byHand {
+		return nil
+	}
+	from := s.importFrom()
+	if from == "" {
+		return nil
+	}
+	present, err := hostlocal.Present(from)
+	if err == nil && !present {
+		return nil
+	}
+	due := false
+	if err == nil {
+		due, err = s.mayTake(from, t.journal.Meta().ID)
+	}
+	if err != nil {
+		s.o.Warn(fmt.Sprintf("import from %s: %v", from, err))
+		return nil
+	}
+	if !due {
+		return nil
+	}
+	c, err := t.readLocked(from)
+	if err != nil {
+		return err
+	}
+	if err := t.take(from, c, true); err != nil {
+		return err
+	}
+	return t.markSource()
+}
+
 // sources lists the folders to take over.
 func (t *transaction) sources() ([]string, error) {
 	s := t.store
@@ -355,7 +391,7 @@ func (s *Store) beginOver(wanted func() (bool, error)) (*transaction, error) {
 // folder is marked. Nothing is imported if an address is held by another attachment (ErrConflict), or if the folder
 // was taken over by another store (ErrTaken). A folder that this store has taken over already gives an empty Imported.
 func (s *Store) Import(folder string) (Imported, error) {
-	s.o.ImportFrom = folder
+	s.o.ImportFrom, s.byHand = folder, true
 	if s.importFrom() == "" {
 		folder = s.folder
 	}

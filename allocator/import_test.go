@@ -316,3 +316,26 @@ func TestImportByHand(t *testing.T) {
 		}
 	}
 }
+
+// TestImportLate names the folder when the store is there already: it is taken over all the same, once, and a folder that
+// is of no use is no reason to fail.
+func TestImportLate(t *testing.T) {
+	data, from := t.TempDir(), filepath.Join(t.TempDir(), "old")
+	s := storeWith(data, func(o *allocator.Options) { o.ImportFrom = from })
+	plain := storeWith(data, func(*allocator.Options) {})
+	add(t, plain, 1)
+	add(t, s, 2) // the folder is missing
+	hostLocal(t, from, map[string]string{"photo.jpg": ""})
+	add(t, s, 3) // it is not host-local's
+	hostLocal(t, from, map[string]string{"10.1.0.2": "c9\r\neth0", "10.1.0.5": "c7\r\neth0"})
+	if ip := add(t, s, 4); ip.String() != "10.1.0.6" {
+		t.Errorf("got %s, but 10.1.0.5 is held by c7", ip)
+	}
+	release(t, s, 7)
+	if _, err := s.Add(request(t, 5, "10.1.0.5")); err != nil {
+		t.Errorf("taken over twice: %v", err)
+	}
+	if held, err := s.Check(owner(1)); err != nil || len(held) != 2 {
+		t.Errorf("c1 holds %v, %v", held, err)
+	}
+}

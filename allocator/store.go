@@ -67,7 +67,7 @@ type Options struct {
 	Version        string        // of the program, recorded in events
 	Warn           func(text string)
 
-	// ImportFrom is a folder of host-local, absolute, whose leases a new store takes over besides those in the data
+	// ImportFrom is a folder of host-local, absolute, whose leases are taken over once, besides those in the data
 	// folder; "" for none.
 	ImportFrom string
 	// View says whether host-local's files are kept up to date in the data folder.
@@ -99,6 +99,7 @@ type Store struct {
 	folder string // <dataDir>/<network>
 	dir    string // <historyDir>/<network>
 	upkeep upkeep // what the last transaction left to do
+	byHand bool   // the folder to import from is looked at by Import
 }
 
 // NewStore returns the store that the options name. It touches no disk.

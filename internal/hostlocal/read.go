@@ -114,8 +114,14 @@ func Present(folder string) (bool, error) {
 	return lock, nil
 }
 
+// Called reports whether host-local has been called for the network: each of its calls makes the lock, and none removes it.
+func Called(folder string) bool {
+	_, err := os.Lstat(filepath.Join(folder, lockName))
+	return err == nil
+}
+
 func foreign(folder, name string) error {
-	return fmt.Errorf("%s: %w: %s; remove it or set ipam.dataDir to another folder", folder, ErrForeign, name)
+	return fmt.Errorf("%s: %w: %s; what is wanted is the folder of one network", folder, ErrForeign, name)
 }
 
 // changed returns when names in the folder changed last.

@@ -82,7 +82,7 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.oneStore()
+	s, err := a.storeFor(dir)
 	if err != nil || s == nil {
 		return err
 	}
@@ -142,12 +142,22 @@ func ofTime(t time.Time) string {
 	return " (" + stamp(t) + ")"
 }
 
-// oneStore returns the store of the one network that is meant; nil if what is wrong was told.
-func (a *app) oneStore() (*store, error) {
+// storeFor returns the store to export: that of the network whose folder dir is, or the one that is meant.
+func (a *app) storeFor(dir string) (*store, error) {
 	stores, err := a.stores()
 	if err != nil {
 		return nil, err
 	}
+	for _, s := range stores {
+		if samePlace(dir, s.folder) {
+			return s, nil
+		}
+	}
+	return a.oneOf(stores)
+}
+
+// oneOf returns the store of the one network that is meant; nil if what is wrong was told.
+func (a *app) oneOf(stores []*store) (*store, error) {
 	switch {
 	case len(stores) > 1:
 		return nil, usagef("there are %d networks: say which by --network", len(stores))

@@ -80,7 +80,7 @@ seen. --dry-run looks once and changes nothing. --explain lists every lease, and
 
 Exit codes: 0 done, or nothing to do; 1 there is something to release (--dry-run); 4 error, among
 them a store that is damaged, deleted or a copy, while the others are still dealt with; 64 usage.`,
-		Example: "  leasectl gc --netns --cni-cache --dry-run --explain\n  crictl pods -q | leasectl gc --live - --netns",
+		Example: "  leasectl gc --netns --dry-run --explain\n  crictl pods -q | leasectl gc --live - --netns",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g.begun = journal.ReadClock()
@@ -96,7 +96,7 @@ them a store that is damaged, deleted or a copy, while the others are still deal
 	flags.StringVar(&g.cacheDir, "cni-cache", "", "who has no result in the CNI library's cache in `DIR` is dead")
 	flags.Lookup("cni-cache").NoOptDefVal = defaultCacheDir
 	flags.BoolVar(&g.boot, "boot", false, "who is of an earlier boot is dead")
-	flags.BoolVar(&g.allowEmpty, "allow-empty", false, "believe an empty list or cache")
+	flags.BoolVar(&g.allowEmpty, "allow-empty", false, "believe an empty list or cache, and a list that is all there is and has no container that holds a lease")
 	flags.DurationVar(&g.grace, "grace", defaultGrace, "look twice, so far apart")
 	flags.BoolVar(&g.now, "now", false, "look only once")
 	flags.BoolVar(&g.dryRun, "dry-run", false, "look once and change nothing")
@@ -165,7 +165,11 @@ func (a *app) gc(g *gc) error {
 		return fmt.Errorf("no network has a store in %q", a.dataDir)
 	}
 	if g.listed != nil && len(g.listed.list.ids) > 0 && len(seen) > 0 && !g.listed.matches(seen) {
-		a.say("warning: none of the %d listed IDs is a container that holds a lease; are they of the right kind?", len(g.listed.list.ids))
+		unlike := fmt.Sprintf("none of the %d listed IDs is a container that holds a lease; are they of the right kind?", len(g.listed.list.ids))
+		if len(g.evidence) == 1 && !g.allowEmpty && !g.dryRun {
+			return fmt.Errorf("%s Nothing was released; --allow-empty releases all that are not listed", unlike)
+		}
+		a.say("warning: %s", unlike)
 	}
 	if n := with(seen, verdictCondemned); n > 0 && !g.dryRun {
 		if !g.now {

@@ -138,9 +138,12 @@ func (a *app) takeOver(o *takeover) error {
 	if err != nil && len(im.Conflicts) == 0 {
 		return err
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		a.fail(err)
-	} else {
+	case len(im.Conflicts) > 0 && o.dryRun:
+		a.fail(fmt.Errorf("nothing would be taken over: %s", im.Conflicts[0]))
+	default:
 		store.Maintain()
 		a.tellTaken(o, &im)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/state"
@@ -101,6 +102,8 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 		h.Intervals, h.Held = nil, 0
 	case s.torn:
 		ans.worst = max(ans.worst, replay.Uncertain)
+	case s.folder != "" && allocator.ViewChanged(s.dir, s.folder):
+		ans.doubt(replay.Uncertain, "network %q: files in %s have changed since the last call: host-local or others may have given and released addresses, as the next call will record", s.network, s.folder)
 	}
 	return h, nil
 }

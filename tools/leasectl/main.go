@@ -18,10 +18,9 @@
 // without which all networks are meant. A store in use says itself where its dataDir is, so
 // that a wipe shows; in a copy there is nothing that tells.
 //
-// It changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin
-// may run meanwhile, and a copy or a read-only file system will do. The exceptions are repair --apply,
-// gc, release and import, which work under the plugin's lock. stats writes the files that it is told to, and
-// export a folder of its own, or the network's under the locks of both plugins.
+// Most of it changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin may run
+// meanwhile, and a copy or a read-only file system will do. The exceptions, repair, gc, release, import and export in place, work
+// under the plugin's lock; stats and export write the files that they are told to.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
 // not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns
@@ -149,9 +148,9 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-const longHelp = `Questions about the leases that leaselog gives out. Nothing is changed: no lock is
-taken, no file is made, and the plugin may run meanwhile. The exceptions are repair --apply, gc,
-release, import and export; and stats writes the files that it is told to.
+const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, gc,
+release, import and export change anything, under the plugin's lock, and each can say first what it would
+do (--dry-run). The plugin may run meanwhile.
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.

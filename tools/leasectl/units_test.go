@@ -122,12 +122,7 @@ func TestService(t *testing.T) {
 	defer pod.Wait()
 	defer stdin.Close()
 	w.addAt("alive", fmt.Sprintf("/proc/%d/ns/net", pod.Process.Pid))
-	results := filepath.Join(t.TempDir(), resultsName)
-	if err := os.MkdirAll(filepath.Join(results, "other-x-eth0"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	args := slices.Replace(slices.Clone(words[1:]), slices.Index(words[1:], "--cni-cache"), slices.Index(words[1:], "--cni-cache")+1, "--cni-cache="+results)
-	out := runWith(t, capabilities(u.one(t, "Service", "CapabilityBoundingSet")), append(args, "--data-dir", w.dataDir, "--now", "--explain"))
+	out := runWith(t, capabilities(u.one(t, "Service", "CapabilityBoundingSet")), append(words[1:], "--data-dir", w.dataDir, "--now", "--explain"))
 	for _, want := range []string{" dead ", " released ", " alive ", "netns: alive: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

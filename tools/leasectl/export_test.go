@@ -506,6 +506,7 @@ func TestExportRefuses(t *testing.T) {
 			lock, err := hostlocal.Lock(s.dir, time.Now()) // who looks under the lock makes it
 			s.must(err)
 			s.must(lock.Close())
+			write(s, store(s, "view"), "off\n") // otherwise host-local's files are looked at, and taken over
 			write(s, filepath.Join(s.dir, "10.1.0.9"), "stranger\r\neth0")
 		}, exitError, "10.1.0.9: was written by another program"},
 		{"a lease that nobody took over, beside", func(s *setting) {

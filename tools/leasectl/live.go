@@ -95,6 +95,9 @@ func (l *liveList) parse(text []byte) error {
 		if strings.ContainsAny(id, " \t") {
 			return fmt.Errorf("line %d: more than one word; want one container ID a line, or JSON", n)
 		}
+		if id == "null" { // by jq, of objects that have no such key
+			return fmt.Errorf("line %d: null is no container ID", n)
+		}
 		if err := l.add(id); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"maps"
 	"slices"
@@ -23,6 +24,7 @@ func TestLiveList(t *testing.T) {
 		{"lines", "b\na\n", "a b"},
 		{"no last line break", "a", "a"},
 		{"windows", "a\r\nb\r\n", "a b"},
+		{"case matters", "aB\nAb\n", "Ab aB"},
 		{"trimmed", "  a\t\n\tb ", "a b"},
 		{"twice", "a\na\na\n", "a"},
 		{"longest", strings.Repeat("a", 4096), strings.Repeat("a", 4096)},
@@ -69,6 +71,7 @@ func TestLiveListRefused(t *testing.T) {
 		{"not UTF-8", "a\nb\nc\xc3\n", "line 3: not UTF-8"},
 		{"two words", "a\na b\n", "line 2: more than one word"},
 		{"tab between", "a\tb\n", "line 1: more than one word"},
+		{"what jq prints of a missing key", "a\nnull\n", "line 2: null is no container ID"},
 		{"too long", "a\n" + strings.Repeat("a", 4097), "line 2: a container ID of 4097 bytes, at most 4096"},
 		{"too long in JSON", `["` + strings.Repeat("a", 4097) + `"]`, "a container ID of 4097 bytes, at most 4096"},
 		{"not ASCII", "a\né\n", "line 2: \"é\" is no container ID"},
@@ -163,4 +166,31 @@ func TestListed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzLiveList: what is taken for a list is the same list when it is written as JSON, and each on it is listed.
+func FuzzLiveList(f *testing.F) {
+	for _, seed := range []string{"a\nb\n", "# none\n", `["a","b"]`, `{"items":[{"id":"a","x":[{}]}]}`, "{\"ID\":\"a\"}\n{\"ID\":\"b\"}", "\ufeffa", `{"id":`, "a b", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := parseLive(text)
+		if err != nil {
+			return
+		}
+		ids := slices.AppendSeq([]string{}, maps.Keys(l.ids))
+		b, err := json.Marshal(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseLive(string(b))
+		if err != nil || !maps.Equal(again.ids, l.ids) {
+			t.Errorf("%q lists %q, and as JSON %v, %v", text, ids, again.ids, err)
+		}
+		for _, id := range ids {
+			if listed, _ := l.names(id); listed != id {
+				t.Errorf("%q lists %q as %q", text, id, listed)
+			}
+		}
+	})
 }

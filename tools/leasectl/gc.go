@@ -68,12 +68,14 @@ judged is kept.
   --netns        the network namespace that its ADD named is gone, or another one is in its place
   --cni-cache    the CNI library keeps no result of it any more, below /var/lib/cni or DIR
   --boot         it was given in an earlier boot of the node. Only this can tell of blocked
-                 addresses, which have no owner
+                 addresses, which have no owner. An imported lease counts by the time that its
+                 source claims: where a node sets its clock only after containers have started, add
+                 --netns
 
 A lease goes only if its owner was found dead twice, at least --grace apart, and it is still held by
 the same owner since the same event; --now is satisfied with once. The plugin may run meanwhile:
 what began after the first look is not touched, nor what began less than --grace before the list was
-written. Each release is an event of its own, with reason gc.
+written or, from standard input, read. Each release is an event of its own, with reason gc.
 
 Run it where the runtime runs: in a container of its own, namespaces that are there may not be
 seen. --dry-run looks once and changes nothing. --explain lists every lease, and why or why not.

@@ -257,10 +257,7 @@ func (r *AddRequest) appendStale(stale []*attachmentLeases, owner state.Attachme
 	}
 	evidence := ""
 	for i := range held {
-		why, ok := r.stale(&held[i])
-		if !ok {
-			return stale
-		}
+		why, _ := r.stale(&held[i])
 		evidence = why
 	}
 	return append(stale, &attachmentLeases{owner: owner, leases: held, evidence: evidence})

@@ -189,7 +189,8 @@ func (t *transaction) sources() ([]string, error) {
 	return folders, nil
 }
 
-// readLocked reads a folder under host-local's lock and keeps the lock until the transaction ends.
+// readLocked reads a folder under host-local's lock and keeps the lock until the transaction ends. It returns ErrTaken for
+// one that another store has taken over while this one waited for the lock.
 func (t *transaction) readLocked(folder string) (*hostlocal.Content, error) {
 	if _, err := os.Stat(folder); err != nil {
 		if errors.Is(err, fs.ErrNotExist) && t.newest != journal.KindGenesis {
@@ -199,6 +200,11 @@ func (t *transaction) readLocked(folder string) (*hostlocal.Content, error) {
 	}
 	if err := t.lockHostLocal(folder); err != nil {
 		return nil, err
+	}
+	if folder != t.store.folder {
+		if _, err := t.store.mayTake(folder, t.journal.Meta().ID); err != nil {
+			return nil, err
+		}
 	}
 	return hostlocal.Read(folder)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,6 +195,70 @@ func TestImportFrom(t *testing.T) {
 	if got, want := kinds(t, s), "genesis import import import import import config add reset add "; got != want {
 		t.Errorf("events %s, want %s", got, want)
 	}
+}
+
+// TestImportFromTakenMeanwhile: a store waits for host-local's lock while another one takes the folder over.
+func TestImportFromTakenMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		call func(s *allocator.Store, from string) error
+	}{
+		{"by an ADD", func(s *allocator.Store, _ string) error { _, err := s.Add(request(t, 5)); return err }},
+		{"by hand", func(s *allocator.Store, from string) error { _, err := s.Import(from); return err }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			from := filepath.Join(t.TempDir(), "old")
+			hostLocal(t, from, twoPods)
+			first := newStore(t)
+			add(t, first, 1)
+			lock, err := hostlocal.Lock(from, time.Now().Add(time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			second := storeWith(t.TempDir(), func(o *allocator.Options) {
+				if o.ImportFrom = from; tt.name == "by hand" {
+					o.ImportFrom = ""
+				}
+			})
+			done := make(chan error, 1)
+			go func() { done <- tt.call(second, from) }()
+			for !waitedFor(t, filepath.Join(from, "lock")) {
+				select {
+				case err := <-done:
+					t.Fatalf("did not wait: %v", err)
+				case <-time.After(time.Millisecond):
+				}
+			}
+			if _, err := journal.WriteClaim(from, events(t, first)[0].Origin.Journal, first.Dir()); err != nil {
+				t.Fatal(err)
+			}
+			if err := lock.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; !errors.Is(err, allocator.ErrTaken) {
+				t.Errorf("got %v, want ErrTaken", err)
+			}
+		})
+	}
+}
+
+// waitedFor reports whether somebody waits for the flock of a file.
+func waitedFor(t *testing.T, path string) bool {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Skip(err)
+	}
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, "->") && strings.Contains(line, fmt.Sprintf(":%d ", info.Sys().(*syscall.Stat_t).Ino)) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestImportFromMarksLate: the call died between claiming its own folder and marking the other.

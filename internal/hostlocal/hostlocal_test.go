@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 )
@@ -311,4 +313,18 @@ func FuzzLeaseFile(f *testing.F) {
 			t.Errorf("%q: read as %+v, written and read as %+v, %v", content, l, again, err)
 		}
 	})
+}
+
+// TestPipeForACursor: who opens a pipe waits for the other end, unless told not to.
+func TestPipeForACursor(t *testing.T) {
+	folder := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(folder, "last_reserved_ip.0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := hostlocal.SetCursor(folder, journal.Cursor{IP: netip.MustParseAddr("10.1.0.2")}); !errors.Is(err, unix.ENXIO) {
+		t.Errorf("write: %v, want ENXIO", err)
+	}
+	if cursors, err := hostlocal.Cursors(folder); err != nil || len(cursors) > 0 {
+		t.Errorf("read: %v, %v", cursors, err)
+	}
 }

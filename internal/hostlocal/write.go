@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -166,7 +168,14 @@ func (l Lease) SameOwner(other Lease) bool {
 
 // SetCursor writes a cursor in place, not synced.
 func SetCursor(folder string, c journal.Cursor) error {
-	return os.WriteFile(cursorPath(folder, c.Set), []byte(c.IP.String()), fileMode)
+	path := cursorPath(folder, c.Set)
+	// Opening a pipe would wait for a reader, with the locks held.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(c.IP.String())
+	return errors.Join(err, f.Close())
 }
 
 // cursorPath returns where the cursor of a range set is.

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
@@ -53,11 +55,14 @@ func (a *app) readCounters(file string) *counters {
 }
 
 func parseCounters(file string) (map[journal.ID]replay.Counts, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a pipe would wait for a writer
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(errors.New("not a file"), err)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxCounters+1))
 	if err != nil {
 		return nil, err

@@ -619,6 +619,18 @@ func TestReplaceFile(t *testing.T) {
 	content()
 }
 
+// TestStateIsAPipe: nobody writes to it, and nobody waits for that.
+func TestStateIsAPipe(t *testing.T) {
+	n := newNode(t, "pods", "10.1.0.0/24")
+	n.must(n.add("a"))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	n.must(unix.Mkfifo(pipe, 0o600))
+	_, stderr, code := leasectl("stats", "--data-dir", n.dataDir, "--state", pipe)
+	if code != exitError || !strings.Contains(stderr, "pipe: not a file: counting anew") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 // TestReplaceFileOnAFullDisk: the write that fails is the disk's.
 func TestReplaceFileOnAFullDisk(t *testing.T) {
 	folder := tinyDisk(t)

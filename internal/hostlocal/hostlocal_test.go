@@ -315,6 +315,43 @@ func FuzzLeaseFile(f *testing.F) {
 	})
 }
 
+// TestTimeOutOfReach: the time of a file that nanoseconds since 1970 can't tell is not known, and not another one.
+func TestTimeOutOfReach(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, map[string]string{"10.1.0.2": "c1\r\neth0"})
+	for year, known := range map[int]bool{1960: true, 2200: true, 2400: false} {
+		at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		ts := unix.Timespec{Sec: at.Unix()} // os.Chtimes counts nanoseconds
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(folder, "10.1.0.2"), []unix.Timespec{ts, ts}, 0); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(filepath.Join(folder, "10.1.0.2"))
+		if err != nil || !st.ModTime().Equal(at) {
+			t.Skipf("the file system has %v for %v, %v", st.ModTime(), at, err)
+		}
+		l, err := hostlocal.ReadLease(folder, netip.MustParseAddr("10.1.0.2"))
+		if err != nil || l.Time.Equal(at) != known || l.Time.IsZero() == known {
+			t.Errorf("%d: got %v, %v", year, l.Time, err)
+		}
+	}
+}
+
+// TestStrangersName: the name of a file that is told of can't work on the terminal that shows it.
+func TestStrangersName(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, map[string]string{"x\x1b[2J": ""})
+	_, err := hostlocal.Read(folder)
+	if !errors.Is(err, hostlocal.ErrForeign) || strings.Contains(err.Error(), "\x1b") || hostlocal.Whole(folder) == nil ||
+		strings.Contains(hostlocal.Whole(folder).Error(), "\x1b") {
+		t.Errorf("got %q, %v", err, hostlocal.Whole(folder))
+	}
+	write(t, folder, map[string]string{"10.1.0.2": "c1\r\neth0"})
+	c, err := hostlocal.Read(folder)
+	if err != nil || len(c.Warnings) != 1 || strings.Contains(c.Warnings[0], "\x1b") {
+		t.Errorf("got %q, %v", c.Warnings, err)
+	}
+}
+
 // TestPipeForACursor: who opens a pipe waits for the other end, unless told not to.
 func TestPipeForACursor(t *testing.T) {
 	folder := t.TempDir()

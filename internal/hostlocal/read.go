@@ -121,7 +121,7 @@ func Called(folder string) bool {
 }
 
 func foreign(folder, name string) error {
-	return fmt.Errorf("%s: %w: %s; what is wanted is the folder of one network", folder, ErrForeign, name)
+	return fmt.Errorf("%s: %w: %q; what is wanted is the folder of one network", folder, ErrForeign, name)
 }
 
 // changed returns when names in the folder changed last.
@@ -161,7 +161,7 @@ func read(folder string) (*Content, error) {
 		return nil, foreign(folder, strangers[0])
 	}
 	for _, name := range strangers {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%s is not a file of host-local and is left alone", filepath.Join(folder, name)))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%q is not a file of host-local and is left alone", filepath.Join(folder, name)))
 	}
 	c.sort()
 	return c, nil
@@ -203,7 +203,10 @@ func parseCursor(name string) (set int, ok bool) {
 func (c *Content) lease(path string, ip netip.Addr) {
 	l := Lease{IP: ip}
 	b, at, err := readFile(path)
-	if l.Time = at; err != nil {
+	if l.Time = at; !at.Equal(time.Unix(0, at.UnixNano())) {
+		l.Time = time.Time{} // beyond what events count, such as the year 2400
+	}
+	if err != nil {
 		l.Blocked = err.Error()
 	} else {
 		l.ContainerID, l.IfName, l.Blocked = parseLease(b)

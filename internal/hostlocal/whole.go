@@ -28,7 +28,7 @@ func Whole(folder string) error {
 		_, cursor := parseCursor(name)
 		known := lease && name == ip.String() || cursor || name == lockName || OwnName(name)
 		if !known || !e.Type().IsRegular() {
-			return fmt.Errorf("%s: %w: %s", folder, ErrForeign, name)
+			return fmt.Errorf("%s: %w: %q", folder, ErrForeign, name)
 		}
 	}
 	return nil

@@ -84,6 +84,9 @@ func (e *netnsEvidence) judge(_ string, l *state.Lease) (finding, string) {
 	return unjudged, why
 }
 
+// firstCNI is the year of the first CNI plugin. A node without a clock that runs on without power begins its days before that.
+const firstCNI = 2015
+
 // bootEvidence judges by whether the node has booted since.
 type bootEvidence struct{ now journal.Clock }
 
@@ -110,6 +113,9 @@ func (e *bootEvidence) judge(_ string, l *state.Lease) (finding, string) {
 		return unjudged, "imported in this boot, and its source does not tell when it began"
 	}
 	claimed := time.Unix(0, l.Claimed)
+	if claimed.Year() < firstCNI {
+		return unjudged, fmt.Sprintf("began at %s by the word of its source, whose clock was not set then", stamp(claimed))
+	}
 	if claimed.Before(begun) {
 		return dead, fmt.Sprintf("began at %s by the word of its source, before this boot at about %s", stamp(claimed), stamp(begun))
 	}

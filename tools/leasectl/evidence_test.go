@@ -41,6 +41,7 @@ func TestBootEvidence(t *testing.T) {
 		{"claimed before", state.Lease{Clock: this, Import: true, Claimed: began - 1}, dead, "began at 2025-12-31T22:59:59.999999999Z by the word of its source, before this boot"},
 		{"claimed as it began", state.Lease{Clock: this, Import: true, Claimed: began}, living, "in this boot"},
 		{"claimed since", state.Lease{Clock: this, Import: true, Claimed: began + 1}, living, "in this boot"},
+		{"claimed by a clock that was not set", state.Lease{Clock: this, Import: true, Claimed: 20e9}, unjudged, "began at 1970-01-01T00:00:20.000000000Z by the word of its source, whose clock was not set then"},
 		{"nothing claimed", state.Lease{Clock: this, Import: true}, unjudged, "does not tell when it began"},
 		{"imported in another", state.Lease{Clock: other, Import: true, Claimed: began + 1}, dead, "recorded in boot 01000000-"},
 		{"blocked, of another", state.Lease{Clock: other, Import: true, Blocked: true}, dead, "recorded in boot 01000000-"},

@@ -240,6 +240,9 @@ func samePlace(a, b string) bool {
 // export builds a folder of its own.
 func export(s *allocator.Store, dir string, dry bool) (*allocator.Exported, error) {
 	dir, err := vacant(dir)
+	if err == nil {
+		err = outsideStores(dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,6 +270,21 @@ func vacant(dir string) (string, error) {
 		return "", fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())
 	}
 	return filepath.EvalSymlinks(dir)
+}
+
+// outsideStores returns an error for a folder among the files of stores: in one of theirs, every call would meet it as
+// damage, and beside one it would be in the way of a network of its name.
+func outsideStores(dir string) error {
+	above, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	for ; err == nil; above = filepath.Dir(above) {
+		if _, noStore := journal.ReadMeta(above); filepath.Base(above) == historyName || noStore == nil {
+			return fmt.Errorf("%s: is in %s, which belongs to leaselog", dir, above)
+		}
+		if above == filepath.Dir(above) {
+			return nil
+		}
+	}
+	return err
 }
 
 // buildFolder makes the folder under another name beside dir and syncs it, renames it, and syncs the name.

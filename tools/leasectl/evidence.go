@@ -54,19 +54,51 @@ const ownerless = "the address is blocked and has no owner to look for"
 
 // netnsEvidence judges by what has become of the recorded network namespace.
 type netnsEvidence struct {
-	apart bool // this process does not see all processes of the node
+	apart     bool            // this process does not see all processes of the node
+	elsewhere bool            // this process does not see the file system as the node's first process does
+	shown     map[string]bool // whether a namespace is seen in a folder, by the folder
 }
 
 func newNetNSEvidence() *netnsEvidence {
 	// The kernel's first PID namespace has a fixed number.
 	const first = 0xEFFFFFFC
 	link, err := os.Readlink("/proc/self/ns/pid")
-	return &netnsEvidence{apart: err != nil || link != fmt.Sprintf("pid:[%d]", uint32(first))}
+	apart := err != nil || link != fmt.Sprintf("pid:[%d]", uint32(first))
+	own, errOwn := os.Readlink("/proc/self/ns/mnt")
+	node, errNode := os.Readlink("/proc/1/ns/mnt")
+	return &netnsEvidence{apart: apart, elsewhere: errOwn != nil || errNode != nil || own != node}
 }
 
 func (*netnsEvidence) name() string { return "netns" }
 
-func (*netnsEvidence) observe(*observation) error { return nil } // each look is a fresh one
+// observe forgets what was seen: each look is a fresh one.
+func (e *netnsEvidence) observe(*observation) error {
+	e.shown = map[string]bool{}
+	return nil
+}
+
+// ownRun reports whether this process may have another folder than the runtime where the path leads, as a container has its
+// own /run.
+func (e *netnsEvidence) ownRun(path string) bool {
+	path = filepath.Clean(path)
+	return (e.apart || e.elsewhere) && (strings.HasPrefix(path, "/run/") || strings.HasPrefix(path, "/var/run/"))
+}
+
+// shows reports whether any network namespace is seen in a folder. A container's own /run/netns has none.
+func (e *netnsEvidence) shows(folder string) bool {
+	shown, known := e.shown[folder]
+	if known {
+		return shown
+	}
+	entries, _ := os.ReadDir(folder)
+	shown = slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return netns.Identify(filepath.Join(folder, entry.Name())) != (journal.NetNSID{})
+	})
+	if e.shown != nil {
+		e.shown[folder] = shown
+	}
+	return shown
+}
 
 func (e *netnsEvidence) judge(_ string, l *state.Lease) (finding, string) {
 	if l.Blocked {
@@ -78,6 +110,8 @@ func (e *netnsEvidence) judge(_ string, l *state.Lease) (finding, string) {
 		return living, why
 	case sight == netns.Gone && e.apart && strings.HasPrefix(filepath.Clean(l.NetNS), "/proc/"):
 		return unjudged, why + ", or is not seen from the PID namespace of leasectl: run it on the node"
+	case sight == netns.Gone && e.ownRun(l.NetNS) && !e.shows(filepath.Dir(l.NetNS)):
+		return unjudged, why + ", but no namespace at all is seen there from the mount namespace of leasectl: run it on the node"
 	case sight == netns.Gone:
 		return dead, why
 	}

@@ -238,3 +238,44 @@ func TestApart(t *testing.T) {
 		t.Errorf("on the node: %v: %s\n%s", err, out, stderr)
 	}
 }
+
+// TestElsewhere: in a /run of its own leasectl sees no namespace at all, and does not take those of the node for gone.
+func TestElsewhere(t *testing.T) {
+	run, err := os.MkdirTemp("/run", "leasectl-test-")
+	if err != nil {
+		t.Skipf("needs to write to /run: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(run); err != nil {
+			t.Error(err)
+		}
+	})
+	gone := state.Lease{NetNS: filepath.Join(run, "gone")}
+	check(t, &netnsEvidence{}, gone, dead, "not there any more")
+	inside := filepath.Join(t.TempDir(), "gone") // in both
+	for _, e := range []*netnsEvidence{{elsewhere: true}, {apart: true}} {
+		alive := filepath.Join(run, "alive")
+		check(t, e, gone, unjudged, "but no namespace at all is seen there")
+		check(t, e, state.Lease{NetNS: "/var" + gone.NetNS}, unjudged, "")
+		check(t, e, state.Lease{NetNS: inside}, dead, "not there any more")
+		if err := errors.Join(e.observe(nil), os.Symlink(fmt.Sprintf("/proc/%d/ns/net", os.Getpid()), alive)); err != nil {
+			t.Fatal(err)
+		}
+		check(t, e, gone, dead, "not there any more")
+		if err := errors.Join(e.observe(nil), os.Remove(alive)); err != nil {
+			t.Fatal(err)
+		}
+		check(t, e, gone, unjudged, "no namespace at all")
+	}
+	w := newWorld(t)
+	w.addAt("dead", gone.NetNS)
+	cmd, stderr := command(t, "gc", "--data-dir", w.dataDir, "--netns", "--now", "--explain")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	out, err := cmd.Output()
+	if errors.Is(err, syscall.EPERM) && os.Getenv("LEASELOG_E2E_REQUIRE") == "" {
+		t.Skip("needs the right to make mount namespaces")
+	}
+	if err != nil || !strings.Contains(string(out), "no namespace at all is seen there") {
+		t.Errorf("elsewhere: %v: %s\n%s", err, out, stderr)
+	}
+}

@@ -257,7 +257,10 @@ func (r *AddRequest) appendStale(stale []*attachmentLeases, owner state.Attachme
 	}
 	evidence := ""
 	for i := range held {
-		why, _ := r.stale(&held[i])
+		why, ok := r.stale(&held[i])
+		if !ok {
+			return stale
+		}
 		evidence = why
 	}
 	return append(stale, &attachmentLeases{owner: owner, leases: held, evidence: evidence})

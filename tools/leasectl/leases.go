@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/state"
@@ -60,9 +61,24 @@ func (a *app) leases() error {
 	}
 	if len(stores) == 0 && !a.failed {
 		a.say("no network has a store in %q", a.dataDir)
+		a.sayHostLocal()
 	}
 	a.exit(ans.worst, true)
 	return show(a, ans, each(items), layout[leaseItem]{"leases", leasesTable, leaseCSV})
+}
+
+// sayHostLocal names the networks that host-local has leases of, and leaselog none.
+func (a *app) sayHostLocal() {
+	names, err := folders(a.dataDir)
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		folder := filepath.Join(a.dataDir, name)
+		if files, err := hostlocal.List(folder); err == nil && len(files) > 0 {
+			a.say("host-local has %s in %s: see leasectl import host-local --dry-run", count(len(files), "lease"), folder)
+		}
+	}
 }
 
 // held reads what the store's network holds now and takes the store into the answer. If

@@ -21,18 +21,19 @@ const historyName = ".leaselog"
 
 // store is a network's store, found and perhaps opened.
 type store struct {
-	dir     string
-	network string // by META, else by the folder's name
-	folder  string // the dataDir's folder of the network; "" if there is no dataDir to look at
-	meta    journal.Meta
-	reader  *journal.Reader
-	broken  error    // damage, or a newer format: the store is there and can't be read
-	wiped   bool     // the folder, or the claim in it, is gone
-	foreign bool     // and host-local's files are there instead
-	doubts  []string // words about the store that are part of every answer
-	torn    bool     // what the folder says about the store is not to be relied on
-	byClaim bool     // it was found where the claim in folder leads, outside of the dataDir
-	gone    bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
+	dir       string
+	network   string // by META, else by the folder's name
+	folder    string // the dataDir's folder of the network; "" if there is no dataDir to look at
+	meta      journal.Meta
+	reader    *journal.Reader
+	broken    error    // damage, or a newer format: the store is there and can't be read
+	wiped     bool     // the folder, or the claim in it, is gone
+	foreign   bool     // and host-local's files are there instead
+	doubts    []string // words about the store that are part of every answer
+	torn      bool     // what the folder says about the store is not to be relied on
+	byClaim   bool     // it was found where the claim in folder leads, outside of the dataDir
+	takenFrom bool     // folder is one of host-local, whose leases this store has taken over
+	gone      bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
 
 	claimDamage error // of the claim in folder: it is damaged, or is another journal's
 	unopened    error // why the store could not be looked at; see app.unopened
@@ -47,6 +48,10 @@ func (a *app) stores() ([]*store, error) {
 	}
 	var open []*store
 	for _, s := range found {
+		if s.takenFrom {
+			a.sayTakenFrom(s)
+			continue
+		}
 		if s.gone {
 			if a.gone {
 				open = append(open, s)
@@ -163,6 +168,8 @@ func findStores(dir string) ([]*store, error) {
 		case err != nil, filepath.Dir(elsewhere) == history && own:
 		case !own && !holdsStore(elsewhere):
 			found = append(found, &store{dir: elsewhere, network: name, folder: folder, gone: true, meta: journal.Meta{ID: id}})
+		case !own && takenFrom(folder, elsewhere, dir):
+			found = append(found, &store{dir: elsewhere, network: name, folder: folder, takenFrom: true})
 		case holdsStore(elsewhere) && !(own && madeForAnother(elsewhere, dir)):
 			found = append(found, &store{dir: elsewhere, network: name, folder: folder, byClaim: true})
 		}
@@ -188,6 +195,22 @@ func (s *store) goneError() error {
 func madeForAnother(dir, dataDir string) bool {
 	meta, err := journal.ReadMeta(dir)
 	return err == nil && meta.DataDir != dataDir
+}
+
+// takenFrom reports whether the claim in host-local's folder is the mark of a store that has taken over its leases for
+// another dataDir.
+func takenFrom(folder, dir, dataDir string) bool {
+	present, err := hostlocal.Present(folder)
+	return err == nil && present && holdsStore(dir) && madeForAnother(dir, dataDir)
+}
+
+// sayTakenFrom says where to ask about leases that were taken over from a folder.
+func (a *app) sayTakenFrom(s *store) {
+	meta, err := journal.ReadMeta(s.dir)
+	if err != nil || a.network != "" && a.network != s.network {
+		return
+	}
+	a.say("%s was taken over by the store in %s: for its leases, give --data-dir %s", s.folder, s.dir, meta.DataDir)
 }
 
 // folders lists the folders in dir that may be a network's: names with a dot in front

@@ -1,0 +1,30 @@
+package main
+
+// moveMutants are mistakes about host-local's files and about leases that are stale, each with the test of test/move that
+// notices.
+var moveMutants = []mutant{
+	{"move: files not kept after an import in place", []edit{{"allocator/import.go",
+		"	if s.o.View != ViewOff && slices.Contains(folders, s.folder) {",
+		"	if s.o.View == ViewOn {"}},
+		[]string{"./test/move -run ^TestRaceAtTheSwitch$"}},
+	{"move: imported without host-local's lock", []edit{{"allocator/import.go",
+		"	if err := t.lockHostLocal(folder); err != nil {",
+		"	if err := error(nil); err != nil {"}},
+		[]string{"./test/move -run ^TestImportWaits$"}},
+	{"move: cursors not imported", []edit{{"allocator/import.go",
+		"Version: t.store.o.Version, Cursors: im.Cursors,",
+		"Version: t.store.o.Version,"}},
+		[]string{"./test/move -run ^TestEveryKindOfState$", "./test/move -run ^TestOldCursor$"}},
+	{"move: survivors of a reboot released", []edit{{"allocator/reclaim.go",
+		"		if sight == netns.Alive {",
+		"		if sight > netns.Gone {"}},
+		[]string{"./test/move -run ^TestReboot$"}},
+	{"move: unseen counts as gone", []edit{{"allocator/reclaim.go",
+		"	return why, sight == netns.Gone &&",
+		"	return why, sight != netns.Alive &&"}},
+		[]string{"./test/move -run ^TestStaleLeaseTaken$"}},
+	{"move: files believed after a reboot", []edit{{"allocator/hostlocalview.go",
+		" || words[0] != boot.String() {",
+		" {"}},
+		[]string{"./test/move -run ^TestFilesAfterPowerLoss$"}},
+}

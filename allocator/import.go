@@ -260,13 +260,12 @@ func (t *transaction) importEvents(im *Imported) []*journal.Event {
 	last := &journal.Event{Kind: journal.KindImport, Version: t.store.o.Version, Cursors: im.Cursors, Attributes: []journal.Attribute{
 		{Key: "leases", Value: strconv.Itoa(len(im.Leases))}, {Key: journal.AttributeSource, Value: im.Folder}}}
 	if n := len(im.Conflicts); n > 0 {
-		const named = 16
-		var texts []string
-		for _, c := range im.Conflicts[:min(n, named)] {
-			texts = append(texts, c.String())
+		const room = 1 << 10 // bytes: attributes that don't fit are dropped, and the folder's name with them
+		text := fmt.Sprintf("%d", n)
+		for i := 0; i < n && len(text)+len(im.Conflicts[i].String()) < room; i++ {
+			text += "; " + im.Conflicts[i].String()
 		}
-		last.Attributes = slices.Insert(last.Attributes, 0, journal.Attribute{Key: "conflicts",
-			Value: fmt.Sprintf("%d: %s", n, strings.Join(texts, "; "))})
+		last.Attributes = slices.Insert(last.Attributes, 0, journal.Attribute{Key: "conflicts", Value: strings.Replace(text, ";", ":", 1)})
 	}
 	return append(events, last)
 }

@@ -354,6 +354,27 @@ func TestImportConflict(t *testing.T) {
 	}
 }
 
+// TestImportConflictsOfLongIDs: whatever is recorded of conflicts, there is room to say which folder was taken over.
+func TestImportConflictsOfLongIDs(t *testing.T) {
+	for _, length := range []int{200, 2900} {
+		own, others := map[string]string{"lock": ""}, map[string]string{}
+		for i := range 20 {
+			own[fmt.Sprintf("10.1.0.%d", 10+i)] = fmt.Sprintf("%s%d\r\neth0", strings.Repeat("a", length), i)
+			others[fmt.Sprintf("10.1.0.%d", 10+i)] = fmt.Sprintf("%s%d\r\neth0", strings.Repeat("b", length), i)
+		}
+		from := filepath.Join(t.TempDir(), "old")
+		s := storeWith(t.TempDir(), func(o *allocator.Options) { o.ImportFrom = from })
+		hostLocal(t, s.Folder(), own)
+		hostLocal(t, from, others)
+		add(t, s, 1)
+		last := events(t, s)[22]
+		if n := len(last.Attributes); n != 3 || !strings.HasPrefix(last.Attributes[0].Value, "20") ||
+			strings.HasPrefix(last.Attributes[0].Value, "20: 10.1.0.10: held by aaa") != (length == 200) || last.Attributes[2].Value != from {
+			t.Errorf("IDs of %d bytes: recorded %.200v, dropped %v", length, last.Attributes, last.Dropped)
+		}
+	}
+}
+
 func TestImportByHand(t *testing.T) {
 	data, from := t.TempDir(), filepath.Join(t.TempDir(), "old")
 	hostLocal(t, from, map[string]string{"10.1.0.2": "c9\r\neth0", "10.1.0.7": "c7\r\neth0"})

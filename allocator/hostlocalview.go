@@ -259,13 +259,14 @@ func (t *transaction) compareFiles(files []hostlocal.File) (*comparison, error) 
 // compare judges the file of a lease.
 func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File, found bool) error {
 	want := fileOf(l)
+	shown := v.old.seq >= l.Start // with its time
 	switch {
-	case !found && v.old.seq >= l.Start:
+	case !found && shown:
 		c.released = append(c.released, *l)
 		return nil
 	case !found:
 		return hostlocal.Put(v.folder, want)
-	case v.old.seq >= l.Start && f.Size == want.Size() && f.Time.Equal(want.Time):
+	case shown && f.Size == want.Size() && f.Time.Equal(want.Time):
 		return nil
 	}
 	have, err := hostlocal.ReadLease(v.folder, l.IP)
@@ -273,17 +274,20 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 		return err
 	}
 	same := have.SameOwner(want) && have.Blocked == "" == !l.Blocked
-	newer := v.since && have.Blocked == "" && have.Time.After(want.Time)
-	if same && !(newer && have.Time.Sub(want.Time) > quickBoot) {
-		return nil
-	}
-	if newer || have.Blocked == "" && v.old.seq > 0 {
-		// host-local gave it anew, after the file was removed, or where one of our calls died before it wrote the file:
-		// that one has not been answered.
+	later := have.Blocked == "" && have.Time.After(want.Time)
+	again := later && (shown || v.since && (!same || have.Time.Sub(want.Time) > quickBoot))
+	switch {
+	case again, !same && have.Blocked == "" && v.old.seq > 0:
+		// host-local gave it anew, be it to the same, after the file was removed, or where one of our calls died before it
+		// wrote the file: that one has not been answered.
 		c.released, c.imported = append(c.released, *l), append(c.imported, have)
 		return nil
+	case same && later: // in a copy, or by a call that died before it set the time
+		return hostlocal.SetTime(v.folder, want)
+	case same:
+		return nil
 	}
-	if have.Blocked == "" && !same {
+	if have.Blocked == "" {
 		c.overwritten = append(c.overwritten, fmt.Sprintf("%s named %s/%s: the address is held by %s/%s, and two containers may have it",
 			hostlocal.Path(v.folder, l.IP), have.ContainerID, have.IfName, l.ContainerID, l.IfName))
 	}

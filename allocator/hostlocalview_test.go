@@ -228,6 +228,26 @@ func TestViewAfterReboot(t *testing.T) {
 	}
 }
 
+// TestViewGivenAgain: a lease that host-local ended and gave to the same container is another one, once.
+func TestViewGivenAgain(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": "c1\r\neth0"})
+	now := time.Now()
+	if err := os.Chtimes(filepath.Join(s.Folder(), "10.1.0.2"), now, now); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, 2)
+	if got, want := lastEvents(t, s, 3), "release external 10.1.0.2, import 10.1.0.2, add 10.1.0.3 2001:db8::3"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	add(t, s, 3)
+	if got, want := lastEvents(t, s, 2), "add 10.1.0.3 2001:db8::3, add 10.1.0.4 2001:db8::4"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.4", "2001:db8::2", "2001:db8::3", "2001:db8::4")
+}
+
 // TestViewOfAnotherInterface: the end of a lease does not take away a file that host-local has written meanwhile, be it for
 // the same container.
 func TestViewOfAnotherInterface(t *testing.T) {

@@ -121,13 +121,21 @@ func Put(folder string, l Lease) error {
 	}
 	_, err = f.WriteString(l.text())
 	err = errors.Join(err, f.Close())
-	if err == nil && !l.Time.IsZero() {
-		err = os.Chtimes(path, l.Time, l.Time)
+	if err == nil {
+		err = SetTime(folder, l)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
+}
+
+// SetTime gives the file of a lease the lease's time, if it has one.
+func SetTime(folder string, l Lease) error {
+	if l.Time.IsZero() {
+		return nil
+	}
+	return os.Chtimes(Path(folder, l.IP), l.Time, l.Time)
 }
 
 // Replace writes the file of a lease over one that may be there.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/leaselog/leaselog/test/caller"
 	"github.com/leaselog/leaselog/test/lab"
@@ -295,4 +296,34 @@ func TestFilesAfterPowerLoss(t *testing.T) {
 	if got := must(t, hostLocal, add(n.Network, "theirs")).IPs; got[0] != ip("10.75.0.7") {
 		t.Errorf("host-local gives %v, want the address after ours", got)
 	}
+}
+
+// TestReturn has host-local go on with the files of a view, across a reboot, and leaselog come back: what host-local gave since
+// is held, also under the ID, on the address, or both, of a lease that leaselog knew.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, leaselog)
+	n.Network = with(n.Network, "reclaimOnBoot", "auto")
+	must(t, leaselog, del(n.Network, "alive"), n.before...)
+	for _, id := range []string{"dead", "unseen"} {
+		must(t, hostLocal, del(n.Network, id), n.before...)
+	}
+	must(t, hostLocal, n.request("theirs", "", "10.75.0.4"), n.before...)
+	must(t, hostLocal, n.request("alive", "", "10.75.0.3"), n.after...)
+	must(t, hostLocal, n.request("unseen", "", "10.75.0.5"), n.after...)
+	booted := time.Now().Add(2 * time.Second) // no boot is as quick as this one
+	if err := os.Chtimes(filepath.Join(n.Folder(), "10.75.0.5"), booted, booted); err != nil {
+		t.Fatal(err)
+	}
+	given := files(t, n.Network)
+	for _, address := range []string{"10.75.0.3", "10.75.0.4", "10.75.0.5"} {
+		refused(t, leaselog, codeNotAvailable, n.request("new", "", address), n.after...)
+	}
+	owners := held(t, n.Network)
+	for _, address := range []string{"10.75.0.3", "10.75.0.4", "10.75.0.5"} {
+		if got, want := owners[ip(address)], given[ip(address)]; got != want {
+			t.Errorf("%s: held by %q, want %q", address, got, want)
+		}
+	}
+	agree(t, n.Network)
 }

@@ -275,7 +275,8 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 	}
 	same := have.SameOwner(want) && have.Blocked == "" == !l.Blocked
 	later := have.Blocked == "" && have.Time.After(want.Time)
-	again := later && (shown || v.since && (!same || have.Time.Sub(want.Time) > quickBoot))
+	rebooted := v.since || earlier(l, journal.CurrentBoot())
+	again := later && (shown || rebooted && (!same || have.Time.Sub(want.Time) > quickBoot))
 	switch {
 	case again, !same && have.Blocked == "" && v.old.seq > 0:
 		// host-local gave it anew, be it to the same, after the file was removed, or where one of our calls died before it

@@ -269,6 +269,25 @@ func TestViewOfAnotherInterface(t *testing.T) {
 	agree(t, s, "10.1.0.2")
 }
 
+// TestViewBeginsAfterReboot: the node went on with host-local, without a file of ours, and now it comes back. The leases of
+// then are dead, and host-local's files are of containers that run.
+func TestViewBeginsAfterReboot(t *testing.T) {
+	s := earlierStore(t, true, bootBefore, given(1, "", journal.NetNSID{}, "10.1.0.2"), given(2, "", journal.NetNSID{}, "10.1.0.3"),
+		given(3, "", journal.NetNSID{}, "10.1.0.4"))
+	hostLocal(t, s.Folder(), map[string]string{"lock": "", "10.1.0.2": "z\r\neth0", "10.1.0.3": "c2\r\neth0", "10.1.0.4": "y\r\neth0"})
+	for _, name := range []string{"10.1.0.2", "10.1.0.3"} {
+		if err := os.Chtimes(filepath.Join(s.Folder(), name), time.Time{}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, s, 7)
+	want := "release external 10.1.0.2, release external 10.1.0.3, import 10.1.0.2, import 10.1.0.3, release reboot 10.1.0.4, config, add 10.1.0.5 2001:db8::2"
+	if got := lastEvents(t, s, 7); got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.5", "2001:db8::2")
+}
+
 // TestViewSinceReboot: host-local went on with the files, and the node has booted since. What it wrote is newer than what
 // the journal knows of the addresses, and so the leases of containers that run.
 func TestViewSinceReboot(t *testing.T) {

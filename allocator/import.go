@@ -139,13 +139,9 @@ func (t *transaction) takeLate() error {
 	if from == "" {
 		return nil
 	}
-	present, err := hostlocal.Present(from)
-	if err == nil && !present {
-		return nil
-	}
-	due := false
-	if err == nil {
-		due, err = s.mayTake(from, t.journal.Meta().ID)
+	due, err := s.mayTake(from, t.journal.Meta().ID) // first: it reads one file, where Present lists them all
+	if err == nil && due {
+		due, err = hostlocal.Present(from)
 	}
 	if err != nil {
 		s.o.Warn(fmt.Sprintf("import from %s: %v", from, err))
@@ -408,10 +404,8 @@ func (s *Store) Import(folder string) (Imported, error) {
 	if t.foreign != nil {
 		return Imported{}, t.foreign
 	}
-	for _, im := range t.imported {
-		if im.Folder == folder {
-			return im, nil // with the making of the store
-		}
+	if im, ok := t.importedFrom(folder); ok {
+		return im, nil // with the making of the store
 	}
 	due, err := s.mayTake(folder, t.journal.Meta().ID)
 	if err != nil || !due {
@@ -421,18 +415,21 @@ func (s *Store) Import(folder string) (Imported, error) {
 	if err != nil {
 		return Imported{}, err
 	}
-	if err := t.take(folder, c, false); err != nil {
-		return t.lastImported(folder), err
+	err = t.take(folder, c, false)
+	if err == nil {
+		err = t.markSource()
 	}
-	return t.lastImported(folder), t.markSource()
+	im, _ := t.importedFrom(folder)
+	return im, err
 }
 
-// lastImported returns what was taken over last, which is from folder, or nothing of it.
-func (t *transaction) lastImported(folder string) Imported {
-	if n := len(t.imported); n > 0 {
-		return t.imported[n-1]
+// importedFrom returns what this transaction took over from a folder, or that it was nothing.
+func (t *transaction) importedFrom(folder string) (im Imported, ok bool) {
+	i := slices.IndexFunc(t.imported, func(im Imported) bool { return im.Folder == folder })
+	if i < 0 {
+		return Imported{Folder: folder}, false
 	}
-	return Imported{Folder: folder}
+	return t.imported[i], true
 }
 
 // importFrom returns the folder to import from beside the data folder, "" if there is none.

@@ -403,6 +403,16 @@ func TestImportByHand(t *testing.T) {
 	}
 }
 
+// TestImportByHandOfNothing: what the making of the store takes over beside the folder is not the folder's.
+func TestImportByHandOfNothing(t *testing.T) {
+	data, from := t.TempDir(), t.TempDir()
+	s := storeWith(data, func(*allocator.Options) {})
+	hostLocal(t, s.Folder(), twoPods)
+	if im, err := s.Import(from); err != nil || im.Folder != from || len(im.Leases) > 0 {
+		t.Errorf("got %+v, %v, want nothing of %s", im, err, from)
+	}
+}
+
 // TestImportLate names the folder when the store is there already: it is taken over all the same, once, and a folder that
 // is of no use is no reason to fail.
 func TestImportLate(t *testing.T) {

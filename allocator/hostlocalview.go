@@ -38,7 +38,8 @@ const stampName = "view"
 // folder's time, which the kernel moves on in steps of some milliseconds.
 const viewListed = 1024
 
-// quickBoot is less than a node needs to boot. A file that is newer by less may be one that a power cut took the right time from.
+// quickBoot is less than a node needs to boot. A file that is newer by less may be one that a power cut took the right time
+// from, and the end of what was in it.
 const quickBoot = time.Second
 
 // stamp is what the stamp file says. The zero stamp says that nothing is known of the files.
@@ -276,7 +277,7 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 	same := have.SameOwner(want) && have.Blocked == "" == !l.Blocked
 	later := have.Blocked == "" && have.Time.After(want.Time)
 	rebooted := v.since || earlier(l, journal.CurrentBoot())
-	again := later && (shown || rebooted && (!same || have.Time.Sub(want.Time) > quickBoot))
+	again := later && (shown || rebooted && have.Time.Sub(want.Time) > quickBoot)
 	switch {
 	case again, !same && have.Blocked == "" && v.old.seq > 0:
 		// host-local gave it anew, be it to the same, after the file was removed, or where one of our calls died before it

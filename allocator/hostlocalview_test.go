@@ -303,6 +303,7 @@ func TestViewSinceReboot(t *testing.T) {
 		{"another's", "z\r\neth0", false, later, false, "release external 10.1.0.2, import 10.1.0.2"},
 		{"its own, anew", "c1\r\neth0", false, later, false, "release external 10.1.0.2, import 10.1.0.2"},
 		{"its own, with the time of its writing", "c1\r\neth0", false, time.Now().Add(500 * time.Millisecond), false, ""},
+		{"the beginning of its own, with the time of its writing", "c1\r\ne", false, time.Now().Add(500 * time.Millisecond), false, ""},
 		{"another's, older", "z\r\neth0", false, claimedAt, false, ""},
 		{"another's, in a copy", "z\r\neth0", false, later, true, ""},
 		{"its own again", "c1\r\neth0", true, later, false, "import 10.1.0.2"},

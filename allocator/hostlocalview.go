@@ -302,13 +302,22 @@ func (v *hostLocalView) unknown(c *comparison, ip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	// A file that is newer than the end is a lease that host-local gave the same container again.
-	end, ours := v.gone[ip]
-	if ours && !have.Time.After(time.Unix(0, end.at)) && (have.Blocked != "" || ownedBy(have, end.owner)) {
+	if v.leftover(have) {
 		return hostlocal.Remove(v.folder, ip)
 	}
 	c.imported = append(c.imported, have)
 	return nil
+}
+
+// leftover reports whether a file of an address that nobody holds is one of ours: of a call that died, or that a power cut
+// brought back, whole or in part. One that is newer than the end is a lease that host-local gave the same container again.
+func (v *hostLocalView) leftover(have hostlocal.Lease) bool {
+	end, ours := v.gone[have.IP]
+	if !ours || have.Time.After(time.Unix(0, end.at)) {
+		return false
+	}
+	rest := v.old.seq == 0 && have.RestOf(hostlocal.Lease{ContainerID: end.owner.ContainerID, IfName: end.owner.IfName})
+	return rest || have.Blocked != "" || ownedBy(have, end.owner)
 }
 
 // outside returns the events that tell what others did to the files.
@@ -447,7 +456,7 @@ func ViewChanged(dir, folder string) bool {
 
 // shownInView returns what the attachment holds by the view as well, if there is one: not the leases whose files others have
 // removed, and in their place those that host-local gave, as the next mutating call will find.
-func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
+func (s *Store) shownInView(v *view, held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
 	b, err := readShort(filepath.Join(s.dir, stampName))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (s.o.View == ViewOff || string(b) == viewGivenUp) {
 		return held, nil
@@ -463,7 +472,30 @@ func (s *Store) shownInView(held []state.Lease, owner state.Attachment) ([]state
 	if len(held) > 0 {
 		return held, nil
 	}
-	return ownedIn(s.folder, owner, s.o.Ranges())
+	held, err = ownedIn(s.folder, owner, s.o.Ranges())
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
+	return s.withoutLeftovers(v, shown, held)
+}
+
+// withoutLeftovers returns those of the leases in files that are not of ours which have ended.
+func (s *Store) withoutLeftovers(v *view, shown stamp, held []state.Lease) ([]state.Lease, error) {
+	files, base, head := hostLocalView{old: shown}, journal.Seq(0), journal.Hash{}
+	if v.base != nil {
+		base, head = v.base.Seq(), v.base.Head()
+	}
+	err := v.reader.Events(base, head, func(ev *journal.Event) error {
+		files.ended(ev)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(held, func(l state.Lease) bool {
+		have, err := hostlocal.ReadLease(s.folder, l.IP)
+		return err != nil || files.leftover(have)
+	}), nil
 }
 
 func attachmentOf(ev *journal.Event) state.Attachment {

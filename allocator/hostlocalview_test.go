@@ -308,6 +308,8 @@ func TestViewSinceReboot(t *testing.T) {
 		{"another's, in a copy", "z\r\neth0", false, later, true, ""},
 		{"its own again", "c1\r\neth0", true, later, false, "import 10.1.0.2"},
 		{"its own again, in a copy", "c1\r\neth0", true, later, true, "import 10.1.0.2"},
+		{"the beginning of a leftover", "c1\r\ne", true, claimedAt, false, ""},
+		{"another's, older than the end", "z\r\neth0", true, claimedAt, false, "import 10.1.0.2"},
 		{"a leftover", "c1\r\neth0", true, claimedAt, false, ""},
 		{"empty", "", true, later, false, "import 10.1.0.2"},
 	} {
@@ -407,6 +409,36 @@ func TestViewChecked(t *testing.T) {
 	}
 	if held, err := s.Check(owner(1)); !errors.Is(err, allocator.ErrNoLease) {
 		t.Errorf("removed: %v, %v", held, err)
+	}
+}
+
+// TestViewCheckedSinceReboot: a file that a power cut has brought back says nothing to CHECK, either; one that host-local wrote
+// since does.
+func TestViewCheckedSinceReboot(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		file string
+		at   time.Time
+		held int
+	}{
+		{"brought back", "c1\r\neth0", claimedAt, 0},
+		{"brought back in part", "c1", claimedAt, 0},
+		{"written since", "c1\r\neth0", time.Now().Add(time.Minute), 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := viewStore(t)
+			add(t, s, 1)
+			release(t, s, 1)
+			hostLocal(t, s.Folder(), map[string]string{"10.1.0.2": tt.file})
+			path := filepath.Join(s.Folder(), "10.1.0.2")
+			if err := errors.Join(os.Chtimes(path, tt.at, tt.at), s.RebootView()); err != nil {
+				t.Fatal(err)
+			}
+			held, err := s.Check(owner(1))
+			if len(held) != tt.held || errors.Is(err, allocator.ErrNoLease) != (tt.held == 0) {
+				t.Errorf("%v, %v, want %d leases", held, err, tt.held)
+			}
+		})
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 type view struct {
 	reader *journal.Reader
 	state  *state.State
-	wiped  bool // the data folder is not claimed
+	base   *state.Snapshot // below state; nil if all comes from the journal
+	wiped  bool            // the data folder is not claimed
 }
 
 // look asks a question of the leases as of the newest durable event. A wiped data folder
@@ -69,7 +70,7 @@ func (s *Store) lookOnce(question func(*view) error) error {
 			return err // removed since it was listed; a newer one is there
 		}
 		if err == nil {
-			if err = ask(&view{reader: r, state: state.OverTrusting(snap)}, question); damageIn(err, snap) == nil {
+			if err = ask(&view{reader: r, state: state.OverTrusting(snap), base: snap}, question); damageIn(err, snap) == nil {
 				return err
 			}
 		}
@@ -103,7 +104,9 @@ func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 	wiped := false
 	err := s.look(func(v *view) (err error) {
 		held, err = heldBy(v.state, owner)
-		wiped = v.wiped
+		if wiped = v.wiped; err == nil && !wiped {
+			held, err = s.shownInView(v, held, owner)
+		}
 		return err
 	})
 	none := errors.Is(err, journal.ErrNoStore)
@@ -112,8 +115,6 @@ func (s *Store) Check(owner state.Attachment) ([]state.Lease, error) {
 	}
 	if err == nil && (none || wiped) {
 		held, err = s.holdsUnclaimed(owner)
-	} else if err == nil {
-		held, err = s.shownInView(held, owner)
 	}
 	if err == nil && len(held) == 0 {
 		err = ErrNoLease

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -173,6 +174,9 @@ func (l Lease) text() string {
 func (l Lease) SameOwner(other Lease) bool {
 	return l.ContainerID == other.ContainerID && l.IfName == other.IfName
 }
+
+// RestOf reports whether a file that names l's owner may be what a power cut left of other's.
+func (l Lease) RestOf(other Lease) bool { return strings.HasPrefix(other.text(), l.text()) }
 
 // SetCursor writes a cursor in place, not synced.
 func SetCursor(folder string, c journal.Cursor) error {

@@ -3,6 +3,7 @@ package allocator
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,8 @@ func (s *Store) dropSnapshot(d *journal.CorruptionError) error {
 }
 
 // maintain publishes the snapshot and drops what it replaces. Order: the journal was synced by the
-// append, then snapshot synced and renamed, then segments linked, then unlinked, then
+// append and the names of the view are, because who begins from the snapshot no longer knows whose files ought to be gone;
+// then snapshot synced and renamed, then segments linked, then unlinked, then
 // older snapshots. A crash anywhere leaves a file too many and never one too few.
 func (s *Store) maintain(u upkeep) (err error) {
 	unlock, ok, err := journal.TryLock(filepath.Join(s.dir, "snap.lock"))
@@ -88,6 +90,11 @@ func (s *Store) maintain(u upkeep) (err error) {
 	}
 	if err := removeUnfinished(folder); err != nil {
 		return err
+	}
+	if s.hasView() {
+		if err := journal.SyncDir(s.folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	path, err := state.WriteSnapshot(folder, u.meta.ID, u.meta.Network, u.state)
 	if err != nil {

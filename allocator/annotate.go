@@ -40,7 +40,9 @@ type Annotated struct {
 // Annotate fills in what the journal does not know of the owners of leases: their network namespace and pod. What it
 // knows is left as it is. It works as GC does, with an event for each attachment, or more where not the same is known of
 // all its leases, and returns the leases with what was added to them; a lease that changed meanwhile is left alone. With
-// an error, some of the batch that it was met in may be annotated and is not among that. A dry run takes no lock, changes nothing and returns what would be added. A network without a store is
+// an error, some of the batch that it was met in may be annotated and is not among that.
+//
+// A dry run takes no lock, changes nothing and returns what would be added. A network without a store is
 // journal.ErrNoStore.
 func (s *Store) Annotate(a Annotations, dry bool) (done []Annotated, err error) {
 	var found []Annotated

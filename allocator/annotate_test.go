@@ -252,3 +252,68 @@ func TestAnnotateWithoutAStore(t *testing.T) {
 		t.Errorf("it made %v", all)
 	}
 }
+
+// TestRepairCarriesAnnotations loses an event of a journal with annotations: what they say of a lease goes on with it, each
+// address by itself, and that there is one is known from them where the ADD is lost.
+func TestRepairCarriesAnnotations(t *testing.T) {
+	s := newStore(t)
+	for n := 1; n <= 3; n++ { // events 3, 4, 5
+		add(t, s, n)
+	}
+	held := heldNow(t, s)
+	note := func(n int, leases ...state.Lease) *journal.Event {
+		ev := &journal.Event{Kind: journal.KindAnnotate, ContainerID: owner(n).ContainerID, IfName: owner(n).IfName, NetNS: "/run/netns/annotated",
+			NetNSID: journal.NetNSID{Inode: 7, Made: 8}, Pod: journal.Pod{Name: "annotated"}}
+		for _, l := range leases {
+			ev.Addresses = append(ev.Addresses, l.Address)
+		}
+		return ev
+	}
+	of := func(n int) []state.Lease {
+		found, err := s.Check(owner(n))
+		if err != nil || len(found) != 2 {
+			t.Fatalf("%v holds %v, %v", owner(n), found, err)
+		}
+		return found
+	}
+	first, third := of(1), of(3)
+	known := note(9, state.Lease{Address: journal.Address{IP: netip.MustParseAddr("10.1.0.200"), Bits: 16}})
+	known.Kind = journal.KindAdd
+	appendTo(t, s, note(1, first[0]), note(3, third...), known) // events 6, 7, 8
+	root := filepath.Dir(filepath.Dir(s.Dir()))
+	good := tree(t, root)
+	annotated := heldNow(t, s)
+	for _, tt := range []struct {
+		lost      journal.Seq
+		kept      int
+		uncertain int
+		annotated int
+	}{
+		{4, 5, 1, 4}, // another container's ADD: one address of the first is not annotated
+		{5, 7, 3, 4}, // the third's ADD
+		{6, 7, 4, 3}, // an annotation
+		{7, 7, 6, 2},
+	} {
+		restore(t, root, good)
+		damageEvent(t, s, tt.lost)
+		if m := repaired(t, s); m.Kept != tt.kept || m.Uncertain != tt.uncertain {
+			t.Errorf("event %d lost: %+v, want %d leases, %d of them uncertain", tt.lost, m, tt.kept, tt.uncertain)
+		}
+		n := 0
+		for ip, l := range heldNow(t, s) {
+			if l.NetNSID != (journal.NetNSID{}) {
+				n++
+			}
+			want := annotated[ip]
+			if l.NetNS != want.NetNS {
+				want = held[ip]
+			}
+			if l.Attachment != want.Attachment || l.Address != want.Address || l.NetNS != want.NetNS || l.NetNSID != want.NetNSID || l.Pod != want.Pod {
+				t.Errorf("event %d lost: carried over %+v, want as %+v", tt.lost, l, want)
+			}
+		}
+		if n != tt.annotated {
+			t.Errorf("event %d lost: %d leases are annotated, want %d", tt.lost, n, tt.annotated)
+		}
+	}
+}

@@ -5,28 +5,11 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
-
-// inject appends an event that no call records.
-func inject(t *testing.T, s *allocator.Store, ev *journal.Event) {
-	t.Helper()
-	j, err := journal.Open(s.Dir(), time.Now().Add(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	if err := j.Load(0, journal.Hash{}, func(*journal.Event) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Append(ev); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // condemn returns what the attachment holds as something to release.
 func condemn(t *testing.T, s *allocator.Store, owner state.Attachment) allocator.Condemned {
@@ -59,9 +42,9 @@ func TestRelease(t *testing.T) {
 		}
 	}
 	blocked := netip.MustParseAddr("10.1.7.7")
-	inject(t, s, &journal.Event{Kind: journal.KindImport, Blocked: true, Addresses: []journal.Address{{IP: blocked, Bits: 16}}})
+	appendTo(t, s, &journal.Event{Kind: journal.KindImport, Blocked: true, Addresses: []journal.Address{{IP: blocked, Bits: 16}}})
 	legacy := state.Attachment{ContainerID: "old"}
-	inject(t, s, &journal.Event{Kind: journal.KindImport, ContainerID: "old", Addresses: []journal.Address{{IP: netip.MustParseAddr("10.1.8.8"), Bits: 16}}})
+	appendTo(t, s, &journal.Event{Kind: journal.KindImport, ContainerID: "old", Addresses: []journal.Address{{IP: netip.MustParseAddr("10.1.8.8"), Bits: 16}}})
 	held := events(t, s)
 	blockedSeq, legacySeq := held[len(held)-2].Seq, held[len(held)-1].Seq
 

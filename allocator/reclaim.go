@@ -73,12 +73,11 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 	if len(stale) > reclaimed {
 		stale, all = stale[:reclaimed], false
 	}
-	for _, a := range stale {
-		if a.events, err = t.releases(a, journal.ReasonReboot); err != nil {
-			return err
-		}
+	events, err := t.releases(stale, journal.ReasonReboot)
+	if err != nil {
+		return err
 	}
-	if err := t.append(eventsOf(stale)...); err != nil || !all {
+	if err := t.append(events...); err != nil || !all {
 		return err
 	}
 	// Not synced: who doesn't find it looks once more.
@@ -153,15 +152,6 @@ type attachmentLeases struct {
 	owner    state.Attachment
 	leases   []state.Lease
 	evidence string // of their end, in words
-	events   []*journal.Event
-}
-
-func eventsOf(stale []*attachmentLeases) []*journal.Event {
-	var events []*journal.Event
-	for _, a := range stale {
-		events = append(events, a.events...)
-	}
-	return events
 }
 
 // before finds the stale leases from before the start. all is false if some were spared.
@@ -209,12 +199,20 @@ func earlier(l *state.Lease, boot journal.BootID) bool {
 	return l.Clock.Boot != boot && l.Clock.Boot != (journal.BootID{}) && boot != (journal.BootID{})
 }
 
-// releases returns the events that release an attachment's leases by rule.
-func (t *transaction) releases(a *attachmentLeases, reason journal.Reason) ([]*journal.Event, error) {
-	first := a.leases[0]
-	return releaseEvents(journal.Event{Kind: journal.KindRelease, Reason: reason, ContainerID: a.owner.ContainerID, IfName: a.owner.IfName,
-		NetNS: first.NetNS, NetNSID: first.NetNSID, Pod: first.Pod, Version: t.store.o.Version,
-		Attributes: []journal.Attribute{{Key: "evidence", Value: a.evidence}}}, a.leases)
+// releases returns the events that release the leases by rule.
+func (t *transaction) releases(stale []*attachmentLeases, reason journal.Reason) ([]*journal.Event, error) {
+	var events []*journal.Event
+	for _, a := range stale {
+		first := a.leases[0]
+		some, err := releaseEvents(journal.Event{Kind: journal.KindRelease, Reason: reason, ContainerID: a.owner.ContainerID,
+			IfName: a.owner.IfName, NetNS: first.NetNS, NetNSID: first.NetNSID, Pod: first.Pod, Version: t.store.o.Version,
+			Attributes: []journal.Attribute{{Key: "evidence", Value: a.evidence}}}, a.leases)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, some...)
+	}
+	return events, nil
 }
 
 // replaceable finds the stale attachments whose leases stand in the way of an ADD: its own, and the holders of addresses that

@@ -203,12 +203,8 @@ func (t *transaction) choose(r *AddRequest) (choice Choice, replaced []*journal.
 			return Choice{}, nil, err
 		}
 		if !taken {
-			for _, a := range stale {
-				if a.events, err = t.releases(a, journal.ReasonReplaced); err != nil {
-					return Choice{}, nil, err
-				}
-			}
-			return choice, eventsOf(stale), nil
+			replaced, err := t.releases(stale, journal.ReasonReplaced)
+			return choice, replaced, err
 		}
 		if err := t.compareView(); err != nil {
 			return Choice{}, nil, err

@@ -128,7 +128,8 @@ func (a *app) importCache(o *cacheImport) error {
 	if o.dryRun {
 		verb = "would annotate"
 	}
-	a.say("%s %s from %s in %s; %d could not be read", verb, count(len(items), "lease"), count(len(cache.results), "result"), cache.dir, len(cache.broken))
+	a.say("%s %s from %s in %s; %d could not be read", verb, count(len(items), "lease"), count(len(cache.results), "result"),
+		cache.dir, len(cache.broken))
 	return show(a, ans, each(items), layout[annotationItem]{"annotations", annotationTable, annotationCSV})
 }
 
@@ -171,7 +172,8 @@ func (s *store) annotate(a *app, ans *answer, cache *cniCache, o *cacheImport) (
 func (s *store) annotation(one *allocator.Annotated, file string, done bool) annotationItem {
 	l := &one.Lease
 	it := annotationItem{Schema: "leaselog.annotation/1", Network: s.network, IP: addrText(l.IP), Prefix: l.Bits, ContainerID: l.ContainerID,
-		IfName: l.IfName, StartSeq: uint64(l.Start), NetNS: l.NetNS, netnsItem: newNetNS(l.NetNSID), Pod: podItem(l.Pod), Added: []string{}, Done: done, File: file}
+		IfName: l.IfName, StartSeq: uint64(l.Start), NetNS: l.NetNS, netnsItem: newNetNS(l.NetNSID), Pod: podItem(l.Pod),
+		Added: []string{}, Done: done, File: file}
 	if one.NetNS {
 		it.Added = append(it.Added, "netns")
 	}

@@ -110,7 +110,8 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 	}
 	switch {
 	case s.foreign:
-		ans.doubt(replay.Unknown, "network %q: host-local has files in %s: what is held is what they say, and the next call takes them over", s.network, s.folder)
+		ans.doubt(replay.Unknown, "network %q: host-local has files in %s: what is held is what they say, and the next call "+
+			"takes them over", s.network, s.folder)
 		return nil, nil
 	case s.wiped:
 		ans.doubt(replay.Certain, "network %q: %s was deleted: no lease is held, though %d had not been released",
@@ -119,7 +120,8 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 	case s.torn:
 		ans.worst = max(ans.worst, replay.Uncertain)
 	case s.folder != "" && allocator.ViewChanged(s.dir, s.folder):
-		ans.doubt(replay.Uncertain, "network %q: files in %s have changed since the last call: host-local or others may have given and released addresses, as the next call will record", s.network, s.folder)
+		ans.doubt(replay.Uncertain, "network %q: files in %s have changed since the last call: host-local or others may have "+
+			"given and released addresses, as the next call will record", s.network, s.folder)
 	}
 	return h, nil
 }

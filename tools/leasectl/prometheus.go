@@ -150,13 +150,18 @@ func expose(w io.Writer, items []statsItem) {
 		head := fmt.Sprintf("# HELP %s %s\n# TYPE %s %s\n", m.name, m.help, m.name, m.kind)
 		for i := range items {
 			for _, s := range m.samples(&items[i]) {
-				fmt.Fprintf(w, "%s%s{network=\"%s\"", head, m.name, quote.Replace(labelText(items[i].Network)))
-				if s.label != "" {
-					fmt.Fprintf(w, ",%s=\"%s\"", s.label, quote.Replace(s.of))
-				}
-				fmt.Fprintf(w, "} %s\n", s.value)
+				fmt.Fprintf(w, "%s%s{%s} %s\n", head, m.name, s.labels(items[i].Network), s.value)
 				head = ""
 			}
 		}
 	}
+}
+
+// labels are those of the sample of a network.
+func (s *sample) labels(network string) string {
+	text := fmt.Sprintf("network=\"%s\"", quote.Replace(labelText(network)))
+	if s.label != "" {
+		text += fmt.Sprintf(",%s=\"%s\"", s.label, quote.Replace(s.of))
+	}
+	return text
 }

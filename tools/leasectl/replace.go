@@ -12,9 +12,9 @@ import (
 
 var errNotRegular = errors.New("there is something that is not a file; - is standard output")
 
-// replaceFile makes path a file with this content and mode, whole and durable when it returns nil. On error the
-// file that was there is as it was, unless only its name could not be synced, and nothing else is left. In order: write and sync a file beside it, whose
-// name no collector of text files looks at; rename it; sync the folder.
+// replaceFile makes path a file with this content and mode, whole and durable when it returns nil. On error the file
+// that was there is as it was, unless only its name could not be synced, and nothing else is left. In order: write and
+// sync a file beside it, whose name no collector of text files looks at; rename it; sync the folder.
 func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
 	switch st, err := os.Lstat(path); {
 	case err == nil && !st.Mode().IsRegular(): // such as /dev/stdout, which root could rename a file over

@@ -52,7 +52,8 @@ func TestViewFromTheStart(t *testing.T) {
 			refused(t, test.plugin, codeNoLease, check(n, "first"))
 			must(t, test.plugin, del(n, "second"))
 			must(t, test.plugin, del(n, "theirs"))
-			agree(t, n)
+			same(t, "leases after the last DEL", held(t, n), nil)
+			same(t, "files after the last DEL", files(t, n), nil)
 		})
 	}
 }

@@ -3,10 +3,10 @@ package main
 // moveMutants are mistakes about host-local's files and about leases that are stale, each with the test of test/move that
 // notices.
 var moveMutants = []mutant{
-	{"move: files not kept after an import in place", []edit{{"allocator/import.go",
-		"	if s.o.View != ViewOff && slices.Contains(folders, s.folder) {",
-		"	if s.o.View == ViewOn {"}},
-		[]string{"./test/move -run ^TestRaceAtTheSwitch$"}},
+	{"move: a removed file not noticed", []edit{{"allocator/hostlocalview.go",
+		"	case !found && shown:",
+		"	case !found && v == nil:"}},
+		[]string{"./test/move -run ^TestRaceAtTheSwitch$", "./test/move -run ^TestViewFromTheStart$", "./test/move -run ^TestReasons$"}},
 	{"move: imported without host-local's lock", []edit{{"allocator/import.go",
 		"	if err := t.lockHostLocal(folder); err != nil {",
 		"	if err := error(nil); err != nil {"}},

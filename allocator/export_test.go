@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -42,6 +43,17 @@ func (s *Store) AnnotateBatch(a Annotations, found []Annotated) (rest, added []A
 
 // ViewListed is up to how many leases all files of a view are looked at.
 const ViewListed = viewListed
+
+// WriteStamp writes a stamp as calls do.
+func WriteStamp(path string, seq journal.Seq) error {
+	return stamp{journal.CurrentBoot(), math.MaxUint64, math.MaxUint64, seq, -1}.write(path)
+}
+
+// StampOf reads what was written so, 0 if it is no stamp.
+func StampOf(b []byte) journal.Seq {
+	s, _ := parseStamp(b)
+	return s.seq
+}
 
 // ForgetView makes the view one of another boot.
 func (s *Store) ForgetView() error {

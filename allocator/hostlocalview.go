@@ -143,6 +143,20 @@ func (s stamp) String() string {
 	return fmt.Sprintf("%s %d %d %d %d\n", s.boot, s.dev, s.inode, s.seq, uint64(s.change))
 }
 
+// stampBytes is more than any stamp takes.
+const stampBytes = 128
+
+// write writes the stamp over the one before, in one piece and without cutting the file first: a call that is killed must
+// not leave a stamp that knows nothing, or what host-local did until then is taken for files that prove nothing.
+func (s stamp) write(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%-*s\n", stampBytes-1, strings.TrimSuffix(s.String(), "\n"))
+	return errors.Join(err, f.Close())
+}
+
 // newStamp returns a stamp for the folder as it is.
 func newStamp(folder string, seq journal.Seq) (stamp, error) {
 	var st unix.Stat_t
@@ -435,7 +449,7 @@ func (v *hostLocalView) done(t *transaction) error {
 	if err != nil || now == v.old {
 		return err
 	}
-	if err := os.WriteFile(v.path, []byte(now.String()), 0o600); err != nil {
+	if err := now.write(v.path); err != nil {
 		return err
 	}
 	v.old = now

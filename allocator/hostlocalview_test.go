@@ -288,6 +288,37 @@ func TestViewBeginsAfterReboot(t *testing.T) {
 	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.5", "2001:db8::2")
 }
 
+// TestStampIsWhole at any time that a call may be killed, and so for whoever reads it meanwhile.
+func TestStampIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "view")
+	seq := journal.Seq(1_000_000)
+	if err := allocator.WriteStamp(path, seq); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 5000 && err == nil; i++ { // numbers of one width: a read may see some of each
+			err = allocator.WriteStamp(path, 1_000_000+journal.Seq(i))
+		}
+		done <- err
+	}()
+	for {
+		b, err := os.ReadFile(path)
+		if err != nil || allocator.StampOf(b) == 0 || len(b) != 128 {
+			t.Fatalf("read %q, %v", b, err)
+		}
+		select {
+		case err := <-done:
+			if b, _ = os.ReadFile(path); err != nil || allocator.StampOf(b) != 1_004_999 {
+				t.Errorf("at the end %q, %v", b, err)
+			}
+			return
+		default:
+		}
+	}
+}
+
 // TestViewSinceReboot: host-local went on with the files, and the node has booted since. What it wrote is newer than what
 // the journal knows of the addresses, and so the leases of containers that run.
 func TestViewSinceReboot(t *testing.T) {

@@ -162,6 +162,8 @@ func TestSketch(t *testing.T) {
 		{"nothing", `{}`, at(def, "", 0), true, false},
 		{"the rest is broken", `{"subnet":5,"ranges":{},"routes":[null],"dataDir":"/d","resolvConf":[]}`, at("/d", "", 0), true, false},
 		{"bad lockTimeout", `{"dataDir":"/d","lockTimeout":"soon","statusOnExhaustion":"true"}`, at("/d", "", 0), true, false},
+		{"bad keys of ours", `{"dataDir":"/d","importFrom":{},"hostLocalView":"yes","reclaimOnBoot":true,"allowNetworkFS":"yes"}`,
+			location{network: "n", dataDir: "/d", reclaimOnBoot: reclaimOff}, true, false},
 		{"null", `null`, at(def, "", 0), false, false},
 		{"text", `"x"`, at(def, "", 0), false, false},
 		{"list", `[]`, at(def, "", 0), false, false},

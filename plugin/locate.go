@@ -27,10 +27,10 @@ func sketchOf(stdin []byte) (sketch, error) {
 			HistoryDir         string
 			LockTimeout        json.RawMessage
 			StatusOnExhaustion json.RawMessage
-			ImportFrom         string
-			HostLocalView      *bool
-			ReclaimOnBoot      string
-			AllowNetworkFS     bool
+			ImportFrom         json.RawMessage
+			HostLocalView      json.RawMessage
+			ReclaimOnBoot      json.RawMessage
+			AllowNetworkFS     json.RawMessage
 		}
 	}
 	var s sketch
@@ -54,12 +54,26 @@ func sketchOf(stdin []byte) (sketch, error) {
 	if s.location, err = newLocation(n.Name, n.IPAM.DataDir, n.IPAM.HistoryDir, timeout); err != nil {
 		return s, err
 	}
-	reclaim := n.IPAM.ReclaimOnBoot
-	if reclaim != reclaimAuto && reclaim != "" {
+	var conf ipamConf
+	conf.ImportFrom, _ = lenient[string](n.IPAM.ImportFrom)
+	conf.HostLocalView, _ = lenient[*bool](n.IPAM.HostLocalView)
+	conf.AllowNetworkFS, _ = lenient[bool](n.IPAM.AllowNetworkFS)
+	reclaim, ok := lenient[string](n.IPAM.ReclaimOnBoot)
+	if !ok || reclaim != reclaimAuto && reclaim != "" {
 		reclaim = reclaimOff // also what it doesn't mean: the call is served, and nothing is released by guess
 	}
-	return s, s.coexist(&ipamConf{AllowNetworkFS: n.IPAM.AllowNetworkFS, ImportFrom: n.IPAM.ImportFrom,
-		HostLocalView: n.IPAM.HostLocalView, ReclaimOnBoot: reclaim})
+	conf.ReclaimOnBoot = reclaim
+	return s, s.coexist(&conf)
+}
+
+// lenient reads a key that a call can be served without: the zero value if it is not there, and, with false, if it is of
+// another type.
+func lenient[T any](raw json.RawMessage) (T, bool) {
+	var v, none T
+	if len(raw) > 0 && json.Unmarshal(raw, &v) != nil {
+		return none, false
+	}
+	return v, true
 }
 
 // impossible reports whether no store can exist under the network's name.

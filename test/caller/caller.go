@@ -35,7 +35,12 @@ func BuildPinned(root, dir string) (string, error) {
 	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
 		return "", err
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{added: source}})
+	replace, err := replaced()
+	if err != nil {
+		return "", err
+	}
+	replace[added] = source
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
@@ -44,6 +49,28 @@ func BuildPinned(root, dir string) (string, error) {
 		return "", err
 	}
 	return Build(root, dir, "-overlay", path)
+}
+
+// replaced returns what the overlay in GOFLAGS replaces, which another overlay would take the place of.
+func replaced() (map[string]string, error) {
+	var overlay struct{ Replace map[string]string }
+	for flag := range strings.FieldsSeq(os.Getenv("GOFLAGS")) {
+		path, ok := strings.CutPrefix(flag, "-overlay=")
+		if !ok {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(b, &overlay); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if overlay.Replace == nil {
+		overlay.Replace = map[string]string{}
+	}
+	return overlay.Replace, nil
 }
 
 // BuildTool makes the tool tools/NAME as it is released, at dir/NAME.

@@ -14,11 +14,8 @@ import (
 	"github.com/leaselog/leaselog/test/trace"
 )
 
-// At how many of its system calls a call is killed, spread over all of them. One in four changes nothing.
-const (
-	killsOfImport = 40
-	killsOfOthers = 20
-)
+// kills is at how many of its system calls a call is killed, spread over all of them. One in four changes nothing.
+const kills = 40
 
 // TestKill kills calls on their way, and has either plugin make the next one.
 func TestKill(t *testing.T) {
@@ -27,13 +24,12 @@ func TestKill(t *testing.T) {
 	tests := []struct {
 		name     string
 		switched bool // the leases were taken over before
-		kills    int
 		victim   func(n caller.Network) caller.Call
 	}{
-		{"importing ADD", false, killsOfImport, func(n caller.Network) caller.Call { return add(n, "victim") }},
-		{"importing DEL", false, killsOfOthers, func(n caller.Network) caller.Call { return del(n, "old-3") }},
-		{"ADD", true, killsOfOthers, func(n caller.Network) caller.Call { return add(n, "victim") }},
-		{"DEL", true, killsOfOthers, func(n caller.Network) caller.Call { return del(n, "old-3") }},
+		{"importing ADD", false, func(n caller.Network) caller.Call { return add(n, "victim") }},
+		{"importing DEL", false, func(n caller.Network) caller.Call { return del(n, "old-3") }},
+		{"ADD", true, func(n caller.Network) caller.Call { return add(n, "victim") }},
+		{"DEL", true, func(n caller.Network) caller.Call { return del(n, "old-3") }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -45,7 +41,7 @@ func TestKill(t *testing.T) {
 				must(t, leaselog, add(n, "ours"))
 			}
 			s := victim{before: n, call: test.victim, owners: files(t, n)}
-			points := s.points(t, test.kills)
+			points := s.points(t)
 			var group sync.WaitGroup
 			for w := range 2 {
 				group.Go(func() {
@@ -67,7 +63,7 @@ type victim struct {
 }
 
 // points returns system calls that concern the network's files, which the call makes when nobody kills it.
-func (s *victim) points(t *testing.T, kills int) []trace.Call {
+func (s *victim) points(t *testing.T) []trace.Call {
 	t.Helper()
 	n := copyOf(t, s.before)
 	path := filepath.Join(t.TempDir(), "trace")

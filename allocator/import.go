@@ -118,7 +118,8 @@ func (t *transaction) takeOver() error {
 		}
 	}
 	if s.o.View != ViewOff && slices.Contains(folders, s.folder) {
-		if err := t.startView(); err != nil {
+		// With the claim there is a stamp: what host-local does from then on counts, also if this call is killed.
+		if err := errors.Join(t.startView(), t.compareView()); err != nil {
 			return err
 		}
 	}

@@ -314,7 +314,7 @@ func (t *transaction) markSource() error {
 	}
 	id := t.journal.Meta().ID
 	if by, _, err := journal.ReadClaim(t.sealed); err == nil && by == id {
-		return nil
+		return journal.SyncClaim(t.sealed) // whoever wrote it may have died before it did
 	}
 	if _, err := os.Stat(t.sealed); errors.Is(err, fs.ErrNotExist) {
 		return nil // there is nothing left to import twice

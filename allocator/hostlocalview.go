@@ -472,10 +472,10 @@ func ViewChanged(dir, folder string) bool {
 // removed, and in their place those that host-local gave, as the next mutating call will find.
 func (s *Store) shownInView(v *view, held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
 	b, err := readShort(filepath.Join(s.dir, stampName))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (s.o.View == ViewOff || string(b) == viewGivenUp) {
+	switch none := errors.Is(err, fs.ErrNotExist); {
+	case none && s.o.View != ViewOn, err == nil && (s.o.View == ViewOff || string(b) == viewGivenUp):
 		return held, nil
-	}
-	if err != nil {
+	case err != nil && !none:
 		return nil, err
 	}
 	shown, _ := parseStamp(b)

@@ -443,6 +443,22 @@ func TestViewChecked(t *testing.T) {
 	}
 }
 
+// TestViewCheckedWithoutStamp: CHECK looks at the files of a view that has just been asked for, or whose stamp was lost.
+func TestViewCheckedWithoutStamp(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.7": "z\r\neth0"})
+	if err := os.Remove(filepath.Join(s.Dir(), "view")); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := s.Check(state.Attachment{ContainerID: "z", IfName: "eth0"}); err != nil || len(held) != 1 {
+		t.Errorf("given by host-local: %v, %v", held, err)
+	}
+	if held, err := s.Check(owner(1)); err != nil || len(held) != 2 {
+		t.Errorf("ours: %v, %v", held, err)
+	}
+}
+
 // TestViewCheckedSinceReboot: a file that a power cut has brought back says nothing to CHECK, either; one that host-local wrote
 // since does.
 func TestViewCheckedSinceReboot(t *testing.T) {

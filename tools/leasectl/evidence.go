@@ -233,21 +233,12 @@ type cacheEvidence struct {
 	seen       *observation
 }
 
-const resultsName = "results"
-
 func (*cacheEvidence) name() string { return "cni-cache" }
 
 func (e *cacheEvidence) observe(o *observation) error {
-	dir := e.dir
-	if filepath.Base(filepath.Clean(dir)) != resultsName {
-		dir = filepath.Join(dir, resultsName)
-	}
-	entries, err := os.ReadDir(dir) // sorted by name
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("CNI cache: %w; want the folder that holds %q, or that itself", err, resultsName)
-	}
+	dir, entries, err := cachedResults(e.dir)
 	if err != nil {
-		return fmt.Errorf("CNI cache: %w", err)
+		return err
 	}
 	if len(entries) == 0 && !e.allowEmpty {
 		return fmt.Errorf("CNI cache: %s is empty; give --allow-empty if really no container is alive", dir)

@@ -273,11 +273,14 @@ func vacant(dir string) (string, error) {
 }
 
 // outsideStores returns an error for a folder among the files of stores: in one of theirs, every call would meet it as
-// damage, and beside one it would be in the way of a network of its name.
+// damage, beside one it would be in the way of a network of its name, and in a network's data folder it is a stranger
+// in which host-local looks for leases.
 func outsideStores(dir string) error {
 	above, err := filepath.EvalSymlinks(filepath.Dir(dir))
 	for ; err == nil; above = filepath.Dir(above) {
-		if _, noStore := journal.ReadMeta(above); filepath.Base(above) == historyName || noStore == nil {
+		_, noStore := journal.ReadMeta(above)
+		_, _, noClaim := journal.ReadClaim(above)
+		if filepath.Base(above) == historyName || noStore == nil || noClaim == nil {
 			return fmt.Errorf("%s: is in %s, which belongs to leaselog", dir, above)
 		}
 		if above == filepath.Dir(above) {

@@ -163,9 +163,6 @@ func (a *app) gc(g *gc) error {
 	if err != nil {
 		return err
 	}
-	if len(ans.Stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
-	}
 	if g.listed != nil && len(g.listed.list.ids) > 0 && len(seen) > 0 && !g.listed.matches(seen) {
 		unlike := fmt.Sprintf("none of the %d listed IDs is a container that holds a lease; are they of the right kind?", len(g.listed.list.ids))
 		if len(g.evidence) == 1 && !g.allowEmpty && !g.dryRun {
@@ -187,18 +184,9 @@ func (a *app) gc(g *gc) error {
 // look observes the world once and judges the leases of each store that can be changed. Leases are read before
 // the evidence: what is held then has begun.
 func (g *gc) look(a *app, ans *answer) ([]*judged, error) {
-	stores, err := a.stores()
+	all, err := a.toJudge(ans)
 	if err != nil {
 		return nil, err
-	}
-	var all []*judged
-	for _, s := range stores {
-		leases, err := s.toJudge(ans)
-		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
-			continue
-		}
-		all = append(all, leases...)
 	}
 	o := &observation{clock: journal.ReadClock(), begun: g.begun}
 	for _, e := range g.evidence {

@@ -200,18 +200,30 @@ type cachedResult struct {
 // maxResult is far more than any result takes, in bytes.
 const maxResult = 4 << 20
 
-// readCache reads the results in a cache's folder. What is wrong with one file leaves the others; one that is
-// deleted meanwhile is not missed.
-func readCache(dir string) (*cniCache, error) {
+// resultsName is the folder in the CNI library's cache that holds its results.
+const resultsName = "results"
+
+// cachedResults lists the files of the results, sorted by name. dir is the cache, or the folder in it.
+func cachedResults(dir string) (folder string, entries []os.DirEntry, err error) {
 	if filepath.Base(filepath.Clean(dir)) != resultsName {
 		dir = filepath.Join(dir, resultsName)
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err = os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("CNI cache: %w; want the folder that holds %q, or that itself", err, resultsName)
+		return "", nil, fmt.Errorf("CNI cache: %w; want the folder that holds %q, or that itself", err, resultsName)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("CNI cache: %w", err)
+		return "", nil, fmt.Errorf("CNI cache: %w", err)
+	}
+	return dir, entries, nil
+}
+
+// readCache reads the results in a cache's folder. What is wrong with one file leaves the others; one that is
+// deleted meanwhile is not missed.
+func readCache(dir string) (*cniCache, error) {
+	dir, entries, err := cachedResults(dir)
+	if err != nil {
+		return nil, err
 	}
 	c := &cniCache{dir: dir}
 	for _, entry := range entries {

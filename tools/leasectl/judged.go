@@ -169,6 +169,28 @@ func (s *store) release(a *app, lockTimeout time.Duration, list []allocator.Cond
 	return err
 }
 
+// toJudge returns what is held in the stores that the flags mean, store by store. Those of which nothing is to be released are
+// told and passed over.
+func (a *app) toJudge(ans *answer) ([]*judged, error) {
+	stores, err := a.stores()
+	if err != nil {
+		return nil, err
+	}
+	if len(stores) == 0 && !a.failed {
+		return nil, fmt.Errorf("no network has a store in %q", a.dataDir)
+	}
+	var all []*judged
+	for _, s := range stores {
+		leases, err := s.toJudge(ans)
+		if err != nil {
+			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			continue
+		}
+		all = append(all, leases...)
+	}
+	return all, nil
+}
+
 // toJudge returns what the store's network holds now, by address, or an error if nothing of it is to be released.
 func (s *store) toJudge(ans *answer) ([]*judged, error) {
 	if err := s.changeable(); err != nil {

@@ -102,22 +102,11 @@ func (o *order) understand(what string) error {
 
 func (a *app) release(o *order) error {
 	ans := newAnswer("release", releaseAsked{a.dataDir, a.network, addrText(o.ip), o.id, o.text, o.dryRun, stamp(a.now)})
-	stores, err := a.stores()
+	all, err := a.toJudge(ans)
 	if err != nil {
 		return err
 	}
-	var all []*judged
-	for _, s := range stores {
-		leases, err := s.toJudge(ans)
-		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
-			continue
-		}
-		all = append(all, leases...)
-	}
 	switch {
-	case len(stores) == 0 && !a.failed:
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
 	case a.failed && a.network == "":
 		return errors.New("whether something else is meant, too, can't be told: name the network by --network")
 	case a.failed:

@@ -77,14 +77,18 @@ func (t *transaction) openView() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	known := err == nil
+	if !known && s.o.View != ViewOn {
+		if known, err = hostlocal.Called(s.folder); err != nil {
+			return err
+		}
+	}
 	off := string(b) == viewGivenUp
-	kept := s.o.View == ViewOn || s.o.View == ViewKept && !off && (err == nil || hostlocal.Called(s.folder))
-	if kept {
+	switch {
+	case s.o.View == ViewOn, s.o.View == ViewKept && known && !off:
 		old, before := parseStamp(b)
 		t.view = &hostLocalView{folder: s.folder, path: path, old: old, before: before}
-		return nil
-	}
-	if s.o.View == ViewOff && !off && (err == nil || hostlocal.Called(s.folder)) {
+	case s.o.View == ViewOff && known && !off:
 		return os.WriteFile(path, []byte(viewGivenUp), 0o600)
 	}
 	return nil
@@ -221,9 +225,6 @@ func (t *transaction) compareView() error {
 	if err != nil {
 		return err
 	}
-	for _, text := range c.overwritten {
-		t.store.o.Warn(text)
-	}
 	if err := t.append(t.outside(c)...); err != nil {
 		return err
 	}
@@ -235,7 +236,7 @@ func (t *transaction) compareView() error {
 func (t *transaction) viewTrouble(err error) {
 	if err != nil {
 		t.view.failed = true
-		t.store.o.Warn(fmt.Sprintf("host-local's files: %v; the next call tries again", err))
+		t.store.o.Warn(fmt.Sprintf("host-local's files: %v", err))
 	}
 }
 
@@ -243,8 +244,6 @@ func (t *transaction) viewTrouble(err error) {
 type comparison struct {
 	released []state.Lease     // whose files others have removed
 	imported []hostlocal.Lease // that others have written
-
-	overwritten []string // what files said that the journal contradicts, in words
 }
 
 // compareFiles compares, and mends the files that are ours to mend.
@@ -303,9 +302,10 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 	case same:
 		return nil
 	}
-	if have.Blocked == "" {
-		c.overwritten = append(c.overwritten, fmt.Sprintf("%s named %s/%s: the address is held by %s/%s, and two containers may have it",
-			hostlocal.Path(v.folder, l.IP), have.ContainerID, have.IfName, l.ContainerID, l.IfName))
+	if later {
+		// Both may have it. The file stays, so that neither is forgotten: when ours ends, the other's lease begins.
+		return fmt.Errorf("%s names %s/%s: the address is held by %s/%s, and two containers may have it",
+			hostlocal.Path(v.folder, l.IP), have.ContainerID, have.IfName, l.ContainerID, l.IfName)
 	}
 	return hostlocal.Replace(v.folder, want)
 }

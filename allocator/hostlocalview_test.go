@@ -115,7 +115,8 @@ func TestViewWithoutBeingAsked(t *testing.T) {
 	}
 }
 
-// TestViewBegins where host-local is called in a folder that has no view: from the next call on there is one.
+// TestViewBegins where host-local is called in a folder that has no view: from the next call on there is one. An address that
+// both have given stays that of both.
 func TestViewBegins(t *testing.T) {
 	var told strings.Builder
 	s := storeWith(t.TempDir(), func(o *allocator.Options) { o.Warn = func(text string) { fmt.Fprintln(&told, text) } })
@@ -124,14 +125,26 @@ func TestViewBegins(t *testing.T) {
 	if got := files(t, s.Folder()); len(got) > 0 {
 		t.Errorf("files without a view: %q", got)
 	}
-	hostLocal(t, s.Folder(), map[string]string{"lock": "", "10.1.0.2": "z\r\neth0", "10.1.0.4": "y\r\neth0"})
+	hostLocal(t, s.Folder(), map[string]string{"lock": "", "10.1.0.4": "y\r\neth0", "10.1.0.3": "old\r\neth0"})
+	both := filepath.Join(s.Folder(), "10.1.0.2")
+	if err := os.WriteFile(both, []byte("z\r\neth0"), 0o600); err != nil { // now, and so not from before a power cut
+		t.Fatal(err)
+	}
 	add(t, s, 3)
 	if got, want := lastEvents(t, s, 2), "import 10.1.0.4, add 10.1.0.5 2001:db8::4"; got != want {
 		t.Errorf("events %s, want %s", got, want)
 	}
 	agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "2001:db8::2", "2001:db8::3", "2001:db8::4")
-	if want := "10.1.0.2 named z/eth0: the address is held by c1/eth0, and two containers may have it"; !strings.Contains(told.String(), want) {
+	if want := "10.1.0.2 names z/eth0: the address is held by c1/eth0, and two containers may have it"; !strings.Contains(told.String(), want) {
 		t.Errorf("told %q, want %q", told.String(), want)
+	}
+	if b, err := os.ReadFile(both); err != nil || string(b) != "z\r\neth0" {
+		t.Errorf("the other claim became %q, %v", b, err)
+	}
+	release(t, s, 1)
+	release(t, s, 7)
+	if held, err := s.Check(state.Attachment{ContainerID: "z", IfName: "eth0"}); err != nil || len(held) != 1 {
+		t.Errorf("after one of them has gone, the other holds %v, %v", held, err)
 	}
 }
 

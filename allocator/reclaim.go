@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -45,10 +44,7 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 		return nil
 	}
 	path := filepath.Join(t.store.dir, bootName)
-	b, err := readShort(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	b, _ := readShort(path) // whoever can't read it looks once more
 	was := parseStart(b)
 	if r != nil && r.NetNSID == (journal.NetNSID{}) {
 		r = nil // it can't see its own namespace, and so no other either
@@ -63,7 +59,7 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 	}
 	var stale []*attachmentLeases
 	all := true
-	err = t.decide(func() (err error) {
+	err := t.decide(func() (err error) {
 		stale, all, err = now.before(t.state, r, spare)
 		return err
 	})
@@ -80,8 +76,9 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 	if err := t.append(events...); err != nil || !all {
 		return err
 	}
-	// Not synced: who doesn't find it looks once more.
-	return os.WriteFile(path, []byte(now.String()), 0o600)
+	// Not synced, and no reason to fail: who doesn't find it looks once more.
+	_ = os.WriteFile(path, []byte(now.String()), 0o600)
+	return nil
 }
 
 // start is a start of the node: its boot, and when in that its first process began, nanoseconds on the boot clock;

@@ -115,9 +115,12 @@ func Present(folder string) (bool, error) {
 }
 
 // Called reports whether host-local has been called for the network: each of its calls makes the lock, and none removes it.
-func Called(folder string) bool {
+func Called(folder string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(folder, lockName))
-	return err == nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func foreign(folder, name string) error {

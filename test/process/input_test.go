@@ -207,7 +207,7 @@ func TestThingInTheWay(t *testing.T) {
 	}{
 		{"dataDir is a file", false, "", file, codeStorage},
 		{"data folder is a file", false, "pods", file, codeNoLease},
-		{"claim is a folder", false, "pods/leaselog", folder, codeNoLease},
+		{"claim is a folder", false, "pods/leaselog", folder, codeStorage},
 		{"history folder is a file", false, ".leaselog", file, codeStorage},
 		{"creation lock is a folder", false, ".leaselog/.lock", folder, codeNoLease},
 		{"store is a file", false, ".leaselog/pods", file, codeStorage},

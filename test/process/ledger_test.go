@@ -224,7 +224,7 @@ func (l *ledger) rename(from, to string) {
 
 // unpromised are names that no acknowledgement rests on: locks, the space kept back and what is in the
 // making.
-var unpromised = []string{"snap.lock", ".lock", "reserve", "next", "leaselog.tmp"}
+var unpromised = []string{"snap.lock", ".lock", "reserve", "next", "leaselog.tmp", "boot"}
 
 // inTheMaking tells files that nobody goes by yet. Those in quarantine are judged when bytes are cut.
 func inTheMaking(path string) bool {

@@ -142,7 +142,7 @@ func (c *call) asProcess() {
 // command returns the call as a runtime makes it.
 func (c *call) command(network caller.Network, env ...string) caller.Call {
 	network.Ranges = c.plan.config()
-	network.Keys = map[string]any{"statusOnExhaustion": c.full}
+	network.Keys = map[string]any{"statusOnExhaustion": c.full, "reclaimOnBoot": "off"}
 	args := "IgnoreUnknown=1"
 	for _, ip := range c.wanted {
 		args += ";IP=" + ip.String()

@@ -31,7 +31,7 @@ type order struct {
 
 // exempt are files that promise nothing: the marker, which is never synced by design, and what is
 // made anew where it is missing.
-var exempt = []string{"lock", "snap.lock", ".lock", "reserve"}
+var exempt = []string{"lock", "snap.lock", ".lock", "reserve", "boot"}
 
 func (o *order) exempts(path string) bool {
 	return slices.Contains(exempt, filepath.Base(path)) && !strings.Contains(path, "/.new-")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -345,8 +346,11 @@ func (l *ledger) gc(c *call) error {
 			return nil
 		case ev == nil:
 			return fmt.Errorf("acknowledged, but %s still holds %v", who, held)
-		case ev.NetNS != held[0].netns || ev.Pod != held[0].pod:
-			return fmt.Errorf("event %d: in %s of %+v, want %s of %+v", ev.Seq, ev.NetNS, ev.Pod, held[0].netns, held[0].pod)
+		}
+		// Of several ADDs the last one tells best where the container is.
+		newest := slices.MaxFunc(held, func(a, b lease) int { return cmp.Compare(a.start, b.start) })
+		if ev.NetNS != newest.netns || ev.Pod != newest.pod {
+			return fmt.Errorf("event %d: in %s of %+v, want %s of %+v", ev.Seq, ev.NetNS, ev.Pod, newest.netns, newest.pod)
 		}
 		if err := l.release(c, ev, who, held); err != nil {
 			return err

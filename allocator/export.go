@@ -88,7 +88,7 @@ func (s *Store) listed() ([]hostlocal.File, error) {
 // the folder is no longer claimed. Nothing is changed if there are other files in it (hostlocal.ErrForeign), or leases that
 // the journal knows nothing of (ErrNotTaken). A crash leaves the folder claimed, or complete.
 func (s *Store) HandOver() (*Exported, error) {
-	if err := hostlocal.Whole(s.folder); err != nil {
+	if err := hostlocal.NoStrangers(s.folder); err != nil {
 		return nil, err
 	}
 	t, err := s.begin()
@@ -102,7 +102,7 @@ func (s *Store) HandOver() (*Exported, error) {
 	if err := t.lockHostLocal(s.folder); err != nil {
 		return nil, err
 	}
-	if err := hostlocal.Whole(s.folder); err != nil {
+	if err := hostlocal.NoStrangers(s.folder); err != nil {
 		return nil, err
 	}
 	if t.view != nil {
@@ -152,7 +152,7 @@ func (t *transaction) handOver(e *Exported) error {
 			return err
 		}
 	}
-	if err := hostlocal.Open(folder); err != nil {
+	if err := hostlocal.Share(folder); err != nil {
 		return err
 	}
 	if err := hostlocal.Sync(folder); err != nil {

@@ -341,9 +341,9 @@ func TestStrangersName(t *testing.T) {
 	folder := t.TempDir()
 	write(t, folder, map[string]string{"x\x1b[2J": ""})
 	_, err := hostlocal.Read(folder)
-	if !errors.Is(err, hostlocal.ErrForeign) || strings.Contains(err.Error(), "\x1b") || hostlocal.Whole(folder) == nil ||
-		strings.Contains(hostlocal.Whole(folder).Error(), "\x1b") {
-		t.Errorf("got %q, %v", err, hostlocal.Whole(folder))
+	if !errors.Is(err, hostlocal.ErrForeign) || strings.Contains(err.Error(), "\x1b") || hostlocal.NoStrangers(folder) == nil ||
+		strings.Contains(hostlocal.NoStrangers(folder).Error(), "\x1b") {
+		t.Errorf("got %q, %v", err, hostlocal.NoStrangers(folder))
 	}
 	write(t, folder, map[string]string{"10.1.0.2": "c1\r\neth0"})
 	c, err := hostlocal.Read(folder)

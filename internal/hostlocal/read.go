@@ -104,7 +104,7 @@ func Present(folder string) (bool, error) {
 			return true, nil
 		case name == lockName:
 			lock = true
-		case !OwnName(name) && stranger == "":
+		case !ownName(name) && stranger == "":
 			stranger = name
 		}
 	}
@@ -155,7 +155,7 @@ func read(folder string) (*Content, error) {
 		case ok:
 			known = true
 			c.cursor(filepath.Join(folder, name), set)
-		case name == lockName, OwnName(name):
+		case name == lockName, ownName(name):
 		default:
 			strangers = append(strangers, name)
 		}
@@ -170,8 +170,8 @@ func read(folder string) (*Content, error) {
 	return c, nil
 }
 
-// OwnName reports whether a file in a network's folder is one of leaselog's.
-func OwnName(name string) bool {
+// ownName reports whether a file in a network's folder is one of leaselog's.
+func ownName(name string) bool {
 	return name == journal.ClaimName || strings.HasPrefix(name, journal.ClaimName+".")
 }
 

@@ -104,7 +104,7 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 	var e *allocator.Exported
 	switch store := allocator.NewStore(o); {
 	case inPlace && dry:
-		if err = hostlocal.Whole(dir); err == nil {
+		if err = hostlocal.NoStrangers(dir); err == nil {
 			e, err = store.Export()
 		}
 	case inPlace:

@@ -12,9 +12,9 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// Whole checks that a folder, if there is one, holds nothing but what host-local makes and leaselog's own: then it can
+// NoStrangers checks that a folder, if there is one, holds nothing but what host-local makes and leaselog's own: then it can
 // be made to hold other leases without a file being lost. It returns ErrForeign, naming the first file that is something else.
-func Whole(folder string) error {
+func NoStrangers(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -26,7 +26,7 @@ func Whole(folder string) error {
 		name := e.Name()
 		ip, lease := ParseName(name)
 		_, cursor := parseCursor(name)
-		known := lease && name == ip.String() || cursor || name == lockName || OwnName(name)
+		known := lease && name == ip.String() || cursor || name == lockName || ownName(name)
 		if !known || !e.Type().IsRegular() {
 			return fmt.Errorf("%s: %w: %q", folder, ErrForeign, name)
 		}
@@ -53,8 +53,8 @@ func CursorFiles(folder string, but []journal.Cursor) ([]string, error) {
 	return names, nil
 }
 
-// Open gives a folder that only its owner may look into, as leaselog makes it, the mode that host-local's folders have.
-func Open(folder string) error {
+// Share gives a folder that only its owner may look into, as leaselog makes it, the mode that host-local's folders have.
+func Share(folder string) error {
 	st, err := os.Stat(folder)
 	if err != nil || st.Mode().Perm() != 0o700 {
 		return err

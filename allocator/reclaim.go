@@ -44,7 +44,7 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 		return nil
 	}
 	path := filepath.Join(t.store.dir, bootName)
-	b, _ := readShort(path) // whoever can't read it looks once more
+	b, _ := readShort(path) // who can't read it looks once more
 	was := parseStart(b)
 	if r != nil && r.NetNSID == (journal.NetNSID{}) {
 		r = nil // it can't see its own namespace, and so no other either
@@ -77,7 +77,9 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 		return err
 	}
 	// Not synced, and no reason to fail: who doesn't find it looks once more.
-	_ = os.WriteFile(path, []byte(now.String()), 0o600)
+	if err := os.WriteFile(path, []byte(now.String()), 0o600); err != nil {
+		t.store.o.Warn(fmt.Sprintf("%v: each call looks for leases of earlier boots", err))
+	}
 	return nil
 }
 

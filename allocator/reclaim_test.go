@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,5 +219,23 @@ func TestReplaceTheLastAddress(t *testing.T) {
 	c, err := s.Add(r)
 	if err != nil || c.Addresses[0].IP.String() != "10.1.0.2" {
 		t.Errorf("got %+v, %v, want 10.1.0.2", c, err)
+	}
+}
+
+// TestReclaimWithoutItsNote: the file that says for which boot leases were looked at saves time, and is no reason to fail.
+func TestReclaimWithoutItsNote(t *testing.T) {
+	var told strings.Builder
+	s := storeWith(t.TempDir(), func(o *allocator.Options) {
+		o.ReclaimOnBoot, o.Warn = true, func(text string) { fmt.Fprintln(&told, text) }
+	})
+	add(t, s, 1)
+	note := filepath.Join(s.Dir(), "boot")
+	if err := errors.Join(os.Remove(note), os.MkdirAll(filepath.Join(note, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, 2)
+	release(t, s, 1)
+	if got := strings.Count(told.String(), note); got != 2 {
+		t.Errorf("told %q, want the file's name once in a call", told.String())
 	}
 }

@@ -125,7 +125,8 @@ func (s *Store) hasView() bool {
 // parseStamp reads a stamp of this boot, or of one of an earlier boot the folder's inode. Any other text is the zero stamp.
 func parseStamp(b []byte) (of stamp, before uint64) {
 	boot := journal.CurrentBoot()
-	words := strings.Fields(string(b))
+	first, _, _ := strings.Cut(string(b), "\n") // what follows is of something that was longer than a stamp
+	words := strings.Fields(first)
 	if len(words) != 5 || boot == (journal.BootID{}) {
 		return stamp{}, 0
 	}

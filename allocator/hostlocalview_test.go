@@ -241,6 +241,23 @@ func TestViewAfterReboot(t *testing.T) {
 	}
 }
 
+// TestStampAfterGarbage: whatever the file holds, the next stamp counts.
+func TestStampAfterGarbage(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	if err := os.WriteFile(filepath.Join(s.Dir(), "view"), []byte(strings.Repeat("x y\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, 2)
+	if err := os.Remove(filepath.Join(s.Folder(), "10.1.0.2")); err != nil {
+		t.Fatal(err)
+	}
+	release(t, s, 7)
+	if got, want := lastEvents(t, s, 2), "release external 10.1.0.2, del del"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+}
+
 // TestViewGivenAgain: a lease that host-local ended and gave to the same container is another one, once.
 func TestViewGivenAgain(t *testing.T) {
 	s := viewStore(t)

@@ -118,15 +118,17 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 	if e.Wiped {
 		a.say("network %q: %s was deleted, or is not leaselog's any more: there is no lease to export", s.network, s.folder)
 	}
-	did, as := "exported", "to "+dir
+	did, where := "exported", "to "+dir
 	switch {
+	case dry && inPlace:
+		did, where = "would export", "in place: "+dir+" would be host-local's"
 	case dry:
 		did = "would export"
 	case inPlace:
-		as = "in place: " + dir + " is host-local's now"
+		where = "in place: " + dir + " is host-local's now"
 	}
 	a.say("network %q: %s %s and %s as of event %d%s, %s", s.network, did, count(len(e.Leases), "lease"),
-		count(len(e.Cursors), "cursor"), e.Seq, ofTime(e.Time), as)
+		count(len(e.Cursors), "cursor"), e.Seq, ofTime(e.Time), where)
 	if !dry && a.output == "table" {
 		return nil
 	}

@@ -411,7 +411,10 @@ func TestHandOverOfOldFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stdout, _ := exported(t, n.dataDir, n.folder("pods"), "--dry-run", "-o", "csv")
+	stdout, stderr := exported(t, n.dataDir, n.folder("pods"), "--dry-run", "-o", "csv")
+	if want := "in place: " + n.folder("pods") + " would be host-local's\n"; !strings.HasSuffix(stderr, want) {
+		t.Errorf("said %q, want %q at its end", stderr, want)
+	}
 	for _, line := range []string{"pods,remove,10.1.0.20,", "pods,remove,10.1.0.4,", "pods,keep,10.1.0.21,,,true,", "pods,remove,last_reserved_ip,",
 		"pods,remove,leaselog,", "pods,write,last_reserved_ip.0,,,false,10.1.0.", ",d0,eth0,"} {
 		if !strings.Contains(stdout, line) {

@@ -3,6 +3,7 @@ package crash
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func newInProcess(rec *recording, root string) calls {
 	return c
 }
 
-func (c *inProcess) warned() string { return strings.Join(c.texts, "; ") }
+func (c *inProcess) warned() string { return strings.Join(c.texts, "\n") }
 
 func (c *inProcess) add(id string) ([]netip.Addr, error) {
 	choice, err := c.store.Add(c.rec.addRequest(id))
@@ -64,7 +65,11 @@ type byPlugin struct {
 func newByPlugin(rec *recording, plugin, root string) calls {
 	c := &byPlugin{plugin: plugin, net: rec.net}
 	c.net.DataDir = moved(rec.net.DataDir, rec.root, root)
-	c.net.Keys = map[string]any{"historyDir": moved(rec.historyDir(), rec.root, root)}
+	c.net.Keys = maps.Clone(rec.net.Keys)
+	c.net.Keys["historyDir"] = moved(rec.historyDir(), rec.root, root)
+	if from, ok := rec.net.Keys["importFrom"].(string); ok {
+		c.net.Keys["importFrom"] = moved(from, rec.root, root)
+	}
 	return c
 }
 

@@ -3,6 +3,7 @@ package crash
 import (
 	"flag"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 func TestPowerLoss(t *testing.T) {
 	trace.Need(t)
 	total, tried := 0, 0
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, moves) {
 		t.Run(s.name, func(t *testing.T) {
 			if sampled() {
 				s.limits = limits{exhaustive: 4, single: 1, random: 3}

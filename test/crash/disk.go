@@ -25,6 +25,7 @@ type inode struct {
 	base []byte   // on the disk for sure
 	log  []change // since, in order; the first is not firm
 	now  []byte   // what processes read
+	time int64    // of its newest change that is on the disk for sure, nanoseconds
 
 	// Of a folder.
 	names   map[string]*inode // on the disk for sure
@@ -39,6 +40,7 @@ const (
 	piece changeKind = iota // bytes within one sector
 	grow                    // the file's size
 	cut                     // truncation
+	touch                   // the file's time, and nothing else
 )
 
 // change is a part of a file operation that reaches the disk whole, or not, on its own.
@@ -48,8 +50,9 @@ type change struct {
 	at   int64 // piece: where; grow, cut: the new size
 	from int64 // grow: the size before
 	data []byte
-	firm bool // on the disk for sure
-	lost bool // its sync failed: the page is clean, and no later sync writes it
+	time int64 // that the file has with it
+	firm bool  // on the disk for sure
+	lost bool  // its sync failed: the page is clean, and no later sync writes it
 }
 
 // end is where a piece ends.
@@ -134,7 +137,7 @@ func load(folder string) (*disk, error) {
 				if n.base, err = os.ReadFile(p); err != nil {
 					return err
 				}
-				n.now = n.base
+				n.now, n.time = n.base, info.ModTime().UnixNano()
 			}
 		}
 		parent.names[path.Base(rel)], parent.live[path.Base(rel)] = n, n
@@ -152,7 +155,7 @@ func (d *disk) clone() *disk {
 		if c := copies[n]; c != nil {
 			return c
 		}
-		c := &inode{id: n.id, dir: n.dir, base: n.base, now: n.now}
+		c := &inode{id: n.id, dir: n.dir, base: n.base, now: n.now, time: n.time}
 		copies[n] = c
 		if n.dir {
 			c.names, c.live = map[string]*inode{}, map[string]*inode{}
@@ -203,8 +206,11 @@ func (d *disk) step(o *op) (err error) {
 		return nil
 	case opOpen:
 		return d.openFile(o)
-	case opRename, opExchange, opLink, opUnlink, opMkdir:
+	case opRename, opExchange, opLink, opUnlink, opMkdir, opTouch:
 		return d.name(o)
+	case opSyncDisk:
+		d.syncFiles(o.begun)
+		return nil
 	}
 	f := d.open[[2]int{o.proc, o.fd}]
 	if f == nil {
@@ -225,12 +231,12 @@ func (d *disk) step(o *op) (err error) {
 		if f.append {
 			f.at = int64(len(f.node.now))
 		}
-		f.node.write(d.ops, f.at, o.data)
+		f.node.write(d.ops, f.at, o.data, o.time)
 		f.at += int64(len(o.data))
 	case opWriteAt:
-		f.node.write(d.ops, o.at, o.data)
+		f.node.write(d.ops, o.at, o.data, o.time)
 	case opTruncate:
-		f.node.truncate(d.ops, o.at)
+		f.node.truncate(d.ops, o.at, o.time)
 	case opSync:
 		f.node.sync(o.begun)
 	case opSyncFailed:
@@ -253,9 +259,10 @@ func (d *disk) openFile(o *op) error {
 		return fs.ErrNotExist
 	case n == nil:
 		n = d.node(false)
+		n.time = o.time
 		parent.change(nameChange{kind: added, op: d.ops, name: name, node: n})
 	case strings.Contains(o.flags, "O_TRUNC"):
-		n.truncate(d.ops, 0)
+		n.truncate(d.ops, 0, o.time)
 	}
 	d.open[[2]int{o.proc, o.fd}] = &openFile{node: n, append: strings.Contains(o.flags, "O_APPEND")}
 	return nil
@@ -274,6 +281,10 @@ func (d *disk) name(o *op) error {
 	}
 	if n == nil {
 		return fs.ErrNotExist
+	}
+	if o.kind == opTouch {
+		n.log = append(n.log, change{kind: touch, op: d.ops, time: o.at})
+		return nil
 	}
 	if o.kind == opUnlink {
 		parent.change(nameChange{kind: removed, op: d.ops, name: name, node: n})
@@ -322,7 +333,7 @@ func (n *inode) change(c nameChange) {
 }
 
 // write puts bytes into the page cache: a piece for each sector, and then the size.
-func (n *inode) write(op int, at int64, data []byte) {
+func (n *inode) write(op int, at int64, data []byte, time int64) {
 	size := int64(len(n.now))
 	end := at + int64(len(data))
 	now := make([]byte, max(size, end)) // a new one: images and base may share the old
@@ -333,12 +344,12 @@ func (n *inode) write(op int, at int64, data []byte) {
 	for len(data) > 0 {
 		p := data[:min(int64(len(data)), sector-at%sector)]
 		if at < beyond || !zero(p) { // otherwise it reads the same without
-			n.log = append(n.log, change{kind: piece, op: op, at: at, data: p})
+			n.log = append(n.log, change{kind: piece, op: op, at: at, data: p, time: time})
 		}
 		data, at = data[len(p):], at+int64(len(p))
 	}
 	if end > size {
-		n.log = append(n.log, change{kind: grow, op: op, from: size, at: end})
+		n.log = append(n.log, change{kind: grow, op: op, from: size, at: end, time: time})
 	}
 }
 
@@ -353,12 +364,12 @@ func (n *inode) reach() int64 {
 
 func zero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
-func (n *inode) truncate(op int, size int64) {
+func (n *inode) truncate(op int, size, time int64) {
 	if size == int64(len(n.now)) && len(n.log) == 0 {
 		return // it gives back reserved space and changes nothing else
 	}
 	n.now = resized(n.now, size)
-	n.log = append(n.log, change{kind: cut, op: op, at: size})
+	n.log = append(n.log, change{kind: cut, op: op, at: size, time: time})
 }
 
 // resized returns a copy of b of another length.
@@ -382,6 +393,26 @@ func (n *inode) sync(begun int) {
 	}
 	n.forget()
 	n.settle()
+}
+
+// syncFiles makes durable the bytes of all files, as sync of a file system does; its names are left to the folders' own
+// syncs, though no file system that we know has the one without the other.
+func (d *disk) syncFiles(begun int) {
+	seen := map[*inode]bool{}
+	var visit func(n *inode)
+	visit = func(n *inode) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if !n.dir {
+			n.sync(begun)
+		}
+		for _, child := range n.live {
+			visit(child)
+		}
+	}
+	visit(d.root)
 }
 
 // syncFailed leaves the bytes in pages that are clean and yet not on the disk.
@@ -421,6 +452,7 @@ func (n *inode) forget() {
 func (n *inode) settle() {
 	if i := firmPrefix(n.log, func(c change) bool { return c.firm }); i > 0 {
 		n.base = replayed(n.base, n.log[:i], func(int) int64 { return all })
+		n.time = timeAfter(n.time, n.log[:i], func(int) bool { return true })
 		n.log = slices.Clone(n.log[i:])
 	}
 	if i := firmPrefix(n.renames, func(c nameChange) bool { return c.firm }); i > 0 {
@@ -479,6 +511,16 @@ func replayed(base []byte, log []change, reached func(i int) int64) []byte {
 		}
 	}
 	return b[:size]
+}
+
+// timeAfter returns a file's time after those changes that reached the disk: that of the last.
+func timeAfter(time int64, log []change, reached func(i int) bool) int64 {
+	for i := range log {
+		if log[i].firm || reached(i) {
+			time = log[i].time
+		}
+	}
+	return time
 }
 
 // same compares what processes see with a real folder.

@@ -107,6 +107,9 @@ func TestCrashLeaves(t *testing.T) {
 	}{
 		{"synced is there", func(s script) { s.synced("a", 3) }, []string{"f=a3"}},
 		{"a name is not synced by its file", func(s script) { s.open(1, "").create(3, "f").write(3, "a", 1).sync(3) }, []string{"", "f=a1"}},
+		{"a file system's sync writes content, and no names", func(s script) {
+			s.open(1, "").create(3, "f").write(3, "a", 1).do(op{kind: opSyncDisk, begun: 3})
+		}, []string{"", "f=a1"}},
 		{"content is not synced by its folder", func(s script) { s.open(1, "").create(3, "f").write(3, "a", 1).sync(1) },
 			[]string{"f=", "f=01", "f=a1"}},
 		{"cut at any byte, or zeros", func(s script) { s.synced("a", 2).write(3, "b", 2) },
@@ -230,5 +233,28 @@ func TestModelIsCompared(t *testing.T) {
 	}
 	if d.same(dir) == nil {
 		t.Error("another name is not noticed")
+	}
+}
+
+// TestTimesLeft wants the file of a lease to have the time of what reached the disk last.
+func TestTimesLeft(t *testing.T) {
+	s := newScript(t).open(1, "")
+	s.do(op{kind: opOpen, fd: 3, path: "10.1.0.2", flags: "O_RDWR|O_CREAT", time: 5})
+	s.sync(1).do(op{kind: opWrite, fd: 3, data: []byte("c"), time: 7}).do(op{kind: opTouch, path: "10.1.0.2", at: 3})
+	times := func() string {
+		slots := s.d.slots()
+		m := newImager(s.d, slots)
+		found := map[string]bool{}
+		combinations(slots, everything, rand.New(rand.NewPCG(1, 1)), func(pick []int) {
+			e := m.image(pick).entries[0]
+			found[fmt.Sprintf("%s@%d", runs(e.data), e.time)] = true
+		})
+		return strings.Join(slices.Sorted(maps.Keys(found)), " ")
+	}
+	if got, want := times(), "01@3 01@7 @3 @5 @7 c1@3 c1@7"; got != want {
+		t.Errorf("a crash leaves %s, want %s", got, want)
+	}
+	if s.sync(3); times() != "c1@3" {
+		t.Errorf("once it is synced %s", times())
 	}
 }

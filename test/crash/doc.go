@@ -23,6 +23,8 @@
 //     change. One across folders is two: both names, either, or neither may be left.
 //   - An fsync makes no other file's bytes durable, and not the file's own name; a folder whose own name is lost takes all
 //     that is in it along.
+//   - A file of host-local's has the time of the last of its changes that is on the disk; setting the time is one of them.
+//   - A sync of the whole file system makes the bytes of all files durable, and no names.
 //   - After an fsync that failed, what it should have written counts as clean and is not on the disk. A later one
 //     that succeeds doesn't change that, unless the bytes were written again or cut off. That of a folder leaves its
 //     names undecided until the next one.
@@ -31,12 +33,16 @@
 // what POSIX leaves open, and what a disk cache may do to them.
 //
 // Not modelled: a disk that acknowledges a flush and forgets it; damage to what was durable (test/rot does that);
-// sectors that tear within; file modes, owners and times; the space that fallocate reserves, which changes no byte
+// sectors that tear within; file modes and owners, and times but for those; the space that fallocate reserves, which changes no byte
 // that can be read; file systems that lose their own structure.
 //
 // When an image is written out for a trial, its marker gets the new file's device and inode and another boot's ID,
 // so that recovery takes the way that it takes after a power loss on the very disk; the scenario "copy" leaves the
-// marker alone, and recovery takes the way for copies. The notes of fenced stores in /run are gone.
+// marker alone, and recovery takes the way for copies. The stamp of a view gets the new folder's inode and another boot's ID.
+// The notes of fenced stores in /run are gone.
+//
+// An import names its folder in an event, under a checksum. Images of such runs are written where the recording was,
+// one after the other.
 //
 // # The promise
 //
@@ -47,6 +53,12 @@
 // anything, no call fails, nothing is warned of. The history read back from event 1 is one chain, begins with exactly
 // the events that acknowledged calls wrote, and goes on with nothing but unacknowledged ones that were recorded and
 // then what the calls after the crash had to write. Every byte that recovery cut off is kept and told.
+//
+// Where host-local's files are taken over, kept beside the journal or handed back, leases begin before the first call: a file is
+// a promise like an answer. Until a call after it is acknowledged the files may be what counts, CHECK says so, and the next
+// ADD may begin with a reset and take over what they say, each lease once. In the end files and leases agree, by name, owner
+// and cursor, the folder that was imported from is marked, and one that was handed over is not claimed and complete. In some
+// trials of a view host-local gives an address before any call is made: that, and nothing else, is taken over.
 //
 // # How much
 //

@@ -59,8 +59,15 @@ const enough = 5
 // in found.
 func (e *explorer) explore() error {
 	e.images, e.tried, e.jobs = map[[16]byte]bool{}, map[trialKey]bool{}, make(chan job, 64)
-	for w := range runtime.GOMAXPROCS(0) {
-		e.group.Go(func() { e.work(w) })
+	if e.rec.inPlace {
+		if err := os.RemoveAll(e.rec.root); err != nil {
+			return err
+		}
+		e.group.Go(func() { e.work(e.rec.root) })
+	} else {
+		for w := range runtime.GOMAXPROCS(0) {
+			e.group.Go(func() { e.work(fmt.Sprintf("%s/w%03d", e.base, w)) })
+		}
 	}
 	err := e.follow()
 	close(e.jobs)
@@ -164,8 +171,7 @@ func (d *disk) paths() map[*inode]string {
 }
 
 // work tries images until there are no more.
-func (e *explorer) work(w int) {
-	root := fmt.Sprintf("%s/w%03d", e.base, w)
+func (e *explorer) work(root string) {
 	for j := range e.jobs {
 		err := e.try(root, &j)
 		if err != nil {
@@ -179,7 +185,7 @@ func (e *explorer) work(w int) {
 }
 
 func (e *explorer) try(root string, j *job) error {
-	if err := (transplant{from: e.rec.root, to: root, copied: e.copied}).write(&j.img); err != nil {
+	if err := e.rec.transplant(root, e.copied).write(&j.img); err != nil {
 		return err
 	}
 	if e.judge != nil {
@@ -208,7 +214,7 @@ func (e *explorer) report(root string, j *job, cause error) {
 		// What is at root has been through recovery; the image as it was is written beside it.
 		kept := filepath.Join(e.keep, fmt.Sprintf("point-%d-%x", j.point, j.img.hash[:4]))
 		err := errors.Join(os.RemoveAll(kept), os.MkdirAll(e.keep, 0o755),
-			(transplant{from: e.rec.root, to: kept, copied: e.copied}).write(&j.img))
+			e.rec.transplant(kept, e.copied).write(&j.img))
 		fmt.Fprintf(&b, "\n  the image is in %s (%v)", kept, err)
 	}
 	e.lock.Lock()

@@ -20,12 +20,38 @@ var (
 	keep = flag.String("keep", "", "folder for the images that break the promise")
 
 	plugin string // the built plugin
+	tool   string // leasectl; "" until a test needs it
+	pinned string // the plugin, all of whose calls are made by one thread; "" until a test needs it
 	base   string // where recordings and images are
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(run(m))
+}
+
+// leasectl builds leasectl, once.
+func leasectl(t *testing.T) string {
+	t.Helper()
+	if tool == "" {
+		var err error
+		if tool, err = caller.BuildTool(filepath.Join("..", ".."), base, "leasectl"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tool
+}
+
+// onOneThread builds the plugin whose calls strace can count, once.
+func onOneThread(t *testing.T) string {
+	t.Helper()
+	if pinned == "" {
+		var err error
+		if pinned, err = caller.BuildPinned(filepath.Join("..", ".."), filepath.Join(base, "pinned")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return pinned
 }
 
 func run(m *testing.M) int {

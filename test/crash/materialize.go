@@ -7,7 +7,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
 )
 
 // Where things are in the marker, by docs/FORMAT.md.
@@ -25,7 +30,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // recorded in. Both paths have the same length.
 type transplant struct {
 	from, to string
-	copied   bool // as a copy of the store: the markers are left to name other files
+	copied   bool   // as a copy of the store: the markers are left to name other files
+	folder   string // the network's, below from
+	inode    uint64 // that it had there
+}
+
+// transplant has an image written below another folder, or below the very one when what was recorded there is gone.
+func (r *recording) transplant(to string, copied bool) transplant {
+	return transplant{from: r.root, to: to, copied: copied, folder: moved(r.net.Folder(), r.root, ""), inode: r.inode}
 }
 
 // write puts an image below to, which must not exist.
@@ -44,11 +56,38 @@ func (tr transplant) write(img *image) error {
 		default:
 			err = tr.file(p, e.data)
 		}
+		if err == nil && e.time != 0 {
+			err = os.Chtimes(p, time.Unix(0, e.time), time.Unix(0, e.time))
+		}
 		if err != nil {
 			return err
 		}
 	}
+	for _, e := range img.entries {
+		if path.Base(e.path) == "view" && !tr.copied {
+			if err := tr.stampHere(filepath.Join(tr.to, e.path)); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// stampHere makes the stamp of a view one of another boot, and if it names the network's folder, as that is here.
+func (tr transplant) stampHere(p string) error {
+	data, err := os.ReadFile(p)
+	if err != nil {
+		return err
+	}
+	data = bytes.ReplaceAll(data, []byte(journal.CurrentBoot().String()), []byte("00000000-0000-4000-8000-000000000000"))
+	words := strings.Fields(string(data)) // boot, device, inode, event, time
+	info, err := os.Stat(tr.to + tr.folder)
+	if err == nil && len(words) == 5 && words[2] == strconv.FormatUint(tr.inode, 10) {
+		st := info.Sys().(*syscall.Stat_t)
+		words[1], words[2] = strconv.FormatUint(uint64(st.Dev), 10), strconv.FormatUint(st.Ino, 10)
+		data = []byte(strings.Join(words, " ") + "\n")
+	}
+	return os.WriteFile(p, data, 0o600)
 }
 
 func (tr transplant) file(p string, data []byte) error {

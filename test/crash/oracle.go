@@ -25,26 +25,36 @@ type promise struct {
 	pending  []state.Attachment                  // of calls that were not acknowledged: their runtime follows up with DEL
 	wiped    bool                                // the folder was deleted, and no call since was acknowledged
 	stored   bool                                // some call was acknowledged, so there is a store
+	untaken  bool                                // host-local's files may be what counts: no call since they did was acknowledged
+	handed   bool                                // and they do: the network was given back to host-local, and nobody was called since
 }
 
 // promiseOf folds the calls, in the order in which they began, into what must hold.
 func (r *recording) promiseOf(status []callStatus) *promise {
 	p := &promise{allowed: map[state.Attachment][][]netip.Addr{}}
-	last := -1 // acknowledged
+	last, files := -1, -1 // acknowledged, and what may have left host-local's files
 	for i, s := range status {
-		if s == acknowledged && r.calls[i].verb != "WIPE" {
+		verb := r.calls[i].verb
+		if s == acknowledged && verb != "WIPE" && verb != "FILES" {
 			last = i
 		}
+		if s != notBegun && (verb == "FILES" || verb == "EXPORT") {
+			files = i
+		}
+		if s != notBegun {
+			p.handed = s == acknowledged && verb == "EXPORT"
+		}
 	}
+	p.untaken = files >= max(last, 0)
 	for i, c := range r.calls {
 		s := status[i]
 		if c.verb == "WIPE" && s != notBegun {
 			p.wiped = last < i
-			if s = underWay; last > i {
+			if s = underWay; last > i || c.status == acknowledged {
 				s = acknowledged
 			}
 		}
-		if s == acknowledged && c.verb != "WIPE" {
+		if s == acknowledged && c.verb != "WIPE" && c.verb != "FILES" {
 			p.stored = true
 			for _, ev := range c.wrote {
 				p.required = max(p.required, ev.Seq)
@@ -63,7 +73,7 @@ func (p *promise) fold(c *recordedCall, certain bool) {
 		p.pending = append(p.pending, c.owner)
 	}
 	switch c.verb {
-	case "ADD":
+	case "ADD", "FILES":
 		ips := c.given()
 		if certain && !c.answer.OK() || len(ips) == 0 {
 			return // refused, or it never came to writing
@@ -78,6 +88,7 @@ func (p *promise) fold(c *recordedCall, certain bool) {
 		}
 	case "DEL":
 		p.end(c.owner, certain)
+	case "EXPORT":
 	default: // GC, WIPE
 		for owner := range p.allowed {
 			if !c.keep[owner] {
@@ -111,7 +122,7 @@ func (p *promise) allows(h held) error {
 	for owner, allowed := range owners {
 		got := sorted(h[owner])
 		if !slices.ContainsFunc(allowed, func(want []netip.Addr) bool { return slices.Equal(got, sorted(want)) }) {
-			return fmt.Errorf("%s holds %v; allowed is any of %v", owner.ContainerID, got, allowed)
+			return fmt.Errorf("%q holds %v; allowed is any of %v", owner.ContainerID, got, allowed)
 		}
 	}
 	return nil
@@ -125,7 +136,10 @@ func sorted(ips []netip.Addr) []netip.Addr {
 func (h held) fold(ev *journal.Event, owners map[netip.Addr]state.Attachment) error {
 	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
 	switch ev.Kind {
-	case journal.KindAdd:
+	case journal.KindAdd, journal.KindImport:
+		if len(ev.Addresses) > 0 && ev.Blocked != (owner == state.Attachment{}) {
+			return fmt.Errorf("event %d: %v of %q, blocked %t", ev.Seq, ev.Addresses, ev.ContainerID, ev.Blocked)
+		}
 		for _, a := range ev.Addresses {
 			if other, taken := owners[a.IP]; taken {
 				return fmt.Errorf("event %d gives %s to %s, but %s holds it", ev.Seq, a.IP, owner.ContainerID, other.ContainerID)
@@ -164,6 +178,7 @@ type trial struct {
 	round   int    // varies what is looked at where not everything is
 	calls   calls
 	given   []netip.Addr // to the newcomer
+	between netip.Addr   // what host-local gave after the crash and before any call; invalid if nothing
 }
 
 // calls are the calls after the crash: in this process, or of the built plugin.
@@ -176,6 +191,11 @@ type calls interface {
 
 // run returns what the promise was broken by, nil if it holds.
 func (tr *trial) run() (err error) {
+	if tr.rec.keeps && tr.promise.stored && !tr.promise.untaken && tr.round%4 == 2 {
+		if err := tr.hostLocalFirst(); err != nil {
+			return err
+		}
+	}
 	if err := tr.readersFirst(); err != nil {
 		return fmt.Errorf("before recovery: %w", err)
 	}
@@ -187,14 +207,16 @@ func (tr *trial) run() (err error) {
 			return fmt.Errorf("the DEL of %s: %w", owner.ContainerID, err)
 		}
 	}
-	if text := tr.calls.warned(); text != "" && !tr.aside {
-		return fmt.Errorf("a warning: %s", text)
+	for text := range strings.Lines(tr.calls.warned()) {
+		if !tr.aside && !tr.expectedWarning(strings.TrimSpace(text)) {
+			return fmt.Errorf("a warning: %s", text)
+		}
 	}
 	now, repairs, err := tr.history()
 	if err != nil {
 		return err
 	}
-	if err := tr.check(now); err != nil {
+	if err := errors.Join(tr.check(now), tr.files(now)); err != nil {
 		return err
 	}
 	return tr.nothingCutSilently(repairs)
@@ -208,11 +230,11 @@ func ipsOf(addresses []journal.Address) []netip.Addr {
 	return ips
 }
 
-// some returns a few of those that hold something for certain; which ones varies.
-func (tr *trial) some(n int) []state.Attachment {
+// some returns a few of those that hold something for certain, or for certain nothing; which ones varies.
+func (tr *trial) some(n int, something bool) []state.Attachment {
 	var sure []state.Attachment
 	for owner, allowed := range tr.promise.allowed {
-		if len(allowed) == 1 && len(allowed[0]) > 0 {
+		if len(allowed) == 1 && len(allowed[0]) > 0 == something && owner != (state.Attachment{}) {
 			sure = append(sure, owner)
 		}
 	}
@@ -226,10 +248,20 @@ func (tr *trial) some(n int) []state.Attachment {
 
 // readersFirst asks before anybody has repaired anything.
 func (tr *trial) readersFirst() error {
-	if tr.promise.wiped || tr.round%4 != 0 {
+	if tr.promise.handed {
+		if err := tr.handedOver(); err != nil {
+			return err
+		}
+	}
+	if !tr.promise.untaken && (tr.promise.wiped || tr.round%4 != 0 && !tr.between.IsValid()) {
 		return nil
 	}
-	for _, owner := range tr.some(1) {
+	if tr.between.IsValid() {
+		if err := tr.calls.check(hostLocals, []netip.Addr{tr.between}); err != nil {
+			return err
+		}
+	}
+	for _, owner := range append(tr.some(1, true), tr.some(1, false)...) {
 		if err := tr.calls.check(owner, tr.promise.allowed[owner][0]); err != nil {
 			return err
 		}
@@ -245,7 +277,7 @@ func (tr *trial) check(now held) error {
 		owners = append(slices.Clone(tr.promise.pending), ownerOf(newcomer))
 	}
 	if tr.round%4 != 1 {
-		owners = append(owners, tr.some(1)...)
+		owners = append(owners, tr.some(1, true)...)
 	}
 	for _, owner := range owners {
 		if err := tr.calls.check(owner, now[owner]); err != nil {
@@ -308,13 +340,14 @@ func (tr *trial) history() (held, []*journal.Event, error) {
 // tail is what recovery and the calls after it wrote: nothing but what they have to.
 type tail struct {
 	*trial
-	begun, added bool
+	begun, judged, added bool
 }
 
 // next checks one event of it; h is who holds what before.
 func (t *tail) next(ev *journal.Event, h held) error {
-	if !t.begun {
-		t.begun = true
+	t.begun = true
+	if !t.judged && !(t.promise.untaken && takesOver(ev.Kind)) {
+		t.judged = true
 		if err := t.promise.allows(h); err != nil {
 			return fmt.Errorf("after the crash: %w", err)
 		}
@@ -323,7 +356,11 @@ func (t *tail) next(ev *journal.Event, h held) error {
 	switch {
 	case ev.Kind == journal.KindGenesis && !t.promise.stored, ev.Kind == journal.KindConfig && !t.added:
 		return nil
-	case ev.Kind == journal.KindReset && t.promise.wiped && !t.added:
+	case ev.Kind == journal.KindReset && (t.promise.wiped || t.promise.untaken) && !t.added:
+		return nil
+	case ev.Kind == journal.KindImport && t.promise.untaken && !t.added:
+		return nil
+	case ev.Kind == journal.KindImport && ev.ContainerID == hostLocals.ContainerID && t.between.IsValid() && !t.added:
 		return nil
 	case ev.Kind == journal.KindRepair && (t.aside || journal.IsSegmentName(ev.Cut.File)):
 		return nil
@@ -337,6 +374,12 @@ func (t *tail) next(ev *journal.Event, h held) error {
 		return nil
 	}
 	return fmt.Errorf("recovery wrote event %d, %s %s, which nobody asked for", ev.Seq, ev.Kind, ev.ContainerID)
+}
+
+// takesOver reports whether an event may come before host-local's leases are taken over, or is one of that: who holds what is
+// right after it.
+func takesOver(k journal.Kind) bool {
+	return k == journal.KindGenesis || k == journal.KindRepair || k == journal.KindReset || k == journal.KindImport
 }
 
 // nothingCutSilently checks that each byte of a segment is still there, or in quarantine and told; so, too, the

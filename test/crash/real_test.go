@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestReal(t *testing.T) {
 		return
 	}
 	total, tried := 0, 0
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, moves) {
 		if s.name == "random" {
 			continue // it has too many crash points for processes
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/leaselog/leaselog/allocator"
@@ -36,7 +37,7 @@ const (
 
 // recordedCall is a call with its answer and what it wrote.
 type recordedCall struct {
-	verb   string // of CNI, or WIPE, or REPAIR
+	verb   string // of CNI, or WIPE, REPAIR, EXPORT, or FILES: a lease that host-local's files tell of
 	owner  state.Attachment
 	keep   map[state.Attachment]bool // GC
 	answer caller.Answer
@@ -57,6 +58,10 @@ type recording struct {
 
 	tornSegment string // that had a torn tail at the beginning, and its bytes then; "" if none had
 	torn        []byte
+
+	inode   uint64 // of the network's folder; 0 if there is none
+	inPlace bool   // what is recorded names its own folder under a checksum, so that images have to be written there
+	keeps   bool   // host-local's files are kept up to date in the network's folder
 }
 
 // recorder makes a recording: first, unrecorded, what a scenario needs; then, from begin on, with every system call.
@@ -66,6 +71,7 @@ type recorder struct {
 	plugin string
 	store  *allocator.Store
 	again  bool // the faults hit another call than the scenario wants: it has to be run once more
+	try    int  // how many times it was before
 	shift  int  // keeps the processes of several traces apart
 	work   string
 }
@@ -108,8 +114,15 @@ func (r *recording) storeDir() string { return filepath.Join(r.historyDir(), r.n
 
 // options are those of the recorded network, in a folder that stands for root.
 func (r *recording) options(root string, warn func(string)) allocator.Options {
-	return allocator.Options{Network: r.net.Name, DataDir: moved(r.net.DataDir, r.root, root),
-		HistoryDir: moved(r.historyDir(), r.root, root), Version: "dev", Warn: warn}
+	o := allocator.Options{Network: r.net.Name, DataDir: moved(r.net.DataDir, r.root, root),
+		HistoryDir: moved(r.historyDir(), r.root, root), Version: "dev", Warn: warn, Ranges: func() []allocator.RangeSet { return r.sets }}
+	if from, ok := r.net.Keys["importFrom"].(string); ok {
+		o.ImportFrom = moved(from, r.root, root)
+	}
+	if on, ok := r.net.Keys["hostLocalView"].(bool); ok && on {
+		o.View = allocator.ViewOn
+	}
+	return o
 }
 
 func moved(path, from, to string) string { return to + strings.TrimPrefix(path, from) }
@@ -332,6 +345,9 @@ func (r *recorder) finish() error {
 	meta, err := journal.ReadMeta(r.storeDir())
 	if err != nil {
 		return err
+	}
+	if info, err := os.Stat(r.net.Folder()); err == nil {
+		r.inode = info.Sys().(*syscall.Stat_t).Ino
 	}
 	// The note of a fenced store lives in /run, which power loss empties.
 	if err := os.Remove(filepath.Join("/run/leaselog", meta.ID.String())); err != nil && !errors.Is(err, os.ErrNotExist) {

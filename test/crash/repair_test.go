@@ -15,22 +15,27 @@ import (
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
-	"github.com/leaselog/leaselog/test/caller"
 	"github.com/leaselog/leaselog/test/trace"
 )
 
 // repair runs leasectl repair, recorded. strace gets more words if it is to be killed.
-func (r *recorder) repair(leasectl string, strace ...string) {
+func (r *recorder) repair(strace ...string) {
+	r.t.Helper()
+	r.leasectl("REPAIR", strace, "repair", "--apply", "--data-dir", r.net.DataDir)
+}
+
+// leasectl runs it, recorded as a call of a verb.
+func (r *recorder) leasectl(verb string, strace []string, args ...string) {
 	r.t.Helper()
 	out := filepath.Join(r.work, "trace")
-	argv := append(append(straceArgs(out), strace...), leasectl, "repair", "--apply", "--data-dir", r.net.DataDir)
+	argv := append(append(append(straceArgs(out), strace...), leasectl(r.t)), args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), callVariable+"="+strconv.Itoa(len(r.calls)))
 	said, err := cmd.CombinedOutput()
 	if err != nil && len(strace) == 0 {
 		r.t.Fatalf("%v: %s", err, said)
 	}
-	c := &recordedCall{verb: "REPAIR"}
+	c := &recordedCall{verb: verb}
 	if err != nil {
 		c.answer.Exit = -1
 	}
@@ -75,18 +80,14 @@ func (r *recorder) damage(seq journal.Seq) []byte {
 // nothing that was acknowledged after it is lost, and no byte of the old store.
 func TestRepairPowerLoss(t *testing.T) {
 	trace.Need(t)
-	leasectl, err := caller.BuildTool(filepath.Join("..", ".."), t.TempDir(), "leasectl")
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Run("whole", func(t *testing.T) {
 		r, segment := damaged(t)
-		r.repair(leasectl)
+		r.repair()
 		crashRepair(t, r, segment)
 	})
 	t.Run("killed before its name is synced", func(t *testing.T) {
 		r, _ := damaged(t)
-		r.repair(leasectl)
+		r.repair()
 		// The sync after the exchange is the one that the kill has to hit. It is not the first of its kind by as many as
 		// come before it, and folders above the recorded one that are synced, too.
 		syncs := 10
@@ -97,7 +98,7 @@ func TestRepairPowerLoss(t *testing.T) {
 		}
 		for try := range 4 * syncs { // strace counts for each thread, and the work may move from one to another
 			r, segment := damaged(t)
-			if r.repair(leasectl, "-e", fmt.Sprintf("inject=fsync:signal=SIGKILL:when=%d", syncs-try%syncs)); r.exchanged() {
+			if r.repair("-e", fmt.Sprintf("inject=fsync:signal=SIGKILL:when=%d", syncs-try%syncs)); r.exchanged() {
 				crashRepair(t, r, segment)
 				return
 			}

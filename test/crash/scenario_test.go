@@ -248,7 +248,7 @@ func crashAgain(r *recorder) {
 	img := newImager(d, slots).image(pick)
 	err := os.Remove(r.root)
 	if err == nil {
-		err = (transplant{from: rec.root, to: r.root}).write(&img)
+		err = rec.transplant(r.root, false).write(&img)
 	}
 	if err != nil {
 		r.t.Fatal(err)
@@ -298,8 +298,9 @@ func (s *scenario) record(t *testing.T) *recording {
 	if nets == nil {
 		nets = []string{"10.1.0.0/24"}
 	}
-	for range 10 {
+	for try := range 16 {
 		r := newRecorder(t, plugin, nextRoot(), nets...)
+		r.try = try
 		s.run(r)
 		if rec := r.end(); !r.again {
 			return rec

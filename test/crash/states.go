@@ -46,6 +46,8 @@ func (s *slot) words(choice int, paths map[*inode]string) string {
 		return fmt.Sprintf("%s: size stays %d (operation %d)", where, c.from, c.op)
 	case s.sizes != nil:
 		return fmt.Sprintf("%s: size %d (operation %d)", where, s.sizes[choice-1], c.op)
+	case c.kind == touch:
+		return fmt.Sprintf("%s: time (operation %d) %s", where, c.op, []string{"lost", "kept"}[choice])
 	case c.kind == cut:
 		return fmt.Sprintf("%s: cut to %d (operation %d) %s", where, c.at, c.op, []string{"lost", "kept"}[choice])
 	case choice == 0:
@@ -113,6 +115,8 @@ func (n *inode) fileSlots() []slot {
 			out = append(out, slot{node: n, changes: []int{i}, sizes: sizesOf(c), op: c.op, first: c})
 		case c.kind == cut:
 			clear(versions)
+			out = append(out, slot{node: n, changes: []int{i}, op: c.op, first: c})
+		case c.kind == touch:
 			out = append(out, slot{node: n, changes: []int{i}, op: c.op, first: c})
 		default:
 			key := [2]int64{c.at, c.end()}
@@ -217,7 +221,8 @@ type imageEntry struct {
 	path string
 	dir  bool
 	data []byte
-	same int // index of an earlier entry that is the same file by another name, -1 if none
+	time int64 // of a lease file of host-local, nanoseconds; 0 for others
+	same int   // index of an earlier entry that is the same file by another name, -1 if none
 }
 
 // imager makes the images of one crash point.
@@ -230,6 +235,7 @@ type imager struct {
 
 type imageContent struct {
 	data []byte
+	time int64
 	hash [32]byte
 }
 
@@ -262,6 +268,10 @@ func (m *imager) image(pick []int) image {
 				c := m.file(child, pick)
 				e.data = c.data
 				h.Write(c.hash[:])
+				if _, ok := leaseFile(e.path); ok {
+					e.time = c.time
+					fmt.Fprintf(h, "%d ", e.time)
+				}
 			}
 			at[child] = len(img.entries)
 			img.entries = append(img.entries, e)
@@ -311,8 +321,9 @@ func (m *imager) file(n *inode, pick []int) imageContent {
 			reached[s.changes[pick[i]-1]] = all
 		}
 	}
-	c := imageContent{data: n.base}
+	c := imageContent{data: n.base, time: n.time}
 	if len(n.log) > 0 {
+		c.time = timeAfter(n.time, n.log, func(i int) bool { _, ok := reached[i]; return ok })
 		c.data = replayed(n.base, n.log, func(i int) int64 {
 			if how, ok := reached[i]; ok {
 				return how

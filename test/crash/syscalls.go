@@ -36,7 +36,7 @@ func (t *tracer) sysCall(c sysCall, text string) error {
 	}
 	number, err := strconv.ParseInt(strings.SplitN(c.result, "<", 2)[0], 10, 64)
 	failed := err != nil || number < 0
-	o := op{proc: t.processOf(c.tid), begun: c.begun, words: shorten(c)}
+	o := op{proc: t.processOf(c.tid), begun: c.begun, time: c.time, words: shorten(c)}
 	switch c.name {
 	case "fsync", "fdatasync":
 		if o.kind = opSync; failed {
@@ -45,6 +45,12 @@ func (t *tracer) sysCall(c sysCall, text string) error {
 		if c.result == "?" {
 			return nil // killed before it did anything
 		}
+		return t.onFile(c, o)
+	case "syncfs":
+		if failed {
+			return errNotModelled
+		}
+		o.kind = opSyncDisk
 		return t.onFile(c, o)
 	case "fcntl":
 		if failed || !strings.HasPrefix(c.args[1], "F_DUPFD") {
@@ -135,7 +141,7 @@ func (t *tracer) onPath(c sysCall, o op, result int64) error {
 		from, to = [2]string{c.args[0], c.args[1]}, [2]string{c.args[2], c.args[3]}
 	case "unlink", "rmdir", "mkdir":
 		from = [2]string{cwd, c.args[0]}
-	case "unlinkat", "mkdirat":
+	case "unlinkat", "mkdirat", "utimensat":
 		from = [2]string{c.args[0], c.args[1]}
 	default:
 		return errNotModelled
@@ -158,6 +164,12 @@ func (t *tracer) onPath(c sysCall, o op, result int64) error {
 		o.kind = opUnlink
 	case strings.HasPrefix(c.name, "mkdir"):
 		o.kind = opMkdir
+	case c.name == "utimensat":
+		o.kind = opTouch
+		var err error
+		if o.at, err = modified(c.args[2]); err != nil || c.args[3] != "0" {
+			return errors.Join(err, errNotModelled)
+		}
 	}
 	var inside, toInside bool
 	var err error
@@ -176,6 +188,17 @@ func (t *tracer) onPath(c sysCall, o op, result int64) error {
 		t.ops = append(t.ops, o)
 	}
 	return nil
+}
+
+// modified reads the second of the two times that utimensat sets.
+func modified(times string) (int64, error) {
+	_, times, _ = strings.Cut(times, "}")
+	var seconds, nanos int64
+	_, at, ok := strings.Cut(times, "{")
+	if _, err := fmt.Sscanf(at, "tv_sec=%d, tv_nsec=%d}", &seconds, &nanos); err != nil || !ok {
+		return 0, fmt.Errorf("times %q: %w", times, err)
+	}
+	return seconds*1e9 + nanos, nil
 }
 
 // exec notes which call a process is.

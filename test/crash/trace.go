@@ -12,9 +12,9 @@ import (
 )
 
 // straceArgs make strace print what parseTrace reads: every call but those that can't touch a file, with
-// all bytes of all strings in hex, the path of each descriptor and the whole environment of exec.
+// all bytes of all strings in hex, the path of each descriptor, the whole environment of exec, and when it was.
 func straceArgs(out string) []string {
-	return []string{"strace", "-f", "-q", "-y", "-v", "-xx", "-s", "4194304", "-o", out,
+	return []string{"strace", "-f", "-q", "-y", "-v", "-xx", "-ttt", "-s", "4194304", "-o", out,
 		"-e", "trace=!pread64,futex,rt_sigaction,rt_sigprocmask,rt_sigreturn,sigaltstack,mprotect,madvise,munmap," +
 			"nanosleep,clock_nanosleep,sched_yield,sched_getaffinity,gettid,getpid,tgkill,brk,arch_prctl,set_tid_address," +
 			"prlimit64,epoll_pwait,epoll_ctl,getrandom,rseq,set_robust_list"}
@@ -38,8 +38,10 @@ const (
 	opLink
 	opUnlink
 	opMkdir
-	opStart  // a process begins a call
-	opAnswer // the first byte on standard output
+	opTouch    // at is the time that the file gets
+	opSyncDisk // all of the file system
+	opStart    // a process begins a call
+	opAnswer   // the first byte on standard output
 	opExit
 )
 
@@ -54,9 +56,10 @@ type op struct {
 	at    int64  // offset, size
 	data  []byte
 	flags string
-	begun int // how many operations there were when the call was entered; for syncs
-	code  int // of exit; -1 if it was killed
-	call  int // which call the process is, for opStart
+	begun int   // how many operations there were when the call was entered; for syncs
+	code  int   // of exit; -1 if it was killed
+	call  int   // which call the process is, for opStart
+	time  int64 // of the clock, nanoseconds; 0 if the trace doesn't say
 	words string
 }
 
@@ -67,6 +70,7 @@ type sysCall struct {
 	args   []string
 	result string
 	begun  int // operations before it was entered
+	time   int64
 	line   int
 }
 
@@ -105,7 +109,7 @@ func parseTrace(path, root string, which procCall) ([]op, error) {
 	return t.ops, nil
 }
 
-func eachLine(content []byte, do func(n, tid int, rest string) error) error {
+func eachLine(content []byte, do func(n, tid int, at int64, rest string) error) error {
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, 64<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -114,16 +118,31 @@ func eachLine(content []byte, do func(n, tid int, rest string) error) error {
 		if err != nil {
 			return fmt.Errorf("trace line %d: %.80q", n, lines.Text())
 		}
-		if err := do(n, tid, strings.TrimLeft(rest, " ")); err != nil {
+		at, rest, err := clock(strings.TrimLeft(rest, " "))
+		if err == nil {
+			err = do(n, tid, at, rest)
+		}
+		if err != nil {
 			return fmt.Errorf("trace line %d: %w: %.400s", n, err, rest)
 		}
 	}
 	return lines.Err()
 }
 
+// clock takes the time off a line that has one.
+func clock(line string) (at int64, rest string, err error) {
+	word, rest, ok := strings.Cut(line, " ")
+	seconds, micros, ok2 := strings.Cut(word, ".")
+	if !ok || !ok2 || len(micros) != 6 {
+		return 0, line, nil
+	}
+	at, err = strconv.ParseInt(seconds+micros, 10, 64)
+	return at * 1000, rest, err
+}
+
 // family notes which thread belongs to which process. It runs before the rest because a new thread's lines may
 // come before that of the call that made it.
-func (t *tracer) family(_, tid int, rest string) error {
+func (t *tracer) family(_, tid int, _ int64, rest string) error {
 	name, _, _ := strings.Cut(strings.TrimPrefix(rest, "<... "), "(")
 	name, _, _ = strings.Cut(name, " ")
 	if name != "clone" && name != "clone3" && name != "vfork" && name != "fork" {
@@ -157,7 +176,7 @@ func (t *tracer) processOf(tid int) int {
 	}
 }
 
-func (t *tracer) line(n, tid int, rest string) error {
+func (t *tracer) line(n, tid int, at int64, rest string) error {
 	switch {
 	case strings.HasPrefix(rest, "+++ "):
 		return t.ended(tid, rest)
@@ -180,7 +199,7 @@ func (t *tracer) line(n, tid int, rest string) error {
 	if err != nil {
 		return err
 	}
-	c.tid, c.begun, c.line = tid, begun, n
+	c.tid, c.begun, c.line, c.time = tid, begun, n, at
 	return t.sysCall(c, rest)
 }
 

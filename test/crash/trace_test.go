@@ -87,3 +87,28 @@ func TestTraceRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestTraceTimes reads when a call was made and what time it gives a file.
+func TestTraceTimes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace")
+	line := `7 1700000000.000012 utimensat(AT_FDCWD<>, "` + hexed("/r/f") + `", [{tv_sec=1, tv_nsec=2} /* 1970-01-01T00:00:01.000000002+0000 */, ` +
+		`{tv_sec=1600000000, tv_nsec=5} /* 2020-09-13T12:26:40.000000005+0000 */], %s) = 0` + "\n"
+	for _, flags := range []string{"0", "AT_SYMLINK_NOFOLLOW"} {
+		if err := os.WriteFile(path, fmt.Appendf(nil, line, flags), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ops, err := parseTrace(path, "/r", func(string, map[string]string) (int, bool) { return 0, false })
+		if flags != "0" {
+			if err == nil {
+				t.Errorf("%s: no error", flags)
+			}
+			continue
+		}
+		if err != nil || len(ops) != 1 {
+			t.Fatal(ops, err)
+		}
+		if o := ops[0]; o.kind != opTouch || o.path != "f" || o.time != 1_700_000_000_000_012_000 || o.at != 1_600_000_000_000_000_005 {
+			t.Errorf("got %+v", o)
+		}
+	}
+}

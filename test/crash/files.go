@@ -125,8 +125,8 @@ func filesSay(folder string, want held) error {
 // and its files say what is held.
 func (tr *trial) handedOver() error {
 	folder := moved(tr.rec.net.Folder(), tr.rec.root, tr.root)
-	if _, _, err := journal.ReadClaim(folder); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the folder was handed over, and its claim is there: %w", err)
+	if by, _, err := journal.ReadClaim(folder); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the folder was handed over, and is claimed by journal %s: %v", by, err)
 	}
 	want := held{}
 	for owner, allowed := range tr.promise.allowed {
@@ -144,7 +144,8 @@ func (tr *trial) expectedWarning(text string) bool {
 		strings.Contains(text, "empty: ") && strings.HasSuffix(text, " is held back as blocked"))
 }
 
-// hostLocals is the container that host-local gives an address before any call after the crash.
+// hostLocals is the container that host-local gives an address before any call after the crash, unless it is one that had it
+// before and has been told to have lost it.
 var hostLocals = state.Attachment{ContainerID: "host-local-s", IfName: "eth0"}
 
 // hostLocalFirst has host-local give an address that was held once and of which nothing is left: neither a file nor, whatever
@@ -169,8 +170,11 @@ func (tr *trial) hostLocalFirst() error {
 				}
 				continue
 			}
-			tr.between = ip
-			_, err = f.WriteString(hostLocals.ContainerID + "\r\n" + hostLocals.IfName)
+			tr.between, tr.to = ip, hostLocals
+			if a := tr.promise.allowed[c.owner]; tr.round%8 == 2 && len(a) == 1 && len(a[0]) == 0 {
+				tr.to = c.owner
+			}
+			_, err = f.WriteString(tr.to.ContainerID + "\r\n" + tr.to.IfName)
 			return errors.Join(err, f.Close())
 		}
 	}

@@ -179,6 +179,7 @@ type trial struct {
 	calls   calls
 	given   []netip.Addr // to the newcomer
 	between netip.Addr   // what host-local gave after the crash and before any call; invalid if nothing
+	to      state.Attachment
 }
 
 // calls are the calls after the crash: in this process, or of the built plugin.
@@ -234,7 +235,7 @@ func ipsOf(addresses []journal.Address) []netip.Addr {
 func (tr *trial) some(n int, something bool) []state.Attachment {
 	var sure []state.Attachment
 	for owner, allowed := range tr.promise.allowed {
-		if len(allowed) == 1 && len(allowed[0]) > 0 == something && owner != (state.Attachment{}) {
+		if len(allowed) == 1 && len(allowed[0]) > 0 == something && owner != (state.Attachment{}) && owner != tr.to {
 			sure = append(sure, owner)
 		}
 	}
@@ -257,7 +258,7 @@ func (tr *trial) readersFirst() error {
 		return nil
 	}
 	if tr.between.IsValid() {
-		if err := tr.calls.check(hostLocals, []netip.Addr{tr.between}); err != nil {
+		if err := tr.calls.check(tr.to, []netip.Addr{tr.between}); err != nil {
 			return err
 		}
 	}
@@ -360,7 +361,7 @@ func (t *tail) next(ev *journal.Event, h held) error {
 		return nil
 	case ev.Kind == journal.KindImport && t.promise.untaken && !t.added:
 		return nil
-	case ev.Kind == journal.KindImport && ev.ContainerID == hostLocals.ContainerID && t.between.IsValid() && !t.added:
+	case ev.Kind == journal.KindImport && t.between.IsValid() && ev.ContainerID == t.to.ContainerID && !t.added:
 		return nil
 	case ev.Kind == journal.KindRepair && (t.aside || journal.IsSegmentName(ev.Cut.File)):
 		return nil

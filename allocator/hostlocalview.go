@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -83,19 +84,21 @@ func (t *transaction) openView() error {
 			return err
 		}
 	}
-	off := string(b) == viewGivenUp
+	off := givenUp(b)
 	switch {
 	case s.o.View == ViewOn, s.o.View == ViewKept && known && !off:
 		old, before := parseStamp(b)
 		t.view = &hostLocalView{folder: s.folder, path: path, old: old, before: before}
 	case s.o.View == ViewOff && known && !off:
-		return os.WriteFile(path, []byte(viewGivenUp), 0o600)
+		return writeShort(path, viewGivenUp)
 	}
 	return nil
 }
 
 // viewGivenUp stands in the stamp file of a view that was turned off: from then on the files are out of date, and say nothing.
 const viewGivenUp = "off\n"
+
+func givenUp(stamp []byte) bool { return bytes.HasPrefix(stamp, []byte(viewGivenUp)) }
 
 // startView begins to keep a view, before the folder is claimed: that there is one has to survive a crash. followView
 // then looks at every file.
@@ -119,7 +122,7 @@ func (s *Store) keepView() error {
 // hasView reports whether the store keeps a view.
 func (s *Store) hasView() bool {
 	b, err := readShort(filepath.Join(s.dir, stampName))
-	return err == nil && string(b) != viewGivenUp
+	return err == nil && !givenUp(b)
 }
 
 // parseStamp reads a stamp of this boot, or of one of an earlier boot the folder's inode. Any other text is the zero stamp.
@@ -154,12 +157,7 @@ const stampBytes = 128
 // write writes the stamp over the one before, in one piece and without cutting the file first: a call that is killed must
 // not leave a stamp that knows nothing, or what host-local did until then is taken for files that prove nothing.
 func (s stamp) write(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "%-*s\n", stampBytes-1, strings.TrimSuffix(s.String(), "\n"))
-	return errors.Join(err, f.Close())
+	return writeShort(path, fmt.Sprintf("%-*s\n", stampBytes-1, strings.TrimSuffix(s.String(), "\n")))
 }
 
 // newStamp returns a stamp for the folder as it is.
@@ -474,7 +472,7 @@ func ViewChanged(dir, folder string) bool {
 func (s *Store) shownInView(v *view, held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
 	b, err := readShort(filepath.Join(s.dir, stampName))
 	switch none := errors.Is(err, fs.ErrNotExist); {
-	case none && s.o.View != ViewOn, err == nil && (s.o.View == ViewOff || string(b) == viewGivenUp):
+	case none && s.o.View != ViewOn, err == nil && (s.o.View == ViewOff || givenUp(b)):
 		return held, nil
 	case err != nil && !none:
 		return nil, err

@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -77,7 +78,7 @@ func (t *transaction) reclaim(r *AddRequest, spare func(*state.Lease) bool) erro
 		return err
 	}
 	// Not synced, and no reason to fail: who doesn't find it looks once more.
-	if err := os.WriteFile(path, []byte(now.String()), 0o600); err != nil {
+	if err := writeShort(path, now.String()); err != nil {
 		t.store.o.Warn(fmt.Sprintf("%v: each call looks for leases of earlier boots", err))
 	}
 	return nil
@@ -95,7 +96,8 @@ func (s start) String() string { return fmt.Sprintf("%s %d\n", s.boot, s.first) 
 
 // parseStart reads a start of this boot; any other text is the zero start.
 func parseStart(b []byte) start {
-	boot, first, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	line, _, _ := strings.Cut(string(b), "\n")
+	boot, first, _ := strings.Cut(line, " ")
 	if boot != journal.CurrentBoot().String() {
 		return start{}
 	}
@@ -137,6 +139,20 @@ func readShort(path string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	return b[:n], nil
+}
+
+// writeShort writes such a file in place, not synced. What it held before is gone only where it was longer than what it
+// holds now: a reader goes by the first line. The mode is ours whatever the umask.
+func writeShort(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // reclaimAfter is reclaim for a call that has done what it was asked for, and is not to fail any more.

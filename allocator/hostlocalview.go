@@ -74,11 +74,8 @@ type ending struct {
 func (t *transaction) openView() error {
 	s := t.store
 	path := filepath.Join(s.dir, stampName)
-	b, err := readShort(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	known := err == nil
+	b, err := readShort(path) // one that can't be read is one that knows nothing
+	known := !errors.Is(err, fs.ErrNotExist)
 	if !known && s.o.View != ViewOn {
 		if known, err = hostlocal.Called(s.folder); err != nil {
 			return err
@@ -472,10 +469,8 @@ func ViewChanged(dir, folder string) bool {
 func (s *Store) shownInView(v *view, held []state.Lease, owner state.Attachment) ([]state.Lease, error) {
 	b, err := readShort(filepath.Join(s.dir, stampName))
 	switch none := errors.Is(err, fs.ErrNotExist); {
-	case none && s.o.View != ViewOn, err == nil && (s.o.View == ViewOff || givenUp(b)):
+	case none && s.o.View != ViewOn, !none && (s.o.View == ViewOff || givenUp(b)):
 		return held, nil
-	case err != nil && !none:
-		return nil, err
 	}
 	shown, _ := parseStamp(b)
 	held = slices.DeleteFunc(held, func(l state.Lease) bool {

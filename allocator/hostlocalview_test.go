@@ -454,6 +454,25 @@ func TestViewIsNoReasonToFail(t *testing.T) {
 	}
 }
 
+// TestViewWithoutItsStamp has a folder in the stamp's place: no call fails of that, and each looks at every file.
+func TestViewWithoutItsStamp(t *testing.T) {
+	s := viewStore(t)
+	add(t, s, 1)
+	path := filepath.Join(s.Dir(), "view")
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	hostLocal(t, s.Folder(), map[string]string{"10.1.0.3": "z\r\neth0"})
+	if ip := add(t, s, 2); ip.String() != "10.1.0.4" {
+		t.Errorf("got %s, but 10.1.0.3 has a file", ip)
+	}
+	if _, err := s.Check(owner(1)); err != nil {
+		t.Error(err)
+	}
+	release(t, s, 1)
+	agree(t, s, "10.1.0.3", "10.1.0.4", "2001:db8::3")
+}
+
 // TestViewChecked: CHECK sees what the next mutating call will do.
 func TestViewChecked(t *testing.T) {
 	s := viewStore(t)

@@ -127,7 +127,9 @@ func (r *recorder) wiped() {
 // is differs by the folders above the recorded one: it is sought from one on.
 func (r *recorder) killedClaiming(c caller.Call, folder string, sync int) {
 	r.t.Helper()
+	released := r.plugin
 	r.plugin = onOneThread(r.t)
+	defer func() { r.plugin = released }()
 	r.call(c, "-e", fmt.Sprint("inject=fsync:signal=SIGKILL:when=", sync+r.try))
 	claimed := slices.IndexFunc(r.ops, func(o op) bool { return o.kind == opRename && r.root+"/"+o.to == filepath.Join(folder, "leaselog") })
 	r.again = claimed < 0 || slices.ContainsFunc(r.ops[claimed:], func(o op) bool { return o.kind == opSync })

@@ -75,7 +75,7 @@ func (t *transaction) openView() error {
 	s := t.store
 	path := filepath.Join(s.dir, stampName)
 	b, err := readShort(path) // one that can't be read is one that knows nothing
-	known := !errors.Is(err, fs.ErrNotExist)
+	known := err == nil
 	if !known && s.o.View != ViewOn {
 		if known, err = hostlocal.Called(s.folder); err != nil {
 			return err

@@ -298,7 +298,7 @@ func (v *hostLocalView) compare(c *comparison, l *state.Lease, f hostlocal.File,
 	case same:
 		return nil
 	}
-	if later {
+	if later && !have.RestOf(want) { // the rest of our own names nobody else
 		// Both may have it. The file stays, so that neither is forgotten: when ours ends, the other's lease begins.
 		return fmt.Errorf("%s names %s/%s: the address is held by %s/%s, and two containers may have it",
 			hostlocal.Path(v.folder, l.IP), have.ContainerID, have.IfName, l.ContainerID, l.IfName)

@@ -402,9 +402,15 @@ func (v *hostLocalView) showEvent(ev *journal.Event) error {
 			l := state.Lease{Address: a, Attachment: attachmentOf(ev), Clock: ev.Clock}
 			err = errors.Join(err, hostlocal.Replace(v.folder, fileOf(&l)))
 		}
-		for _, c := range ev.Cursors {
-			err = errors.Join(err, hostlocal.SetCursor(v.folder, c))
+		err = errors.Join(err, v.showCursors(ev))
+	case journal.KindImport:
+		for _, a := range ev.Addresses {
+			l := state.Lease{Address: a, Attachment: attachmentOf(ev), Clock: ev.Clock, Claimed: ev.Claimed}
+			if putErr := hostlocal.Put(v.folder, fileOf(&l)); !errors.Is(putErr, fs.ErrExist) { // it came from there
+				err = errors.Join(err, putErr)
+			}
 		}
+		err = errors.Join(err, v.showCursors(ev))
 	case journal.KindDel, journal.KindRelease:
 		if ev.Reason == journal.ReasonExternal {
 			return nil // what there is, others have made so
@@ -412,6 +418,14 @@ func (v *hostLocalView) showEvent(ev *journal.Event) error {
 		for _, a := range ev.Addresses {
 			err = errors.Join(err, v.hide(ev, a.IP))
 		}
+	}
+	return err
+}
+
+func (v *hostLocalView) showCursors(ev *journal.Event) error {
+	var err error
+	for _, c := range ev.Cursors {
+		err = errors.Join(err, hostlocal.SetCursor(v.folder, c))
 	}
 	return err
 }

@@ -92,6 +92,11 @@ func (s *Store) mayTake(folder string, id journal.ID) (bool, error) {
 // takeOver claims the data folder: all leases end, and those that host-local has in the folder begin.
 func (t *transaction) takeOver() error {
 	s, id := t.store, t.journal.Meta().ID
+	// What is not claimed is not shown in. followView looks at every file when it is.
+	view := t.view
+	if t.view = nil; view != nil {
+		view.old = stamp{}
+	}
 	folders, err := t.sources()
 	if err != nil {
 		return err
@@ -126,6 +131,9 @@ func (t *transaction) takeOver() error {
 	if _, err := journal.WriteClaim(s.folder, id, s.dir); err != nil {
 		return err
 	}
+	if t.view == nil {
+		t.view = view
+	}
 	return t.markSource()
 }
 
@@ -133,7 +141,7 @@ func (t *transaction) takeOver() error {
 // with the folder is no reason to fail any more: it may have gone since it was taken over.
 func (t *transaction) takeLate() error {
 	s := t.store
-	if s.o.ImportFrom == "" || s.byHand {
+	if s.o.ImportFrom == "" || s.byHand || t.foreign != nil {
 		return nil
 	}
 	from := s.importFrom()

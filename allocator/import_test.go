@@ -435,3 +435,55 @@ func TestImportLate(t *testing.T) {
 		t.Errorf("c1 holds %v, %v", held, err)
 	}
 }
+
+// TestImportIntoView: leases that come from another folder have their files in the view, and are not taken for removed.
+func TestImportIntoView(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		call func(t *testing.T, data, from string)
+	}{
+		{"with the store", func(t *testing.T, data, from string) {
+			add(t, storeWith(data, func(o *allocator.Options) {
+				o.View, o.ImportFrom = allocator.ViewOn, from
+				o.Warn = func(text string) {
+					if strings.Contains(text, "host-local's files") {
+						t.Error(text)
+					}
+				}
+			}), 4)
+		}},
+		{"late", func(t *testing.T, data, from string) {
+			add(t, storeWith(data, func(o *allocator.Options) { o.View = allocator.ViewOn }), 20)
+			release(t, storeWith(data, func(*allocator.Options) {}), 20)
+			release(t, storeWith(data, func(o *allocator.Options) { o.ImportFrom = from }), 7)
+			add(t, storeWith(data, func(*allocator.Options) {}), 4)
+		}},
+		{"by hand", func(t *testing.T, data, from string) {
+			s := storeWith(data, func(o *allocator.Options) { o.View = allocator.ViewOn })
+			add(t, s, 20)
+			release(t, s, 20)
+			if _, err := storeWith(data, func(*allocator.Options) {}).Import(from); err != nil {
+				t.Fatal(err)
+			}
+			add(t, s, 4)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data, from := t.TempDir(), filepath.Join(t.TempDir(), "old")
+			hostLocal(t, from, map[string]string{"10.1.0.2": "c1\r\neth0", "10.1.0.3": "c2", "10.1.0.9": "", "last_reserved_ip.0": "10.1.0.40"})
+			tt.call(t, data, from)
+			s := storeWith(data, func(*allocator.Options) {})
+			release(t, s, 7)
+			agree(t, s, "10.1.0.2", "10.1.0.3", "10.1.0.9", "10.1.0.41", files(t, s.Folder())[len(files(t, s.Folder()))-1])
+			for _, ev := range events(t, s) {
+				if ev.Kind == journal.KindRelease {
+					t.Errorf("released: %v, %s", ev.Addresses, ev.Reason)
+				}
+			}
+			c, err := hostlocal.Read(s.Folder())
+			if err != nil || !c.Leases[0].Time.Equal(claimedAt) || len(c.Warnings) != 1 {
+				t.Errorf("files: %+v, %v", c, err)
+			}
+		})
+	}
+}

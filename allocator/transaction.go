@@ -70,6 +70,9 @@ func (s *Store) beginUntil(deadline time.Time) (*transaction, error) {
 	if err == nil {
 		err = t.followView()
 	}
+	if err == nil {
+		err = t.takeLate()
+	}
 	if err != nil {
 		err = j.Explain(err)
 		t.end()

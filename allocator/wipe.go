@@ -113,7 +113,7 @@ func (t *transaction) honourWipe() error {
 		if t.newest == journal.KindReset || t.sealed != "" { // whoever recorded it may have died before it synced the claim
 			err = errors.Join(journal.SyncClaim(s.folder), t.markSource())
 		}
-		return errors.Join(err, t.takeLate())
+		return err
 	}
 	if err := journal.SyncDir(filepath.Dir(s.dir)); err != nil { // as above, and wiped since
 		return err

@@ -31,4 +31,8 @@ var moveMutants = []mutant{
 		"	if words[0] != boot.String() {",
 		"	if words[0] == \"\" {"}},
 		[]string{"./test/move -run ^TestFilesAfterPowerLoss$"}},
+	{"move: imported leases not shown in the view", []edit{{"allocator/hostlocalview.go",
+		"	case journal.KindImport:\n		for _, a := range ev.Addresses {\n			l := state.Lease",
+		"	case journal.KindGenesis:\n		for _, a := range ev.Addresses {\n			l := state.Lease"}},
+		[]string{"./allocator -run ^TestImportIntoView$"}},
 }

@@ -19,6 +19,9 @@ func TestPowerLoss(t *testing.T) {
 			if sampled() {
 				s.limits = limits{exhaustive: 4, single: 1, random: 3}
 			}
+			if *full {
+				s.limits = limits{exhaustive: 2 * s.limits.exhaustive, single: 2 * s.limits.single, random: 2 * s.limits.random}
+			}
 			images, trials := s.explore(t, newInProcess)
 			total += images
 			tried += trials
@@ -56,7 +59,7 @@ func (s *scenario) explore(t *testing.T, how func(rec *recording, root string) c
 }
 
 // wanted is how many distinct images the full run has to try.
-const wanted = 100_000
+const wanted = 50_000
 
 // sampled reports whether a few images of each crash point have to do.
 func sampled() bool { return raceDetector || testing.Short() }

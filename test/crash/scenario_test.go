@@ -26,9 +26,9 @@ type scenario struct {
 // How much of a crash point is explored: small stores, those with large batches, and those where a
 // trial reads thousands of events.
 var (
-	small = limits{exhaustive: 8192, single: 512, random: 1500}
-	large = limits{exhaustive: 4096, single: 48, random: 1000}
-	huge  = limits{exhaustive: 256, single: 16, random: 100}
+	small = limits{exhaustive: 4096, single: 256, random: 750}
+	large = limits{exhaustive: 2048, single: 48, random: 500}
+	huge  = limits{exhaustive: 128, single: 16, random: 50}
 )
 
 var dual = []string{"10.1.0.0/24", "fd01::/64"}

@@ -17,20 +17,23 @@ const (
 	stormProcesses = 30
 )
 
-// storm starts the calls at once and kills a third of them somewhere on their way.
+// storm starts the calls, lets them go at once, and kills a third of them somewhere on their way: at a time drawn
+// from those that the calls of the storm before took.
 func storm(t *testing.T, r *rand.Rand, calls []call, within time.Duration) []answer {
 	t.Helper()
-	answers := make([]answer, len(calls))
-	var group sync.WaitGroup
+	processes, after := make([]*process, len(calls)), make([]time.Duration, len(calls))
 	for i, c := range calls {
-		p := start(t, c)
-		if p == nil {
+		if processes[i] = start(t, c); processes[i] == nil {
 			t.FailNow()
 		}
-		doomed, after := i%3 == 0, time.Duration(r.Int64N(int64(within)))
+		after[i] = time.Duration(r.Int64N(int64(within)))
+	}
+	answers := make([]answer, len(calls))
+	var group sync.WaitGroup
+	for i, p := range processes {
 		group.Go(func() {
-			if doomed {
-				time.AfterFunc(after, func() { _ = p.cmd.Process.Kill() })
+			if i%3 == 0 {
+				time.AfterFunc(after[i], func() { _ = p.cmd.Process.Kill() })
 			}
 			p.release()
 			answers[i] = p.wait()
@@ -40,9 +43,10 @@ func storm(t *testing.T, r *rand.Rand, calls []call, within time.Duration) []ans
 	return answers
 }
 
-// callTime is how long the calls of a storm took that ended by themselves, the median. The next storm's kills
-// are drawn from it: a call takes a millisecond on one machine and forty on another.
-func callTime(answers []answer) time.Duration {
+// callTime is how long the calls of a storm took that ended by themselves, the median: a call takes a millisecond on
+// one machine and forty on another. Where few were killed in time, kills come later here than they are meant to, and
+// the next storm's are drawn from a shorter time than the last one's.
+func callTime(answers []answer, within time.Duration) time.Duration {
 	var took []time.Duration
 	for _, a := range answers {
 		if !a.killed() {
@@ -50,7 +54,17 @@ func callTime(answers []answer) time.Duration {
 		}
 	}
 	slices.Sort(took)
-	return max(took[len(took)/2], time.Millisecond/10)
+	next := took[len(took)/2]
+	if killed := len(answers) - len(took); killed < len(answers)/9 {
+		next = min(next, within/2)
+	}
+	return max(next, time.Millisecond/10)
+}
+
+// moreStorms reports whether there is to be another storm: until there were this many, and at least as many
+// processes were killed in time. How many are is chance, so there may be four times as many storms.
+func moreStorms(round, storms, killed int) bool {
+	return round < storms || killed < storms && round < 4*storms
 }
 
 func TestKill(t *testing.T) {
@@ -60,9 +74,9 @@ func TestKill(t *testing.T) {
 	var all []string
 	killed := 0
 	within := time.Millisecond
-	for round := range storms {
+	for round := 0; moreStorms(round, storms, killed); round++ {
 		answers := storm(t, r, stormCalls(n, r, round, given), within)
-		within = callTime(answers)
+		within = callTime(answers, within)
 		for _, a := range answers {
 			all = append(all, a.call.id)
 			switch {

@@ -28,13 +28,13 @@ func TestStorm(t *testing.T) {
 	all := []string{}
 	killed := 0
 	within := time.Millisecond
-	for round := range mixedStorms {
+	for round := 0; moreStorms(round, mixedStorms, killed); round++ {
 		// Each second storm meets a store that is about to need a snapshot.
 		if events := len(readHistory(t, n).events); round%2 == 0 {
 			age(t, n, (events/snapshotEvents+1)*snapshotEvents-20)
 		}
 		answers := storm(t, r, mixedStorm(t, n, r, round, given), within)
-		within = callTime(answers)
+		within = callTime(answers, within)
 		for _, a := range answers {
 			if a.killed() {
 				killed++

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 
 	"internal/hostlocal": {"journal"},
 	"internal/netns":     {"journal"},
-	"journal/archive":    {"journal"},
+	"journal/archive":    {"state", "journal", "internal/wire", "internal/crc32c"},
 	"replay":             {"state", "journal", "journal/archive", "allocator"},
 }
 

@@ -49,7 +49,8 @@ type Record struct {
 	Event  Event
 	File   string // below the store's folder, such as "journal/00000000000000000001"
 	Offset int64  // of the record in File, after its length
-	Raw    []byte
+	Raw    []byte // nil if Light
+	Light  bool   // only Seq, Clock and Kind of Event are set: who asked did not need the rest
 }
 
 // maxRestarts bounds how often a Reader lists the store anew because files moved under it.
@@ -375,8 +376,10 @@ type pass struct {
 	ended  error // what visit said, or damage: no other listing would change it
 	recent bool  // look in journal/ alone if what follows last is there
 	share  bool  // one buffer and one record for all
-	data   []byte
-	rec    Record
+	// needles, if not nil, tell the records that are to be decoded; all others come light
+	needles *Needles
+	data    []byte
+	rec     Record
 }
 
 // walk visits what follows last, and lists the segments anew where one moved away meanwhile.
@@ -488,7 +491,7 @@ func (p *pass) segment(path string, first Seq) {
 			if !p.share {
 				p.rec = Record{}
 			}
-			record, err = s.readInto(&p.rec.Event)
+			record, err = p.read(s)
 		}
 		if err == nil && record != nil && seq == r.marker.durable && RecordHash(record) != r.marker.hash {
 			err = errNotAcknowledged
@@ -505,7 +508,7 @@ func (p *pass) segment(path string, first Seq) {
 			continue
 		}
 		p.last = seq
-		p.rec.File, p.rec.Offset, p.rec.Raw = name, int64(s.off-len(record)), record
+		p.rec.File, p.rec.Offset = name, int64(s.off-len(record))
 		if p.ended = p.visit(&p.rec); p.ended != nil {
 			return
 		}
@@ -513,6 +516,16 @@ func (p *pass) segment(path string, first Seq) {
 	if s.next == r.cov.Durable+1 {
 		r.end.Store(&entryEnd{first, int64(s.off)})
 	}
+}
+
+// read reads the scanner's next entry into rec, and returns the record's bytes.
+func (p *pass) read(s *scanner) ([]byte, error) {
+	if p.needles != nil {
+		return s.sparse(p.needles, &p.rec)
+	}
+	record, err := s.readInto(&p.rec.Event)
+	p.rec.Raw = record
+	return record, err
 }
 
 // ScanFile reads one segment file by itself, for dumping it. Entries that are not valid

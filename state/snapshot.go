@@ -41,7 +41,9 @@ const cacheSlots = 256
 // Snapshot is an open snapshot file. It never changes, and its file may be unlinked
 // meanwhile. It is not safe for concurrent use, because lookups share its cache.
 type Snapshot struct {
-	f     *os.File
+	f     io.ReaderAt
+	size  int64
+	close func() error
 	path  string
 	head  header
 	seed  uint32 // checksum of journal ID and seq, which every block's begins with
@@ -67,16 +69,27 @@ func OpenSnapshot(path string, id journal.ID) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
-	s := &Snapshot{f: f, path: path}
+	s := &Snapshot{f: f, close: f.Close, path: path}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
 		err = s.damaged(0, errors.New("not a file"))
 	}
 	if err == nil {
+		s.size = st.Size()
 		err = s.readHeader(id)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	return s, nil
+}
+
+// OpenSnapshotAt is OpenSnapshot for one that stands within another file, or in memory: it takes size bytes of r, and path is
+// what errors call it. Close closes nothing then.
+func OpenSnapshotAt(r io.ReaderAt, size int64, path string, id journal.ID) (*Snapshot, error) {
+	s := &Snapshot{f: r, size: size, close: func() error { return nil }, path: path}
+	if err := s.readHeader(id); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -136,12 +149,8 @@ func (s *Snapshot) readHeader(id journal.ID) error {
 
 // readRest reads the header blocks after the first, and what all of them say.
 func (s *Snapshot) readRest(payload []byte) error {
-	info, err := s.f.Stat()
-	if err != nil {
-		return fmt.Errorf("read snapshot: %w", err)
-	}
 	headers := binary.BigEndian.Uint32(payload[blocksOffset:])
-	if headers == 0 || int64(headers)*blockBytes > info.Size() {
+	if headers == 0 || int64(headers)*blockBytes > s.size {
 		return s.damaged(0, errHeader)
 	}
 	if headers > 1 {
@@ -154,12 +163,12 @@ func (s *Snapshot) readRest(payload []byte) error {
 			return err
 		}
 	}
-	s.head, err = parseHeader(payload)
-	if err != nil {
+	var err error
+	if s.head, err = parseHeader(payload); err != nil {
 		return s.damaged(0, err)
 	}
-	if want := int64(s.head.blocks()) * blockBytes; info.Size() != want {
-		return s.damaged(min(info.Size(), want), fmt.Errorf("file of %d bytes, not %d", info.Size(), want))
+	if want := int64(s.head.blocks()) * blockBytes; s.size != want {
+		return s.damaged(min(s.size, want), fmt.Errorf("file of %d bytes, not %d", s.size, want))
 	}
 	return nil
 }
@@ -191,7 +200,7 @@ func (s *Snapshot) Len() int { return int(s.head.leases) }
 
 // Close closes the file. States over the snapshot can't be asked any more.
 func (s *Snapshot) Close() error {
-	if err := s.f.Close(); err != nil {
+	if err := s.close(); err != nil {
 		return fmt.Errorf("close snapshot: %w", err)
 	}
 	return nil

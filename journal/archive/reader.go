@@ -1,0 +1,337 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// folderName is the folder of a store that packed files are in.
+const folderName = "archive"
+
+// Reader reads the history of one store. It is not safe for concurrent use.
+type Reader struct {
+	dir    string          // the store's folder, or the bare archive
+	folder string          // that packed files are in
+	j      *journal.Reader // of the segments; nil for a bare archive
+	meta   journal.Meta
+	cov    journal.Coverage
+	files  []*file // ascending by first event, later ones reach further
+	broken []broken
+}
+
+// broken is a file that is named like a packed one and can't be used.
+type broken struct {
+	first, last journal.Seq
+	err         error
+}
+
+// Open opens the history of the store in dir, or of the packed files in dir if no store is there: those of
+// dir itself, or of dir/archive. It returns what journal.OpenReader returns if there are no packed files.
+func Open(dir string) (*Reader, error) {
+	j, err := journal.OpenReader(dir)
+	if err == nil {
+		return Over(dir, j)
+	}
+	for _, folder := range []string{filepath.Join(dir, folderName), dir} {
+		if names, listErr := packedNames(folder); listErr == nil && len(names) > 0 {
+			return openBare(dir, folder)
+		}
+	}
+	return nil, err
+}
+
+// Over is Open for a store whose segments somebody has a reader of. That is not closed by Close.
+func Over(dir string, j *journal.Reader) (*Reader, error) {
+	r := &Reader{dir: dir, folder: filepath.Join(dir, folderName), j: j, meta: j.Meta(), cov: j.Coverage()}
+	if err := r.list(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// openBare opens packed files that no journal is beside of.
+func openBare(dir, folder string) (*Reader, error) {
+	r := &Reader{dir: dir, folder: folder}
+	if err := r.list(); err != nil {
+		return nil, err
+	}
+	if len(r.files) == 0 {
+		return nil, r.broken[0].err
+	}
+	h := &r.files[len(r.files)-1].head
+	r.meta = journal.Meta{Format: formatVersion, MinReader: formatVersion, MinWriter: formatVersion, ID: h.id, Network: h.network, Node: h.node}
+	r.cov = journal.Coverage{Copy: true, Durable: h.last,
+		Doubts: []string{fmt.Sprintf("there is no journal beside the archive: nothing tells what followed event %d", h.last)}}
+	return r, nil
+}
+
+// Close closes the packed files.
+func (r *Reader) Close() error {
+	var err error
+	for _, f := range r.files {
+		err = errors.Join(err, f.close())
+	}
+	return err
+}
+
+// Meta says what store this is. Of a bare archive only ID, Network and Node are known, and those
+// by the word of the packed files.
+func (r *Reader) Meta() journal.Meta { return r.meta }
+
+// Coverage says how far the answers reach.
+func (r *Reader) Coverage() journal.Coverage { return r.cov }
+
+// Journal returns the reader of the segments, nil for a bare archive.
+func (r *Reader) Journal() *journal.Reader { return r.j }
+
+// list opens the packed files of the folder that are not open yet. It is run again where segments are gone: they may
+// have been packed meanwhile.
+func (r *Reader) list() error {
+	names, err := packedNames(r.folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	open := make(map[string]*file)
+	for _, f := range r.files {
+		open[filepath.Base(f.path)] = f
+	}
+	r.files, r.broken = r.files[:0], nil
+	for _, name := range names {
+		f := open[name]
+		if f == nil {
+			if f, err = openFile(filepath.Join(r.folder, name), r.id()); err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
+					continue // replaced by one that reaches further
+				}
+				first, last, _ := parseName(name)
+				r.broken = append(r.broken, broken{first, last, err})
+				continue
+			}
+		}
+		delete(open, name)
+		r.files = append(r.files, f)
+	}
+	for _, f := range open {
+		r.files = append(r.files, f) // its name is gone; what is open can still be read
+	}
+	sortFiles(r.files)
+	return nil
+}
+
+// id is the journal that files must be of; zero if nothing but themselves says so.
+func (r *Reader) id() journal.ID {
+	if r.j == nil && len(r.files) > 0 {
+		return r.files[0].head.id
+	}
+	return r.meta.ID
+}
+
+// stretch is a part of the history that is read in one way: from a packed file, or from segments where file is nil.
+type stretch struct {
+	file        *file
+	broken      error       // why what should be in a packed file can't be read from it; segments may have it
+	first, last journal.Seq // last is 0 for the end of the journal
+}
+
+// next returns the stretch that begins with an event.
+func (r *Reader) next(seq journal.Seq) stretch {
+	var best *file
+	until := journal.Seq(0)
+	for _, f := range r.files {
+		if f.head.first <= seq && seq <= f.head.last && (best == nil || f.head.last > best.head.last) {
+			best = f
+		}
+		if f.head.first > seq && (until == 0 || f.head.first <= until) {
+			until = f.head.first - 1
+		}
+	}
+	if best != nil {
+		return stretch{file: best, first: seq, last: best.head.last}
+	}
+	s := stretch{first: seq, last: until}
+	for _, b := range r.broken {
+		if b.first <= seq && seq <= b.last {
+			s.broken = b.err
+		}
+	}
+	return s
+}
+
+// errStopped ends a walk that nobody wants to go on with.
+var errStopped = errors.New("stopped")
+
+// Records returns the events after a given one in order, up to Coverage().Durable, as journal.Reader.Records does. It
+// ends with an error at damage, a *journal.CorruptionError; missing events are damage too.
+func (r *Reader) Records(after journal.Seq) iter.Seq2[journal.Record, error] {
+	return r.read(after, walker{
+		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Records(after) },
+		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
+			return f.records(after, yield)
+		},
+	})
+}
+
+// About is the sparse read, for questions about some addresses. It returns events after a given one in order: whole
+// those that have one of the addresses, and the landmarks, which every question needs; of the others some are left
+// out, and some are Light, so that
+//
+//   - for every whole record the event just before it is there, at least light;
+//   - of each boot its first, its last and its last synchronised event are there, at least light;
+//   - every event at which the recorded wall clock is less than at the event before, or at which wall clock minus
+//     boot-time clock differs by more than 10 ms from that of the event before, of the same boot, is there, at least
+//     light, and so is the event before it;
+//   - the first and the last event of each run of GC releases are there, whole; a run ends with another boot, or
+//     where the next release comes more than a minute of boot time later.
+//
+// Landmarks are genesis, config, repair, reset, and whatever kind or field this version should know and doesn't; adds
+// that bring ranges, or name another configuration than the add before, or had to drop fields. Of segments all
+// events are there.
+//
+// It ends with an error as Records does. The result is for one walk. Damage in frames of packed files that it doesn't have to look at is not
+// met; Records and Pieces meet it.
+func (r *Reader) About(addrs []netip.Addr, after journal.Seq) iter.Seq2[journal.Record, error] {
+	needles := journal.NewNeedles(addrs)
+	return r.read(after, walker{
+		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Sparse(needles, after) },
+		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
+			return f.about(addrs, after, yield)
+		},
+	})
+}
+
+// Clocks applies events to learn what the clocks of all boots showed: enough of them for replay.Clocks. Only Seq, Clock and Kind
+// are good.
+func (r *Reader) Clocks(apply func(*journal.Event) error) error {
+	for rec, err := range r.About(nil, 0) {
+		if err != nil {
+			return err
+		}
+		if err := apply(&rec.Event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walker says how the two kinds of stretches are read.
+type walker struct {
+	segments func(after journal.Seq) iter.Seq2[journal.Record, error]
+	packed   func(f *file, after journal.Seq, yield func(journal.Record) error) error
+}
+
+// read goes through stretch after stretch.
+func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		next, listed := after+1, journal.Seq(0)
+		hand := func(rec journal.Record) error {
+			next = rec.Event.Seq + 1
+			if !yield(rec, nil) {
+				return errStopped
+			}
+			return nil
+		}
+		for r.j != nil || next <= r.cov.Durable {
+			s := r.next(next)
+			err := r.stretch(s, w, hand)
+			if s.file != nil && err == nil {
+				next = s.last + 1
+			}
+			switch {
+			case errors.Is(err, errStopped):
+				return
+			case err == nil && s.last != 0:
+			case err == nil:
+				return
+			case s.file == nil && listed != next && r.list() == nil:
+				listed = next // they may have been packed meanwhile
+			default:
+				yield(journal.Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// stretch hands out the records of one stretch.
+func (r *Reader) stretch(s stretch, w walker, hand func(journal.Record) error) error {
+	if s.file != nil {
+		return w.packed(s.file, s.first-1, func(rec journal.Record) error {
+			if rec.Event.Seq > r.cov.Durable {
+				return nil
+			}
+			rec.File = r.nameOf(s.file)
+			return hand(rec)
+		})
+	}
+	next := s.first
+	if r.j != nil {
+		for rec, err := range w.segments(s.first - 1) {
+			if err != nil {
+				return r.whyMissing(s, next, err)
+			}
+			if s.last != 0 && rec.Event.Seq > s.last {
+				break
+			}
+			if err := hand(rec); err != nil {
+				return err
+			}
+			if next = rec.Event.Seq + 1; s.last != 0 && next > s.last {
+				break
+			}
+		}
+	}
+	if s.last == 0 && r.j != nil || s.last != 0 && next > s.last {
+		return nil
+	}
+	return r.whyMissing(s, next, nil)
+}
+
+// whyMissing says why an event could not be read from segments: what these say, unless it should have been in a packed file.
+func (r *Reader) whyMissing(s stretch, seq journal.Seq, err error) error {
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case err != nil && s.last == 0:
+		return err
+	case s.last == 0:
+		return r.missing(seq, r.cov.Durable)
+	}
+	if damage, ok := errors.AsType[*journal.CorruptionError](err); ok && damage.Offset >= 0 || err != nil && !ok {
+		return err
+	}
+	return r.missing(seq, s.last)
+}
+
+func (r *Reader) missing(first, last journal.Seq) error {
+	return &journal.CorruptionError{File: r.folder, Seq: first, Offset: -1, Cause: fmt.Errorf("events %d to %d are missing", first, last)}
+}
+
+// nameOf returns a packed file's name below the store's folder.
+func (r *Reader) nameOf(f *file) string {
+	if r.folder == r.dir {
+		return filepath.Base(f.path)
+	}
+	return filepath.Join(folderName, filepath.Base(f.path))
+}
+
+// packedNames lists the packed files of a folder.
+func packedNames(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if _, _, ok := parseName(e.Name()); ok {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}

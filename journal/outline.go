@@ -1,0 +1,211 @@
+package journal
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// Span is where a field's value stands in a record: from Start, and before End. The zero Span is that of a field
+// that isn't there.
+type Span struct{ Start, End int }
+
+// Outline is what a record says by the places of its parts, without decoding them: the fixed ones, and where the
+// fields of the body are. It is for records that have been checked already, or are about to be.
+type Outline struct {
+	Seq, Synced Seq
+	Clock       Clock
+	Kind        Kind
+	Body        int                      // where the body's map begins
+	Tail        int                      // where it ends
+	Fields      [lastKnownField + 1]Span // by number, values without their keys
+	Unknown     bool                     // there are body fields that this version would have to know, and doesn't
+}
+
+// The numbers of body fields that a reader of outlines asks for; docs/FORMAT.md has them all.
+const (
+	OutlineContainerID = fieldContainerID
+	OutlinePod         = fieldPod
+	OutlineAddresses   = fieldAddresses
+	OutlineReason      = fieldReason
+	OutlineConfig      = fieldConfig
+	OutlineRanges      = fieldRanges
+	OutlineDropped     = fieldDropped
+)
+
+// Read sets the outline to a record's. It returns false where the record isn't laid out as AppendRecord lays it
+// out: then only decoding it tells what it is. It allocates nothing.
+func (o *Outline) Read(record []byte) bool {
+	*o = Outline{}
+	if len(record) < minRecord || record[0] != msgpcode.FixedArrayLow|3 || record[2] != recordVersion {
+		return false
+	}
+	b := record[:len(record)-trailerBytes]
+	o.Seq = Seq(binary.BigEndian.Uint64(b[4:]))
+	o.Synced = Seq(binary.BigEndian.Uint64(b[13:]))
+	o.Clock.Wall = int64(binary.BigEndian.Uint64(b[56:]))
+	o.Clock.BootTime = int64(binary.BigEndian.Uint64(b[65:]))
+	copy(o.Clock.Boot[:], b[75:headerBytes])
+	o.Clock.Synchronised = b[headerBytes] == msgpcode.True
+	v, at, ok := number(b, headerBytes+1)
+	if !ok || at >= len(b) || v > 1<<40 {
+		return false
+	}
+	o.Clock.MaxError = time.Duration(v) * time.Microsecond
+	if o.Kind = Kind(b[at]); o.Kind > maxField {
+		return false
+	}
+	o.Body = at + 1
+	return o.fields(b)
+}
+
+// fields finds the fields of the body.
+func (o *Outline) fields(b []byte) bool {
+	at := o.Body
+	if at >= len(b) {
+		return false
+	}
+	var n int
+	switch c := b[at]; {
+	case c >= msgpcode.FixedMapLow && c <= msgpcode.FixedMapHigh:
+		n, at = int(c&0xf), at+1
+	case c == msgpcode.Map16 && at+3 <= len(b):
+		n, at = int(binary.BigEndian.Uint16(b[at+1:])), at+3
+	default:
+		return false
+	}
+	for range n {
+		if at >= len(b) {
+			return false
+		}
+		key := b[at]
+		end := skipValue(b, at+1, 0)
+		if end < 0 {
+			return false
+		}
+		if int(key) <= lastKnownField {
+			o.Fields[key] = Span{at + 1, end}
+		} else if key < 64 {
+			o.Unknown = true
+		}
+		at = end
+	}
+	o.Tail = at
+	return true
+}
+
+// Number returns a field that is a number, 0 if it isn't there.
+func (o *Outline) Number(record []byte, field int) uint64 {
+	if s := o.Fields[field]; s.End > s.Start {
+		v, _, _ := number(record, s.Start)
+		return v
+	}
+	return 0
+}
+
+// number reads an unsigned number at a place, and returns where it ends.
+func number(b []byte, at int) (v uint64, end int, ok bool) {
+	if at >= len(b) {
+		return 0, at, false
+	}
+	c := b[at]
+	if c <= msgpcode.PosFixedNumHigh {
+		return uint64(c), at + 1, true
+	}
+	if c < msgpcode.Uint8 || c > msgpcode.Uint64 {
+		return 0, at, false
+	}
+	n := 1 << (c - msgpcode.Uint8)
+	if at+1+n > len(b) {
+		return 0, at, false
+	}
+	for _, x := range b[at+1 : at+1+n] {
+		v = v<<8 | uint64(x)
+	}
+	return v, at + 1 + n, true
+}
+
+// skipDepth bounds the nesting of values that are passed over.
+const skipDepth = 8
+
+// skipValue returns where the msgpack value at a place ends, -1 where none does.
+func skipValue(b []byte, at, depth int) int {
+	if at >= len(b) || depth > skipDepth {
+		return -1
+	}
+	c := b[at]
+	at++
+	n, values := 0, 0
+	switch {
+	case c <= msgpcode.PosFixedNumHigh, c >= msgpcode.NegFixedNumLow, c == msgpcode.Nil, c == msgpcode.True, c == msgpcode.False:
+		return at
+	case c >= msgpcode.FixedStrLow && c <= msgpcode.FixedStrHigh:
+		n = int(c & 0x1f)
+	case c >= msgpcode.FixedArrayLow && c <= msgpcode.FixedArrayHigh:
+		values = int(c & 0xf)
+	case c >= msgpcode.FixedMapLow && c <= msgpcode.FixedMapHigh:
+		values = 2 * int(c&0xf)
+	case c >= msgpcode.Uint8 && c <= msgpcode.Uint64:
+		n = 1 << (c - msgpcode.Uint8)
+	case c >= msgpcode.Int8 && c <= msgpcode.Int64:
+		n = 1 << (c - msgpcode.Int8)
+	default:
+		return skipSized(b, c, at, depth)
+	}
+	for range values {
+		if at = skipValue(b, at, depth+1); at < 0 {
+			return -1
+		}
+	}
+	if n > len(b)-at {
+		return -1
+	}
+	return at + n
+}
+
+// skipSized is skipValue for what has its length behind the code; at is there.
+func skipSized(b []byte, c byte, at, depth int) int {
+	width, each := 0, 0
+	switch c {
+	case msgpcode.Bin8, msgpcode.Str8:
+		width = 1
+	case msgpcode.Bin16, msgpcode.Str16:
+		width = 2
+	case msgpcode.Bin32, msgpcode.Str32:
+		width = 4
+	case msgpcode.Array16:
+		width, each = 2, 1
+	case msgpcode.Array32:
+		width, each = 4, 1
+	case msgpcode.Map16:
+		width, each = 2, 2
+	case msgpcode.Map32:
+		width, each = 4, 2
+	default:
+		return -1
+	}
+	if width > len(b)-at {
+		return -1
+	}
+	n := 0
+	for _, x := range b[at : at+width] {
+		n = n<<8 | int(x)
+	}
+	at += width
+	if each == 0 {
+		if n > len(b)-at {
+			return -1
+		}
+		return at + n
+	}
+	if n > len(b)-at { // each value takes a byte at least
+		return -1
+	}
+	for range n * each {
+		if at = skipValue(b, at, depth+1); at < 0 {
+			return -1
+		}
+	}
+	return at
+}

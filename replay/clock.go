@@ -21,6 +21,8 @@ type Point struct {
 	Effective time.Time     // corrected, UTC
 	MaxError  time.Duration // bound on the error of Effective; one second where no clock was synchronised
 	Synced    bool          // some clock of the event's boot was synchronised, so MaxError is the kernel's
+
+	boot journal.BootID
 }
 
 // Step is a change of the wall clock against the boot-time clock within one boot.
@@ -47,8 +49,52 @@ type mark struct {
 // Clocks collects what events say about the clocks of their boots. The zero value
 // is ready to use. It is not safe for concurrent use.
 type Clocks struct {
-	boots map[journal.BootID]*bootClock
-	steps []Step
+	boots  map[journal.BootID]*bootClock
+	recent *bootClock // of the event before
+	steps  []Step
+	rows   []row
+}
+
+// row is a stretch while effective times are not known yet.
+type row struct {
+	first, last mark
+	gap         bool
+}
+
+// Lost takes in that events are lost before the next one.
+func (c *Clocks) Lost() {
+	if n := len(c.rows); n == 0 || c.rows[n-1].first.seq != 0 {
+		c.rows = append(c.rows, row{gap: true})
+	}
+}
+
+// extend takes the next event into the row of those between which both clocks go forward.
+func (c *Clocks) extend(m mark) {
+	n := len(c.rows)
+	if n == 0 {
+		c.rows = append(c.rows, row{first: m, last: m})
+		return
+	}
+	r := &c.rows[n-1]
+	switch last := &r.last.clock; {
+	case r.first.seq == 0:
+		r.first, r.last = m, m
+	case last.Boot != m.clock.Boot, m.clock.Wall < last.Wall, m.clock.BootTime < last.BootTime && last.Boot != journal.BootID{}:
+		c.rows = append(c.rows, row{first: m, last: m})
+	default:
+		r.last = m
+	}
+}
+
+// timeline returns the order of events in time. It is final only when all events have been added.
+func (c *Clocks) timeline() timeline {
+	t := timeline{make([]stretch, 0, len(c.rows))}
+	for _, r := range c.rows {
+		if r.first.seq != 0 {
+			t.stretches = append(t.stretches, stretch{c.point(r.first), c.point(r.last), r.gap})
+		}
+	}
+	return t
 }
 
 // Add takes in the next event.
@@ -57,12 +103,16 @@ func (c *Clocks) Add(ev *journal.Event) {
 		c.boots = make(map[journal.BootID]*bootClock)
 	}
 	offset := ev.Wall - ev.BootTime
-	b := c.boots[ev.Boot]
-	if b == nil {
-		b = &bootClock{reference: offset}
-		c.boots[ev.Boot] = b
+	b := c.recent
+	if b == nil || b.last.clock.Boot != ev.Boot {
+		if b = c.boots[ev.Boot]; b == nil {
+			b = &bootClock{reference: offset}
+			c.boots[ev.Boot] = b
+		}
+		c.recent = b
 	}
 	b.last = mark{ev.Seq, ev.Clock}
+	c.extend(b.last)
 	if ev.Boot == (journal.BootID{}) {
 		return // nobody knows which of these events share a boot
 	}
@@ -81,7 +131,7 @@ func (c *Clocks) Steps() []Step { return c.steps }
 // Point returns the place of event seq, whose clock was clock. It is final only when
 // all events of the journal have been added.
 func (c *Clocks) Point(seq journal.Seq, clock journal.Clock) Point {
-	p := Point{Seq: seq, Time: clock.Time(), Effective: clock.Time(), MaxError: unsyncedError}
+	p := Point{Seq: seq, Time: clock.Time(), Effective: clock.Time(), MaxError: unsyncedError, boot: clock.Boot}
 	if b := c.boots[clock.Boot]; b != nil && b.synced {
 		p.Effective = time.Unix(0, clock.BootTime+b.offset).UTC()
 		p.MaxError, p.Synced = b.maxError, true

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -26,11 +25,13 @@ func (r *reading) doubts(iv *Interval) {
 	if r.Base != nil && iv.File == r.BaseFile {
 		say("taken from a snapshot: the events before were not read")
 	}
-	if p := iv.Doubtful; p != nil {
+	if p := iv.Doubtful; p != nil && !iv.Lease.Blocked {
 		say("use is uncertain after event %d (%s): %s", p.Seq, p.Effective.Format(timeLayout), r.cause(iv))
 	}
-	if iv.Certainty == Unknown {
+	if iv.lost && iv.LastSeq == r.last.seq {
 		say("its end is not known: reading stopped after event %d", iv.LastSeq)
+	} else if iv.lost {
+		say("its end is not known: events after event %d are lost", iv.LastSeq)
 	}
 	clockDoubts(iv.Start, say)
 	if iv.End != nil {
@@ -86,27 +87,5 @@ func clockDoubts(p Point, say func(string, ...any)) {
 	}
 	if !p.Synced {
 		say("event %d: the clock was never synchronised in its boot, the time is as recorded", p.Seq)
-	}
-}
-
-// MayHold reports whether the address is, or may be, one that the network gives out:
-// it is in a range that some event recorded, or not all ranges are recorded.
-func (h *History) MayHold(ip netip.Addr) bool {
-	if h.hidden || len(h.ranges) == 0 {
-		return true
-	}
-	for g := range h.ranges {
-		if g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func (h *History) addRanges(sets [][]journal.Range) {
-	for _, set := range sets {
-		for _, g := range set {
-			h.ranges[g] = struct{}{}
-		}
 	}
 }

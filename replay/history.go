@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -40,6 +41,9 @@ type Interval struct {
 	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
 
 	endBoot   journal.BootID
+	sure      bool   // held all the time since Start, whatever events are lost
+	fromGap   bool   // Start is the first event behind those that are lost
+	lost      bool   // no event that can be read ends it, and none after LastSeq shows it
 	doubt     string // what a successor says against a lease that it carried over
 	parentSeq string // the parent's event that gave it
 	notes     []string
@@ -67,8 +71,12 @@ type History struct {
 	// this version doesn't understand. Nil if all was read.
 	Stopped error
 
-	ranges map[journal.Range]struct{} // all that addresses were given from
-	hidden bool                       // some ADD's ranges were not recorded
+	time    timeline
+	gaps    []*gap
+	pending *gap // behind which nothing could be read yet
+	ranges  rangesOf
+	wiped   bool     // the network's data folder was deleted and no event says so yet
+	odds    []string // what can't be, and was passed over
 
 	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
 	settled Point  // from this event on that doesn't matter any more; Seq 0 if it still does
@@ -107,4 +115,12 @@ func (g *gcRuns) spared(m mark) mark {
 		return g.previous
 	}
 	return g.first
+}
+
+// odd notes what can't be, and what is passed over.
+func (h *History) odd(format string, args ...any) {
+	const most = 100
+	if len(h.odds) < most {
+		h.odds = append(h.odds, fmt.Sprintf(format, args...))
+	}
 }

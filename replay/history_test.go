@@ -185,7 +185,7 @@ func TestHeld(t *testing.T) {
 			certainty: replay.Unknown, doubt: "its end is not known"},
 		{name: "event that may be skipped", events: journalOf(add, journal.Event{Kind: 70, Clock: at(11)})},
 		{name: "import", events: journalOf(imported), doubt: "began at 2023-11-14T22:13:15.000000000Z by the word of its source"},
-		{name: "blocked", events: journalOf(blocked), doubt: "held back without a known owner"},
+		{name: "blocked", events: journalOf(blocked), certainty: replay.Uncertain, doubt: "held back without a known owner"},
 		{name: "unsynchronised clock", events: journalOf(event(journal.KindAdd, unsynced(inBoot2(at(1)), 0), "a", addrA)),
 			doubt: "never synchronised in its boot"},
 		{name: "clock set later", events: journalOf(event(journal.KindAdd, unsynced(at(10), time.Hour), "a", addrA),

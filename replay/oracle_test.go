@@ -361,48 +361,5 @@ func TestReadAgainstOracle(t *testing.T) {
 		if h.Held != len(m.held) {
 			t.Errorf("seed %d: Held = %d, want %d", seed, h.Held, len(m.held))
 		}
-		checkBetween(t, seed, m, h)
 	}
-}
-
-// checkBetween compares Between with the sure cases: an interval that is inside or
-// outside by every clock and by a margin over every error.
-func checkBetween(t *testing.T, seed uint64, m *maker, h *replay.History) {
-	t.Helper()
-	const margin = 2 * time.Second
-	for range 20 {
-		since := m.events[m.rnd.IntN(len(m.events))].Clock.Time().Add(time.Duration(m.rnd.IntN(100)) * time.Second)
-		until := since.Add(time.Duration(m.rnd.IntN(200)) * time.Second)
-		a := h.Between(since, until, time.Time{})
-		for i := range h.Intervals {
-			iv := &h.Intervals[i]
-			in, out := inside(iv, since, until, margin)
-			found := slices.ContainsFunc(a.Intervals, func(b replay.Interval) bool {
-				return b.Start.Seq == iv.Start.Seq && b.Lease.IP == iv.Lease.IP
-			})
-			if in && !found || out && found {
-				t.Fatalf("seed %d: Between(%s, %s): interval from event %d: found %v, in %v, out %v",
-					seed, since, until, iv.Start.Seq, found, in, out)
-			}
-		}
-	}
-}
-
-func inside(iv *replay.Interval, since, until time.Time, margin time.Duration) (in, out bool) {
-	in, out = true, true
-	for _, pick := range []func(replay.Point) time.Time{
-		func(p replay.Point) time.Time { return p.Time },
-		func(p replay.Point) time.Time { return p.Effective },
-	} {
-		start, end := pick(iv.Start), until.Add(time.Hour)
-		if iv.End != nil {
-			end = pick(iv.End.Point)
-		}
-		if end.Before(start) {
-			start, end = end, start
-		}
-		in = in && start.Before(until.Add(-margin)) && end.After(since.Add(margin))
-		out = out && (start.After(until.Add(margin)) || end.Before(since.Add(-margin)))
-	}
-	return in, out
 }

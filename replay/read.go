@@ -7,7 +7,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -17,44 +16,48 @@ import (
 // record, or a whole segment, that belongs to another course of the same journal.
 var errChain = errors.New("does not continue the event before: another hash")
 
-// Options choose what Read keeps and tell it what the journal can't. The zero value
+// Options choose what is kept of what is read, and tell what the journal can't. The zero value
 // keeps everything of a journal that is read from its first event on.
 type Options struct {
-	Keep     func(*state.Lease) bool // nil keeps the intervals of all leases; asked when a lease begins
-	HeldOnly bool                    // forget intervals when they end
-	Wiped    bool                    // the network's data folder was deleted and no event says so yet
-	Base     *state.Snapshot         // start with its leases; the records follow its Seq
-	BaseFile string                  // where Base was read from, within the store's folder
+	Keep      func(*state.Lease) bool // nil keeps the intervals of all leases; asked when a lease begins
+	HeldOnly  bool                    // forget intervals when they end
+	Wiped     bool                    // the network's data folder was deleted and no event says so yet
+	Base      *state.Snapshot         // start with its leases; the records follow its Seq
+	BaseFile  string                  // where Base was read from, within the store's folder
+	Snapshots []Snapshot              // tell what was held where events before them are lost
+	// Sparse says that events which are about nothing that Keep keeps may have been left out, or be light: then the rules
+	// of the lease map are not checked.
+	Sparse bool
+	// Clocks are those of all events, from a reading before. With them, and Asked, intervals are forgotten that no
+	// question of Asked is about. Nil if they become known on the way.
+	Clocks *Clocks
+	Asked  []Asked
 }
 
-// draft is an interval while effective times are not known yet.
-type draft struct {
-	lease      state.Lease
-	file       string
-	start, end mark // end.seq is 0 while it is held
-	window     mark
-	reason     journal.Reason
-	released   bool   // by an operator or a rule, not by the runtime
-	words      string // of whoever released it
-	doubt      string // what a successor says against a lease that it carried over
-	parentSeq  string // the parent's event that gave it
-	notes      []string
+// Snapshot is a snapshot of the journal with where it was read from.
+type Snapshot struct {
+	*state.Snapshot
+	File string // within the store's folder
 }
 
-// reading is the state of one Read.
+// reading is the state of one reading.
 type reading struct {
 	Options
 	h    *History
-	st   *state.State
-	open map[netip.Addr]*draft // of the leases that are kept
+	st   *state.State // judges what is impossible; nil where not everything is known
+	open map[netip.Addr]*draft
 	done []*draft
 	gc   gcRuns
+	gap  *gap // behind which not all is settled yet; nil if there is none
 
 	first, last mark
 	head        journal.Hash // of the record of last; zero if not known
 
 	lost             string // how many events of the parent are lost, by genesis
 	genesis, settled mark   // from settled on that doesn't matter; its seq is 0 if it still does
+
+	spans []span // of Asked
+	final timeline
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,
@@ -62,20 +65,33 @@ type reading struct {
 // reading and stand in Stopped; the error is whatever else went wrong, and then there
 // is no history.
 func Read(records iter.Seq2[journal.Record, error], o Options) (*History, error) {
+	return ReadPieces(func(yield func(journal.Piece, error) bool) {
+		for rec, err := range records {
+			if !yield(journal.Piece{Record: rec}, err) {
+				return
+			}
+		}
+	}, o)
+}
+
+// ReadPieces is Read for a journal of which events are lost: it goes on behind a loss. What was held there is not
+// known until later events or a snapshot settle it, address by address.
+func ReadPieces(pieces iter.Seq2[journal.Piece, error], o Options) (*History, error) {
 	r := &reading{
 		Options: o,
-		h:       &History{ranges: make(map[journal.Range]struct{})},
+		h:       &History{wiped: o.Wiped},
 		st:      state.New(),
 		open:    make(map[netip.Addr]*draft),
 	}
-	if o.Base != nil {
-		if err := r.base(); err != nil {
-			return nil, err
-		}
+	if o.Sparse {
+		r.st = nil
 	}
-	for rec, err := range records {
+	if err := r.base(); err != nil {
+		return nil, err
+	}
+	for piece, err := range pieces {
 		if err == nil {
-			err = r.event(&rec)
+			err = r.piece(&piece)
 		}
 		if err == nil {
 			continue
@@ -97,56 +113,61 @@ func stops(err error) bool {
 	return errors.As(err, &damage) || errors.Is(err, journal.ErrNewer)
 }
 
-// base begins with the leases of a snapshot.
+// base begins with the leases of a snapshot, and with what was asked.
 func (r *reading) base() error {
+	if r.Clocks != nil {
+		r.final = r.Clocks.timeline()
+		for _, q := range r.Asked {
+			r.spans = append(r.spans, r.final.span(q))
+		}
+	}
+	if r.Base == nil {
+		return nil
+	}
 	r.st = state.Over(r.Base)
 	r.last, r.head = mark{r.st.Seq(), r.st.LastClock()}, r.Base.Head()
 	for l, err := range r.st.Leases() {
 		if err != nil {
 			return err
 		}
-		r.keep(l, r.BaseFile)
-		if d := r.open[l.IP]; d != nil && l.Import {
-			d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
-		}
+		r.carry(&l, r.BaseFile)
 	}
 	return nil
+}
+
+// piece takes in the next record or loss.
+func (r *reading) piece(p *journal.Piece) error {
+	if p.Loss != nil {
+		r.loses(p.Loss)
+		return nil
+	}
+	if r.first.seq == 0 && r.Base == nil && p.Event.Seq > 1 && !r.Sparse && r.h.pending == nil {
+		r.loses(&journal.Loss{First: 1, Last: p.Event.Seq - 1, Cause: errors.New("they are not here")})
+	}
+	m := mark{p.Event.Seq, p.Event.Clock}
+	if r.h.pending != nil {
+		if err := r.goesOn(m, &p.Record); err != nil {
+			return err
+		}
+	}
+	if err := r.event(&p.Record); err != nil {
+		return err
+	}
+	return r.settleBySnapshot()
 }
 
 // event takes in the next event. The lease map judges it first: what is impossible
 // there begins and ends nothing here.
 func (r *reading) event(rec *journal.Record) error {
 	ev := &rec.Event
-	if !ev.Understood() {
-		return fmt.Errorf("%s: event %d: %w", rec.File, ev.Seq, journal.ErrNewer)
-	}
-	if r.head != (journal.Hash{}) && ev.Prev != r.head {
-		return &journal.CorruptionError{File: rec.File, Seq: ev.Seq, Offset: rec.Offset, Cause: errChain}
-	}
-	if err := r.st.Apply(ev); err != nil {
-		return located(err, rec)
-	}
 	m := mark{ev.Seq, ev.Clock}
-	switch ev.Kind {
-	case journal.KindAdd, journal.KindImport:
-		r.begin(rec)
-	case journal.KindAnnotate:
-		r.annotate(ev)
-	case journal.KindDel, journal.KindRelease:
-		for _, a := range ev.Addresses {
-			r.close(a.IP, m, ev)
+	if !rec.Light {
+		if err := r.judge(rec); err != nil {
+			return err
 		}
-	case journal.KindReset:
-		for ip := range r.open {
-			r.close(ip, m, ev)
-		}
-	case journal.KindConfig:
-		r.h.addRanges(ev.Ranges)
-	case journal.KindGenesis:
-		r.h.Origin = ev.Origin
-		r.lost = attribute(ev, journal.AttributeLost)
+		r.fold(rec, m)
+		r.settle(ev, m)
 	}
-	r.settle(ev, m)
 	// From here on the event counts itself as "last of its boot" and as a GC's.
 	if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {
 		r.gc.release(m)
@@ -156,10 +177,47 @@ func (r *reading) event(rec *journal.Record) error {
 		r.first = m
 	}
 	r.last, r.head = m, journal.Hash{}
-	if len(rec.Raw) > 0 {
+	if len(rec.Raw) > 0 && r.st != nil {
 		r.head = journal.RecordHash(rec.Raw)
 	}
 	return nil
+}
+
+// judge returns why the event can't be what happened next.
+func (r *reading) judge(rec *journal.Record) error {
+	ev := &rec.Event
+	if !ev.Understood() {
+		return fmt.Errorf("%s: event %d: %w", rec.File, ev.Seq, journal.ErrNewer)
+	}
+	if r.head != (journal.Hash{}) && ev.Prev != r.head {
+		return &journal.CorruptionError{File: rec.File, Seq: ev.Seq, Offset: rec.Offset, Cause: errChain}
+	}
+	if r.st == nil {
+		return nil
+	}
+	return located(r.st.Apply(ev), rec)
+}
+
+// fold takes what the event does to leases.
+func (r *reading) fold(rec *journal.Record, m mark) {
+	ev := &rec.Event
+	switch ev.Kind {
+	case journal.KindAdd, journal.KindImport:
+		r.begin(rec)
+	case journal.KindAnnotate:
+		r.annotate(ev)
+	case journal.KindDel, journal.KindRelease:
+		for _, a := range ev.Addresses {
+			r.close(a, m, ev)
+		}
+	case journal.KindReset:
+		r.reset(m, ev)
+	case journal.KindConfig:
+		r.h.ranges.config(ev)
+	case journal.KindGenesis:
+		r.h.Origin = ev.Origin
+		r.lost = attribute(ev, journal.AttributeLost)
+	}
 }
 
 // attribute returns the value of an event's attribute, "" if it has none.
@@ -194,129 +252,21 @@ func located(err error, rec *journal.Record) error {
 	return &journal.CorruptionError{File: rec.File, Seq: rec.Event.Seq, Offset: rec.Offset, Cause: damage.Cause}
 }
 
-// reason returns why the event ended leases, also where it leaves that to its kind.
-func reason(ev *journal.Event) journal.Reason {
-	switch {
-	case ev.Reason != 0:
-		return ev.Reason
-	case ev.Kind == journal.KindReset:
-		return journal.ReasonWiped
-	case ev.Kind == journal.KindRelease:
-		return journal.ReasonForce
-	}
-	return journal.ReasonDel
-}
-
-func (r *reading) begin(rec *journal.Record) {
-	ev := &rec.Event
-	if ev.Kind == journal.KindAdd {
-		r.h.hidden = r.h.hidden || ev.Config == 0 && len(ev.Ranges) == 0 || slices.Contains(ev.Dropped, "ranges")
-		r.h.addRanges(ev.Ranges)
-	}
-	for _, a := range ev.Addresses {
-		r.keep(state.Lease{
-			Address:    a,
-			Attachment: state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName},
-			NetNS:      ev.NetNS,
-			NetNSID:    ev.NetNSID,
-			Pod:        ev.Pod,
-			Start:      ev.Seq,
-			Clock:      ev.Clock,
-			Claimed:    ev.Claimed,
-			Import:     ev.Kind == journal.KindImport,
-			Blocked:    ev.Blocked,
-		}, rec.File)
-		if d := r.open[a.IP]; d != nil && ev.Kind == journal.KindImport {
-			d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
-		}
-	}
-}
-
-// annotate takes over what an event adds to open leases. That it was added later says nothing against the lease, but is
-// told: whoever reads it must not take it for the word of the ADD.
-func (r *reading) annotate(ev *journal.Event) {
-	var added []string
-	if ev.NetNS != "" {
-		added = append(added, "netns")
-	}
-	if ev.Pod != (journal.Pod{}) {
-		added = append(added, "pod")
-	}
-	if len(added) == 0 {
-		return // dropped
-	}
-	verb, source := "was", cmp.Or(attribute(ev, journal.AttributeSource), "a source that is not named")
-	if len(added) > 1 {
-		verb = "were"
-	}
-	note := fmt.Sprintf("%s %s added by event %d, from %s", strings.Join(added, " and "), verb, ev.Seq, source)
-	for _, a := range ev.Addresses {
-		d := r.open[a.IP]
-		if d == nil {
-			continue // not kept
-		}
-		if ev.NetNS != "" {
-			d.lease.NetNS, d.lease.NetNSID = ev.NetNS, ev.NetNSID
-		}
-		if ev.Pod != (journal.Pod{}) {
-			d.lease.Pod = ev.Pod
-		}
-		d.notes = append(d.notes, note)
-	}
-}
-
-func (r *reading) keep(l state.Lease, file string) {
-	if r.Keep == nil || r.Keep(&l) {
-		r.open[l.IP] = &draft{lease: l, file: file, start: mark{l.Start, l.Clock}}
-	}
-}
-
-func (r *reading) close(ip netip.Addr, m mark, ev *journal.Event) {
-	d := r.open[ip]
-	if d == nil {
-		return // not kept
-	}
-	delete(r.open, ip)
-	if r.HeldOnly {
-		return
-	}
-	d.end, d.reason = m, reason(ev)
-	d.window = r.window(d, m, d.reason)
-	if ev.Kind == journal.KindRelease {
-		d.released, d.words = true, strings.Clone(cmp.Or(ev.Text, attribute(ev, "evidence")))
-	}
-	r.done = append(r.done, d)
-}
-
-// window returns the last event that shows the lease in use before m ended it.
-func (r *reading) window(d *draft, m mark, why journal.Reason) mark {
-	switch {
-	case d.start.clock.Boot != m.clock.Boot:
-		// Whatever the reason: nothing of an earlier boot was alive in this one.
-		return r.lastOfBoot(d)
-	case why == journal.ReasonDel:
-		return m
-	case why == journal.ReasonReboot, why == journal.ReasonWiped:
-		return r.lastOfBoot(d)
-	}
-	if spared := r.gc.spared(m); spared.seq > d.start.seq {
-		return spared
-	}
-	return d.start
-}
-
-// lastOfBoot returns the last event so far of the boot in which the lease began.
-func (r *reading) lastOfBoot(d *draft) mark {
-	if m := r.h.Clocks.lastOf(d.start.clock.Boot); m.seq > d.start.seq {
-		return m
-	}
-	return d.start // the boot's other events are before the snapshot
-}
-
 // finish turns drafts into intervals, now that all clocks are known.
 func (r *reading) finish() {
 	h := r.h
-	h.Held = r.st.Len()
+	if h.pending != nil {
+		h.Stopped = cmp.Or(h.Stopped, h.pending.cause)
+		r.lostBehind(h.pending)
+	}
+	h.Held = len(r.open)
+	if r.st != nil {
+		h.Held = r.st.Len()
+	}
+	if r.Clocks != nil {
+		h.Clocks = *r.Clocks
+	}
+	h.time = h.Clocks.timeline()
 	if r.first.seq != 0 {
 		h.First = h.Clocks.point(r.first)
 	}
@@ -327,8 +277,15 @@ func (r *reading) finish() {
 	if r.settled.seq != 0 {
 		h.settled = h.Clocks.point(r.settled)
 	}
+	for i := range h.gaps {
+		h.gaps[i].points(&h.Clocks)
+	}
+	h.ranges.points(&h.Clocks)
 	for _, d := range r.open {
-		r.done = append(r.done, d)
+		if d.unsettled && h.pending == nil {
+			d.lostAfter = d.seen
+		}
+		r.finished(d)
 	}
 	h.Intervals = make([]Interval, 0, len(r.done))
 	for _, d := range r.done {
@@ -337,36 +294,4 @@ func (r *reading) finish() {
 	slices.SortFunc(h.Intervals, func(a, b Interval) int {
 		return cmp.Or(cmp.Compare(a.Start.Seq, b.Start.Seq), a.Lease.IP.Compare(b.Lease.IP))
 	})
-}
-
-func (r *reading) interval(d *draft) Interval {
-	clocks := &r.h.Clocks
-	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{}}
-	doubtful := mark{}
-	switch {
-	case d.end.seq != 0:
-		iv.LastSeq, iv.endBoot = d.end.seq, d.end.clock.Boot
-		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, Window: clocks.point(d.window), released: d.released}
-		if d.window.seq < d.end.seq {
-			doubtful = d.window
-		}
-	case d.start.clock.Boot != r.last.clock.Boot:
-		doubtful = r.lastOfBoot(d)
-	case r.Wiped:
-		doubtful = r.last
-	}
-	if doubtful.seq != 0 {
-		p := clocks.point(doubtful)
-		iv.Doubtful, iv.Certainty = &p, Uncertain
-	}
-	if d.doubt != "" && d.start.seq != doubtful.seq {
-		p := clocks.point(d.start)
-		iv.Doubtful, iv.Certainty = &p, Uncertain
-	}
-	if iv.End == nil && r.h.Stopped != nil {
-		iv.Certainty = Unknown
-	}
-	iv.doubt, iv.parentSeq, iv.notes = d.doubt, d.parentSeq, d.notes
-	r.doubts(&iv)
-	return iv
 }

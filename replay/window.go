@@ -2,6 +2,8 @@ package replay
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -19,32 +21,64 @@ type Answer struct {
 // the time up to which the journal is known to tell all: now on its own node, zero for
 // the time of its last event.
 //
-// An interval that is inside or outside of the window depending on a clock's error, or
-// on whether effective or recorded times are compared, is included and the answer is
-// Uncertain. A window that the journal doesn't cover makes it Unknown.
+// An interval that is inside of the window only if a clock's error is as large as it may be is included, and
+// the answer is Uncertain. So is one between whose ends no time passed. A window that the journal doesn't cover, or in which events
+// are lost, makes it Unknown.
 func (h *History) Between(since, until, covered time.Time) Answer {
 	var a Answer
-	w := span{since, until}
-	for _, iv := range h.Intervals {
-		surely, possibly := iv.touches(w, iv.Start)
-		if !possibly {
+	s := h.span(Asked{From: since, To: until, Covered: covered})
+	a.Certainty, a.Doubts = h.outside(&s, !since.IsZero(), !until.IsZero())
+	for i := range h.Intervals {
+		iv := h.Intervals[i] // a copy: doubts are added
+		to := iv.behind()
+		m := h.time.meet(&s, iv.Start, to)
+		switch {
+		case m.surely == [2]bool{true, true}:
+		case m.possible:
+			iv.Certainty = max(iv.Certainty, Uncertain)
+			iv.doubtful("whether it was held in the time asked about depends on the error of a clock")
+		case s.backwards(&iv):
+			iv.doubtful("between its beginning and its end a clock stood still or was set back")
+		case to == nil && s.from > s.covered && !h.wiped: // the answer is unknown, and this is what was known last
+		default:
 			continue
 		}
-		if !surely {
-			iv.Certainty = max(iv.Certainty, Uncertain)
-			iv.Doubts = append(iv.Doubts[:len(iv.Doubts):len(iv.Doubts)], "whether it was held in the time asked about depends on the error of a clock")
+		if m.possible && (iv.Certainty != Certain || m.candidate && h.unsure(&iv, to, &s)) {
 			a.worse(Uncertain)
-		}
-		if iv.Doubtful != nil {
-			if _, possibly := iv.touches(w, *iv.Doubtful); possibly {
-				a.worse(Uncertain)
-			}
 		}
 		a.Intervals = append(a.Intervals, iv)
 	}
-	h.cover(&a, w, covered)
-	h.steps(&a)
+	for _, g := range h.gaps {
+		if g.meets(&s) {
+			a.doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
+		}
+	}
+	if h.First.Seq == 0 {
+		return a
+	}
+	if doubt := h.Unsettled(since); doubt != "" {
+		a.doubt(Uncertain, "%s", doubt)
+	}
+	if h.Origin.Parent != (journal.ID{}) {
+		a.doubt(Certain, "the journal continues journal %s after its event %d: what was before is told there",
+			h.Origin.Parent, h.Origin.ParentSeq)
+	}
+	h.steps(&a.Doubts, each(a.Intervals))
 	return a
+}
+
+// doubtful adds a doubt to those that other copies of the interval have.
+func (iv *Interval) doubtful(text string) { iv.Doubts = append(slices.Clip(iv.Doubts), text) }
+
+// behind returns the event at which nothing shows the interval any more, nil if it goes on.
+func (iv *Interval) behind() *Point {
+	switch {
+	case iv.End != nil:
+		return &iv.End.Point
+	case iv.lost:
+		return &Point{Seq: iv.LastSeq + 1}
+	}
+	return nil
 }
 
 func (a *Answer) worse(c Certainty) { a.Certainty = max(a.Certainty, c) }
@@ -54,27 +88,14 @@ func (a *Answer) doubt(c Certainty, format string, args ...any) {
 	a.Doubts = append(a.Doubts, fmt.Sprintf(format, args...))
 }
 
-// cover compares the window with what the journal tells about.
-func (h *History) cover(a *Answer, w span, covered time.Time) {
-	if h.Stopped != nil {
-		a.doubt(Unknown, "reading stopped after event %d: %v", h.Last.Seq, h.Stopped)
-	}
-	if h.First.Seq == 0 {
-		a.doubt(Unknown, "the journal holds no event")
-		return
-	}
-	if h.Stopped != nil {
-		covered = time.Time{}
-	}
-	for _, d := range Outside(h.First, h.Last, w.since, w.until, covered) {
-		a.doubt(Unknown, "%s", d)
-	}
-	if doubt := h.Unsettled(w.since); doubt != "" {
-		a.doubt(Uncertain, "%s", doubt)
-	}
-	if h.Origin.Parent != (journal.ID{}) {
-		a.doubt(Certain, "the journal continues journal %s after its event %d: what was before is told there",
-			h.Origin.Parent, h.Origin.ParentSeq)
+// each yields the elements of a list in place.
+func each[T any](list []T) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := range list {
+			if !yield(&list[i]) {
+				return
+			}
+		}
 	}
 }
 
@@ -109,50 +130,14 @@ func Outside(first, last Point, since, until, covered time.Time) []string {
 	return parts
 }
 
-// steps names the clock steps within the intervals of the answer.
-func (h *History) steps(a *Answer) {
+// steps names the clock steps within the intervals of an answer.
+func (h *History) steps(doubts *[]string, intervals iter.Seq[*Interval]) {
 	for _, s := range h.Clocks.Steps() {
-		for _, iv := range a.Intervals {
+		for iv := range intervals {
 			if iv.Start.Seq <= s.Seq && s.Seq <= iv.LastSeq {
-				a.doubt(Certain, "the clock was set by %s before event %d", s.By, s.Seq)
+				*doubts = append(*doubts, fmt.Sprintf("the clock was set by %s before event %d", s.By, s.Seq))
 				break
 			}
 		}
 	}
-}
-
-// span is a window of time; zero ends are open.
-type span struct{ since, until time.Time }
-
-// touches reports whether the part of the interval from a point on lies in the window
-// at some time: surely if all clocks agree about it, possibly if one of them says so.
-func (iv *Interval) touches(w span, from Point) (surely, possibly bool) {
-	end := Point{Effective: farFuture, Time: farFuture}
-	if iv.End != nil {
-		end = iv.End.Point
-	}
-	slack := max(from.MaxError, end.MaxError)
-	raw := w.meets(from.Time, end.Time, 0)
-	surely = raw && w.meets(from.Effective, end.Effective, -slack)
-	possibly = raw || w.meets(from.Effective, end.Effective, slack)
-	return surely, possibly
-}
-
-// farFuture stands for the end of what has none.
-var farFuture = time.Unix(1<<40, 0)
-
-// meets reports whether [start, end) and the window share an instant, when each bound
-// of the window is moved outwards by slack.
-func (w span) meets(start, end time.Time, slack time.Duration) bool {
-	if end.Before(start) {
-		start, end = end, start // a clock was set back in between
-	}
-	if !w.until.IsZero() && start.After(w.until.Add(slack)) {
-		return false
-	}
-	if w.since.IsZero() {
-		return true
-	}
-	since := w.since.Add(-slack)
-	return end.After(since) || slack >= 0 && end.Equal(since) && start.Equal(since)
 }

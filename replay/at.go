@@ -1,0 +1,152 @@
+package replay
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Table is the lease table as of a time.
+type Table struct {
+	Leases    []Holder // by address, then beginning
+	Certainty Certainty
+	Doubts    []string
+}
+
+// At answers what was held at a time. The history must have kept all leases that Asked is about.
+func (h *History) At(q Asked) Table {
+	var t Table
+	s := h.span(q)
+	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	for i := range h.Intervals {
+		if held, ok := h.heldAt(&h.Intervals[i], &s); ok {
+			if held.Unsure {
+				t.Certainty = max(t.Certainty, Uncertain)
+			}
+			t.Leases = append(t.Leases, held)
+		}
+	}
+	slices.SortStableFunc(t.Leases, func(x, y Holder) int {
+		return cmp.Or(x.Lease.IP.Compare(y.Lease.IP), cmp.Compare(x.Start.Seq, y.Start.Seq))
+	})
+	h.tableDoubts(&t, &s)
+	h.steps(&t.Doubts, func(yield func(*Interval) bool) {
+		for held := range each(t.Leases) {
+			if !yield(&held.Interval) {
+				return
+			}
+		}
+	})
+	return t
+}
+
+// heldAt returns the interval as one of a table, and false if it is none of it.
+func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
+	to := iv.behind()
+	if h.wiped && s.now && to == nil {
+		return Holder{}, false
+	}
+	m := h.time.meet(s, iv.Start, to)
+	if !m.possible {
+		return Holder{}, false
+	}
+	held := Holder{Interval: *iv}
+	if before := h.time.meet(s, h.First, &iv.Start); before.possible {
+		held.Partly = true
+	}
+	if to != nil && h.time.meet(s, *to, nil).possible {
+		held.Partly = true
+	}
+	held.Unsure = held.Partly || !m.candidate || h.unsure(iv, to, s)
+	return held, true
+}
+
+// tableDoubts says why the table may not be the whole truth.
+func (h *History) tableDoubts(t *Table, s *span) {
+	doubt := func(c Certainty, format string, args ...any) {
+		t.Certainty = max(t.Certainty, c)
+		t.Doubts = append(t.Doubts, fmt.Sprintf(format, args...))
+	}
+	for i, g := range h.gaps {
+		if g.meets(s) {
+			doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
+		}
+		to := h.settledAt(i)
+		if g.resolved.seq != g.before.seq && h.time.meet(s, g.to, to).possible {
+			doubt(Unknown, "leases that no event behind a gap has told of are not known: %s", g.lostEvents())
+		}
+	}
+	if h.First.Seq == 0 {
+		return
+	}
+	if t.Certainty != Unknown && len(t.Leases) == 0 && !s.now && !h.time.meet(s, h.First, nil).possible {
+		doubt(Unknown, "%s", never)
+	}
+	if text := h.unsettledAt(s); text != "" {
+		doubt(Uncertain, "%s", text)
+	}
+}
+
+// Change is what became of an address between two tables.
+type Change struct {
+	IP     netip.Addr
+	Before []Holder // in the first table
+	After  []Holder // in the second one
+}
+
+// Difference is what changes one table into another. Each list is by address.
+type Difference struct {
+	Added   []Change // nobody held it before
+	Removed []Change // nobody holds it after
+	Moved   []Change // another attachment holds it
+	Reused  []Change // the same attachment holds it, and had given it back in between
+}
+
+// Diff compares two tables of one store.
+func Diff(a, b *Table) Difference {
+	var d Difference
+	before, after := a.Leases, b.Leases
+	for len(before) > 0 || len(after) > 0 {
+		ip := firstOf(before, after)
+		c := Change{IP: ip}
+		c.Before, before = leading(before, ip)
+		c.After, after = leading(after, ip)
+		switch {
+		case len(c.Before) == 0:
+			d.Added = append(d.Added, c)
+		case len(c.After) == 0:
+			d.Removed = append(d.Removed, c)
+		case same(c.Before, c.After, func(x, y *Holder) bool { return x.Start.Seq == y.Start.Seq }):
+		case same(c.Before, c.After, func(x, y *Holder) bool { return x.Lease.Attachment == y.Lease.Attachment }):
+			d.Reused = append(d.Reused, c)
+		default:
+			d.Moved = append(d.Moved, c)
+		}
+	}
+	return d
+}
+
+// firstOf returns the lower one of the addresses at the beginning of two lists.
+func firstOf(a, b []Holder) netip.Addr {
+	switch {
+	case len(a) == 0:
+		return b[0].Lease.IP
+	case len(b) == 0 || a[0].Lease.IP.Less(b[0].Lease.IP):
+		return a[0].Lease.IP
+	}
+	return b[0].Lease.IP
+}
+
+// leading splits off the leases of an address.
+func leading(all []Holder, ip netip.Addr) (of, rest []Holder) {
+	n := 0
+	for n < len(all) && all[n].Lease.IP == ip {
+		n++
+	}
+	return all[:n], all[n:]
+}
+
+func same(a, b []Holder, equal func(x, y *Holder) bool) bool {
+	return slices.EqualFunc(a, b, func(x, y Holder) bool { return equal(&x, &y) })
+}

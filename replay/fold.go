@@ -1,0 +1,294 @@
+package replay
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// draft is an interval while effective times are not known yet.
+type draft struct {
+	lease      state.Lease
+	file       string
+	start, end mark // end.seq is 0 while it is held
+	window     mark
+	reason     journal.Reason
+	released   bool   // by an operator or a rule, not by the runtime
+	words      string // of whoever released it
+	doubt      string // what a successor says against a lease that it carried over
+	parentSeq  string // the parent's event that gave it
+	notes      []string
+
+	unsettled bool // it was held before a gap, and nothing behind it says that it still is
+	seen      mark // then the last event before the gap
+	lostAfter mark // the last event that shows it, if its end is lost
+	fromGap   bool // its beginning is lost: start is the first event behind
+	sure      bool // a snapshot shows that it was held all the time since start, gaps included
+}
+
+// reason returns why the event ended leases, also where it leaves that to its kind.
+func reason(ev *journal.Event) journal.Reason {
+	switch {
+	case ev.Reason != 0:
+		return ev.Reason
+	case ev.Kind == journal.KindReset:
+		return journal.ReasonWiped
+	case ev.Kind == journal.KindRelease:
+		return journal.ReasonForce
+	}
+	return journal.ReasonDel
+}
+
+// leaseOf returns the lease that an event gives, or tells of.
+func leaseOf(ev *journal.Event, a journal.Address) state.Lease {
+	return state.Lease{
+		Address:    a,
+		Attachment: state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName},
+		NetNS:      ev.NetNS,
+		NetNSID:    ev.NetNSID,
+		Pod:        ev.Pod,
+		Start:      ev.Seq,
+		Clock:      ev.Clock,
+		Claimed:    ev.Claimed,
+		Import:     ev.Kind == journal.KindImport,
+		Blocked:    ev.Blocked,
+	}
+}
+
+func (r *reading) begin(rec *journal.Record) {
+	ev := &rec.Event
+	m := mark{ev.Seq, ev.Clock}
+	if ev.Kind == journal.KindAdd {
+		r.h.ranges.add(ev, m)
+	}
+	for _, a := range ev.Addresses {
+		if d := r.open[a.IP]; d != nil {
+			if !d.unsettled {
+				r.h.odd("event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
+			}
+			r.loseEnd(d)
+		}
+		l := leaseOf(ev, a)
+		if d := r.carry(&l, rec.File); d != nil {
+			r.gap.settle(a.IP, ev.Seq)
+			if ev.Kind == journal.KindImport {
+				d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
+			}
+		}
+	}
+}
+
+// carry opens an interval for the lease and returns it; nil if it is not to be kept.
+func (r *reading) carry(l *state.Lease, file string) *draft {
+	if !r.keeps(l) {
+		return nil
+	}
+	d := &draft{lease: *l, file: file, start: mark{l.Start, l.Clock}}
+	r.open[l.IP] = d
+	if r.Base != nil && file == r.BaseFile && l.Import {
+		d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
+	}
+	return d
+}
+
+// annotate takes over what an event adds to open leases. That it was added later says nothing against the lease, but is
+// told: whoever reads it must not take it for the word of the ADD.
+func (r *reading) annotate(ev *journal.Event) {
+	var added []string
+	if ev.NetNS != "" {
+		added = append(added, "netns")
+	}
+	if ev.Pod != (journal.Pod{}) {
+		added = append(added, "pod")
+	}
+	verb, source := "was", cmp.Or(attribute(ev, journal.AttributeSource), "a source that is not named")
+	if len(added) > 1 {
+		verb = "were"
+	}
+	note := fmt.Sprintf("%s %s added by event %d, from %s", strings.Join(added, " and "), verb, ev.Seq, source)
+	for _, a := range ev.Addresses {
+		d := r.told(a, ev)
+		if d == nil || len(added) == 0 { // not kept, or what was to be added was dropped
+			continue
+		}
+		if ev.NetNS != "" {
+			d.lease.NetNS, d.lease.NetNSID = ev.NetNS, ev.NetNSID
+		}
+		if ev.Pod != (journal.Pod{}) {
+			d.lease.Pod = ev.Pod
+		}
+		d.notes = append(d.notes, note)
+	}
+}
+
+// told returns the open interval of the lease that an event speaks of: one whose beginning is lost if need be. It is nil
+// if it is not kept, or if there can be none.
+func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
+	d := r.open[a.IP]
+	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
+	switch {
+	case d != nil && owns(&d.lease, owner):
+		if d.unsettled {
+			d.unsettled = false
+			r.gap.settle(a.IP, ev.Seq)
+			d.notes = append(d.notes, r.gap.through())
+		}
+		return d
+	case d != nil && d.unsettled:
+		r.loseEnd(d)
+	case d != nil || !r.gap.unsettledAt(a.IP):
+		if l := leaseOf(ev, a); r.keeps(&l) && r.st == nil {
+			r.h.odd("event %d is about a lease of %s, which %s did not hold", ev.Seq, a.IP, owner.ContainerID)
+		}
+		return nil
+	}
+	l := leaseOf(ev, a)
+	l.Start, l.Clock = r.gap.before.seq, r.gap.before.clock
+	if d = r.carry(&l, r.gap.file); d != nil {
+		d.fromGap = true
+		d.notes = append(d.notes, r.gap.begins())
+		r.gap.settle(a.IP, ev.Seq)
+	}
+	return d
+}
+
+func (r *reading) close(a journal.Address, m mark, ev *journal.Event) {
+	d := r.told(a, ev)
+	if d == nil {
+		return // not kept
+	}
+	delete(r.open, a.IP)
+	if r.HeldOnly {
+		return
+	}
+	r.end(d, m, ev)
+	if ev.Kind == journal.KindRelease {
+		d.released, d.words = true, strings.Clone(cmp.Or(ev.Text, attribute(ev, "evidence")))
+	}
+	r.finished(d)
+}
+
+func (r *reading) end(d *draft, m mark, ev *journal.Event) {
+	d.end, d.reason = m, reason(ev)
+	d.window = r.window(d, m, d.reason)
+}
+
+// reset ends all leases.
+func (r *reading) reset(m mark, ev *journal.Event) {
+	for ip, d := range r.open {
+		if d.unsettled {
+			r.loseEnd(d)
+			continue
+		}
+		delete(r.open, ip)
+		if !r.HeldOnly {
+			r.end(d, m, ev)
+			r.finished(d)
+		}
+	}
+	r.gap.resolve(m)
+	r.gap = nil
+}
+
+// loseEnd ends an interval that nothing shows any more, and whose end no event tells.
+func (r *reading) loseEnd(d *draft) {
+	delete(r.open, d.lease.IP)
+	if r.HeldOnly {
+		return
+	}
+	d.lostAfter = r.last
+	if d.unsettled {
+		d.lostAfter = d.seen
+	}
+	r.finished(d)
+}
+
+// finished keeps an interval, unless no question is about it.
+func (r *reading) finished(d *draft) {
+	if len(r.spans) > 0 && !r.asked(d) {
+		return
+	}
+	r.done = append(r.done, d)
+}
+
+func (r *reading) asked(d *draft) bool {
+	iv := Interval{Start: r.Clocks.point(d.start), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq}
+	if d.end.seq != 0 {
+		iv.End = &End{Point: r.Clocks.point(d.end)}
+	}
+	return d.sure || slices.ContainsFunc(r.spans, func(s span) bool {
+		return r.final.meet(&s, iv.Start, iv.behind()).possible || s.backwards(&iv)
+	})
+}
+
+// window returns the last event that shows the lease in use before m ended it.
+func (r *reading) window(d *draft, m mark, why journal.Reason) mark {
+	switch {
+	case d.start.clock.Boot != m.clock.Boot:
+		// Whatever the reason: nothing of an earlier boot was alive in this one.
+		return r.lastOfBoot(d)
+	case why == journal.ReasonDel:
+		return m
+	case why == journal.ReasonReboot, why == journal.ReasonWiped:
+		return r.lastOfBoot(d)
+	}
+	if spared := r.gc.spared(m); spared.seq > d.start.seq {
+		return spared
+	}
+	return d.start
+}
+
+// lastOfBoot returns the last event so far of the boot in which the lease began.
+func (r *reading) lastOfBoot(d *draft) mark {
+	if m := r.h.Clocks.lastOf(d.start.clock.Boot); m.seq > d.start.seq {
+		return m
+	}
+	return d.start // the boot's other events are before the snapshot
+}
+
+// interval turns a draft into an interval.
+func (r *reading) interval(d *draft) Interval {
+	clocks := &r.h.Clocks
+	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
+		sure: d.sure, fromGap: d.fromGap}
+	doubtful := mark{}
+	switch {
+	case d.end.seq != 0:
+		iv.LastSeq, iv.endBoot = d.end.seq, d.end.clock.Boot
+		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, Window: clocks.point(d.window), released: d.released}
+		if d.window.seq < d.end.seq {
+			doubtful = d.window
+		}
+	case d.lostAfter.seq != 0:
+		iv.LastSeq, iv.Certainty, iv.lost = d.lostAfter.seq, Unknown, true
+	case d.start.clock.Boot != r.last.clock.Boot:
+		doubtful = r.lastOfBoot(d)
+	case r.Wiped:
+		doubtful = r.last
+	}
+	if d.doubt != "" || d.lease.Blocked {
+		doubtful = d.start
+	}
+	if doubtful.seq != 0 {
+		p := clocks.point(doubtful)
+		iv.Doubtful, iv.Certainty = &p, max(iv.Certainty, Uncertain)
+	}
+	if iv.End == nil && r.h.Stopped != nil {
+		iv.Certainty, iv.lost = Unknown, true
+	}
+	iv.doubt, iv.parentSeq, iv.notes = d.doubt, d.parentSeq, d.notes
+	r.doubts(&iv)
+	return iv
+}
+
+// owner of leases that were taken over without an interface name answer to every one.
+func owns(l *state.Lease, a state.Attachment) bool {
+	return l.ContainerID == a.ContainerID && (l.IfName == a.IfName || l.IfName == "" && l.Import)
+}
+
+// keeps reports whether the lease is one of those asked for.
+func (r *reading) keeps(l *state.Lease) bool { return r.Keep == nil || r.Keep(l) }

@@ -1,0 +1,219 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// gap is a row of lost events with what is known behind it.
+type gap struct {
+	after, before mark   // the events around it; after.seq is 0 where none is before
+	from, to      Point  // the same once times are known
+	file          string // that holds the event behind it
+	cause         error
+	settled       map[netip.Addr]journal.Seq // by which event behind the gap it is known again what an address is
+	resolved      mark                       // from this event on all is known; its seq is 0 if it isn't
+	known         Point
+}
+
+// loses takes in that events are lost.
+func (r *reading) loses(l *journal.Loss) {
+	if l.Last < l.First && !l.Open {
+		r.h.odd("%d bytes of %s at byte %d can't be read: no event is missing there", l.Bytes, l.File, l.Offset)
+		return
+	}
+	cause := error(l.Error(""))
+	if r.h.pending != nil {
+		r.h.pending.cause = errors.Join(r.h.pending.cause, cause)
+		return
+	}
+	r.h.pending = &gap{after: r.last, cause: cause, settled: make(map[netip.Addr]journal.Seq)}
+}
+
+// goesOn begins behind a gap with the first record that can be read: no address is known there.
+func (r *reading) goesOn(m mark, rec *journal.Record) error {
+	g := r.h.pending
+	r.h.pending = nil
+	g.before, g.file = m, rec.File
+	r.h.gaps = append(r.h.gaps, g)
+	r.gap, r.st, r.head = g, nil, journal.Hash{}
+	r.h.Clocks.Lost()
+	r.h.ranges.lost(m)
+	r.lostBehind(g)
+	for _, s := range r.Snapshots {
+		if s.Seq() == m.seq-1 && s.Head() == rec.Event.Prev {
+			return r.settleAt(s)
+		}
+	}
+	return nil
+}
+
+// lostBehind notes that nothing shows any more that what is open still is.
+func (r *reading) lostBehind(g *gap) {
+	for _, d := range r.open {
+		if !d.unsettled {
+			d.unsettled, d.seen = true, g.after
+		}
+	}
+}
+
+// settleBySnapshot looks whether a snapshot tells what is held after the event that was just taken in.
+func (r *reading) settleBySnapshot() error {
+	if r.gap == nil {
+		return nil
+	}
+	for _, s := range r.Snapshots {
+		if s.Seq() == r.last.seq && (r.head == (journal.Hash{}) || r.head == s.Head()) {
+			return r.settleAt(s)
+		}
+	}
+	return nil
+}
+
+// settleAt takes over what a snapshot tells: with it, all is known from the first event behind the gap on.
+func (r *reading) settleAt(s Snapshot) error {
+	st := state.Over(s.Snapshot)
+	for l, err := range st.Leases() {
+		if err != nil {
+			return err
+		}
+		r.shown(&l, s.File)
+	}
+	for _, d := range r.open {
+		if d.unsettled {
+			r.loseEnd(d)
+		}
+	}
+	r.gap.resolve(r.gap.before)
+	r.gap = nil
+	if !r.Sparse {
+		r.st, r.head = st, s.Head()
+	}
+	return nil
+}
+
+// shown takes over a lease of a snapshot.
+func (r *reading) shown(l *state.Lease, file string) {
+	if !r.keeps(l) {
+		return
+	}
+	d := r.open[l.IP]
+	switch {
+	case d != nil && d.start.seq == l.Start:
+		d.unsettled, d.sure = false, d.sure || d.unsettled
+		return
+	case d != nil && !d.unsettled && !d.fromGap:
+		return // a later event gave it: the snapshot can't know another
+	case d != nil && d.unsettled:
+		r.loseEnd(d)
+	}
+	fresh := &draft{lease: *l, file: file, start: mark{l.Start, l.Clock}, sure: true}
+	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
+	r.open[l.IP] = fresh
+	r.gap.settle(l.IP, l.Start)
+}
+
+// settle notes that an event tells what an address is behind the gap.
+func (g *gap) settle(ip netip.Addr, seq journal.Seq) {
+	if g == nil {
+		return
+	}
+	if _, ok := g.settled[ip]; !ok {
+		g.settled[ip] = seq
+	}
+}
+
+// resolve notes from which event on all is known.
+func (g *gap) resolve(m mark) {
+	if g != nil {
+		g.resolved = m
+	}
+}
+
+// unsettledAt reports whether no event behind the gap has told yet what an address is.
+func (g *gap) unsettledAt(ip netip.Addr) bool {
+	if g == nil {
+		return false
+	}
+	_, ok := g.settled[ip]
+	return !ok
+}
+
+func (g *gap) points(c *Clocks) {
+	if g.after.seq != 0 {
+		g.from = c.point(g.after)
+	}
+	g.to = c.point(g.before)
+	if g.resolved.seq != 0 {
+		g.known = c.point(g.resolved)
+	}
+}
+
+// lostEvents names the events that are lost.
+func (g *gap) lostEvents() string {
+	return fmt.Sprintf("events %d to %d are lost (%v)", g.after.seq+1, g.before.seq-1, g.cause)
+}
+
+// bounds says when the gap was.
+func (g *gap) bounds() string {
+	if g.after.seq == 0 {
+		return "before " + g.to.Effective.Format(timeLayout)
+	}
+	return fmt.Sprintf("between %s and %s", g.from.Effective.Format(timeLayout), g.to.Effective.Format(timeLayout))
+}
+
+// through is said of a lease that events on both sides of the gap speak of.
+func (g *gap) through() string {
+	return fmt.Sprintf("%s within it: it may have been given up and given again meanwhile", g.lostEvents())
+}
+
+// begins is said of a lease whose beginning is lost.
+func (g *gap) begins() string {
+	return fmt.Sprintf("it began before event %d: %s", g.before.seq, g.lostEvents())
+}
+
+// unsettled returns the row of positions behind the gap at which nothing tells what an address is, and false if there
+// are none.
+func (h *History) unsettled(i int, ip netip.Addr) (from Point, to *Point, ok bool) {
+	g := h.gaps[i]
+	if _, settled := g.settled[ip]; settled || g.resolved.seq == g.before.seq {
+		return Point{}, nil, false
+	}
+	return g.to, h.settledAt(i), true
+}
+
+// settledAt returns from where on all is known behind the gap, or where the next gap begins; nil if it is never known.
+func (h *History) settledAt(i int) *Point {
+	g := h.gaps[i]
+	switch {
+	case g.resolved.seq != 0:
+		return &g.known
+	case i+1 < len(h.gaps):
+		return &Point{Seq: h.gaps[i+1].after.seq + 1}
+	}
+	return nil
+}
+
+// meets reports whether the span has a time within the gap by some clock.
+func (g *gap) meets(s *span) bool {
+	if s.now {
+		return false
+	}
+	for _, clock := range clocks {
+		begin, end := clock(&g.from), clock(&g.to)
+		if g.after.seq != 0 && begin < end && s.to > begin && s.from < end {
+			return true
+		}
+	}
+	return false
+}
+
+// sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.
+func (iv *Interval) sureThrough(g *gap, s *span) bool {
+	return iv.sure && iv.Start.Seq < g.before.seq && (iv.End == nil || iv.End.Seq >= g.before.seq) &&
+		(iv.Start.Seq <= g.after.seq || s.from >= effective(&iv.Start))
+}

@@ -1,0 +1,135 @@
+package replay
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// rangesOf collects the ranges that the events of a journal record. The zero value is ready to use.
+type rangesOf struct {
+	all     map[journal.Range]struct{} // that addresses were given from at any time
+	hidden  bool                       // some ADD's ranges were not recorded
+	configs map[journal.Seq][][]journal.Range
+	own     []journal.Range // that came with calls so far
+	dropped bool            // those of some call were not recorded
+	changes []inForce
+}
+
+// inForce are the ranges that addresses were given from, from an add on.
+type inForce struct {
+	from   mark
+	point  Point
+	known  bool // the add recorded them
+	config journal.Seq
+	static [][]journal.Range
+	own    []journal.Range // of this and earlier calls
+	part   bool            // ranges of this or an earlier call were not recorded
+}
+
+func (r *rangesOf) config(ev *journal.Event) {
+	if r.configs == nil {
+		r.configs = make(map[journal.Seq][][]journal.Range)
+	}
+	r.configs[ev.Seq] = ev.Ranges
+	r.note(ev.Ranges)
+}
+
+func (r *rangesOf) note(sets [][]journal.Range) {
+	if r.all == nil {
+		r.all = make(map[journal.Range]struct{})
+	}
+	for _, set := range sets {
+		for _, g := range set {
+			r.all[g] = struct{}{}
+		}
+	}
+}
+
+// add takes in what an ADD says of the ranges in force.
+func (r *rangesOf) add(ev *journal.Event, m mark) {
+	now := inForce{from: m}
+	if n := len(r.changes); n > 0 {
+		now.config, now.static = r.changes[n-1].config, r.changes[n-1].static
+	}
+	static, read := r.configs[ev.Config]
+	if ev.Config != 0 {
+		now.config, now.static = ev.Config, static
+	}
+	dropped := slices.Contains(ev.Dropped, "ranges")
+	r.dropped = r.dropped || dropped
+	now.part = r.dropped
+	now.known = !dropped && (read || ev.Config == 0 && len(ev.Ranges) > 0)
+	r.hidden = r.hidden || !now.known
+	if len(ev.Ranges) > 0 {
+		r.note(ev.Ranges)
+		for _, set := range ev.Ranges {
+			for _, g := range set {
+				if !slices.Contains(r.own, g) {
+					r.own = append(r.own, g)
+				}
+			}
+		}
+	}
+	now.own = r.own[:len(r.own):len(r.own)]
+	if n := len(r.changes); n > 0 {
+		if was := &r.changes[n-1]; was.known == now.known && was.config == now.config && len(was.own) == len(now.own) && was.part == now.part {
+			return
+		}
+	}
+	r.changes = append(r.changes, now)
+}
+
+// lost takes in that events before m are lost: the next add says what is in force.
+func (r *rangesOf) lost(m mark) {
+	r.hidden = true
+	if n := len(r.changes); n > 0 {
+		now := r.changes[n-1]
+		now.from, now.known = m, false
+		r.changes = append(r.changes, now)
+	}
+}
+
+func (r *rangesOf) points(c *Clocks) {
+	for i := range r.changes {
+		r.changes[i].point = c.point(r.changes[i].from)
+	}
+}
+
+// state says what an address is that nobody holds.
+func (f *inForce) state(ip netip.Addr) State {
+	if !f.known {
+		return StateUnknown
+	}
+	inside := false
+	for _, set := range append(slices.Clip(f.static), f.own) {
+		for _, g := range set {
+			if g.Gateway == ip {
+				return StateGateway
+			}
+			inside = inside || g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0
+		}
+	}
+	switch {
+	case inside:
+		return StateFree
+	case f.part:
+		return StateUnknown
+	}
+	return StateNotOurs
+}
+
+// MayHold reports whether the address is, or may be, one that the network gives out:
+// it is in a range that some event recorded, or not all ranges are recorded.
+func (h *History) MayHold(ip netip.Addr) bool {
+	if h.ranges.hidden || len(h.ranges.all) == 0 {
+		return true
+	}
+	for g := range h.ranges.all {
+		if g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0 {
+			return true
+		}
+	}
+	return false
+}

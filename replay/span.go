@@ -1,0 +1,227 @@
+package replay
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// Asked is the time that a question is about.
+type Asked struct {
+	From, To time.Time // both included; a zero one is open
+	Now      bool      // the state after the last event, whatever the clocks say; From and To say when that is
+	Covered  time.Time // up to which the journal is known to tell all; zero is its last event
+}
+
+// span is Asked in nanoseconds since 1970.
+type span struct {
+	from, to int64 // both included
+	now      bool
+	covered  int64 // effective
+	live     bool  // covered is a time of this node's clock, and not an event's
+}
+
+// span returns what is asked in nanoseconds.
+func (c *timeline) span(q Asked) span {
+	s := span{from: math.MinInt64, to: math.MaxInt64, now: q.Now}
+	if !q.From.IsZero() {
+		s.from = q.From.UnixNano()
+	}
+	if !q.To.IsZero() {
+		s.to = q.To.UnixNano()
+	}
+	if n := len(c.stretches); n > 0 {
+		s.covered = effective(&c.stretches[n-1].last)
+	}
+	if !q.Covered.IsZero() {
+		s.covered, s.live = q.Covered.UnixNano(), true
+	}
+	return s
+}
+
+// span returns what is asked of the history in nanoseconds.
+func (h *History) span(q Asked) span {
+	if h.Stopped != nil {
+		q.Covered = time.Time{}
+	}
+	return h.time.span(q)
+}
+
+// clockOf selects one of the two clocks by which events are dated.
+type clockOf func(*Point) int64
+
+// clocks are the two, the effective one first.
+var clocks = [2]clockOf{effective, recorded}
+
+func effective(p *Point) int64 { return p.Effective.UnixNano() }
+func recorded(p *Point) int64  { return p.Time.UnixNano() }
+
+// stretch is a row of events between which both clocks go forward, all of one boot: between two of its events, a time
+// is passed exactly once. Its points are final once all events are known.
+type stretch struct {
+	first, last Point
+	gap         bool // events before it are lost
+}
+
+// portion is a row of positions whose windows join without a gap: from the event at its beginning up to the one at its
+// end, which is not included. Without an end, nothing is known behind its beginning.
+type portion struct {
+	from Point
+	to   *Point
+	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
+}
+
+// portions returns the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
+// from and to may be events that stretches don't know: then they have their points.
+func (c *timeline) portions(from Point, to *Point) []portion {
+	all := make([]portion, 0, 4)
+	i := max(0, sort.Search(len(c.stretches), func(i int) bool { return c.stretches[i].first.Seq > from.Seq })-1)
+	for ; i < len(c.stretches); i++ {
+		s := &c.stretches[i]
+		if to != nil && to.Seq <= s.first.Seq {
+			break
+		}
+		a, b := s.first, s.last
+		if from.Seq > s.last.Seq {
+			continue // within a gap, or beyond the end
+		}
+		if from.Seq > a.Seq {
+			a = from
+		}
+		beyond := to == nil || to.Seq > b.Seq
+		if !beyond {
+			b = *to
+		}
+		if a.Seq < b.Seq {
+			all = append(all, portion{from: a, to: &b})
+		}
+		if !beyond {
+			break
+		}
+		p := portion{from: s.last}
+		switch {
+		case i+1 == len(c.stretches):
+			p.last = true
+		case !c.stretches[i+1].gap:
+			p.to = &c.stretches[i+1].first
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// timeline is the order of a journal's events in time.
+type timeline struct {
+	stretches []stretch
+}
+
+// met is how a row of positions meets a span.
+type met struct {
+	candidate bool    // by some clock
+	possible  bool    // within the error of the clocks, or a candidate
+	beyond    bool    // as a candidate, when time has passed since the event at the row's beginning
+	surely    [2]bool // by each clock, whatever its error
+	overlap   int64
+}
+
+// meet returns how the positions from event `from` on and before event `to` meet the span.
+func (c *timeline) meet(s *span, from Point, to *Point) met {
+	var m met
+	moved := [2]bool{} // time has passed since from, by each clock
+	for _, p := range c.portions(from, to) {
+		for i, clock := range clocks {
+			moved[i] = moved[i] || clock(&p.from) != clock(&from) || p.from.boot != from.boot
+		}
+		m.add(s, &p, moved)
+	}
+	m.possible = m.possible || m.candidate
+	return m
+}
+
+func (m *met) add(s *span, p *portion, moved [2]bool) {
+	if s.now {
+		m.candidate = m.candidate || p.last
+		m.beyond = m.beyond || p.last
+		return
+	}
+	for i, clock := range clocks {
+		begin, end, closed := s.window(p, clock)
+		if begin > end || begin == end && !closed || s.to < begin || s.from > end || s.from == end && !closed {
+			continue
+		}
+		m.candidate = true
+		m.surely[i] = m.surely[i] || s.deepIn(p, i, begin, end)
+		m.beyond = m.beyond || moved[i] || s.to > begin
+		if i == 0 {
+			m.overlap += min(s.to, end) - max(s.from, begin)
+		}
+	}
+	begin, end, closed := s.window(p, effective)
+	begin -= int64(p.from.MaxError)
+	if p.to != nil {
+		end += int64(p.to.MaxError)
+	}
+	m.possible = m.possible || s.to >= begin && (s.from < end || closed && s.from == end) && (begin < end || closed && begin == end)
+}
+
+// deepIn reports whether a candidate is one also if its times are off by as much as they may be. Recorded times stand for
+// themselves.
+func (s *span) deepIn(p *portion, clock int, begin, end int64) bool {
+	if clock != 0 {
+		return true
+	}
+	if s.to != math.MaxInt64 {
+		begin += int64(p.from.MaxError)
+	}
+	if s.from != math.MinInt64 && p.to != nil {
+		end -= int64(p.to.MaxError)
+	}
+	return s.to >= begin && (s.from < end || p.to == nil && s.from == end)
+}
+
+// window returns when the portion was the state of things by a clock.
+func (s *span) window(p *portion, clock clockOf) (begin, end int64, closed bool) {
+	begin = clock(&p.from)
+	switch {
+	case p.to != nil:
+		return begin, clock(p.to), false
+	case p.last && s.live:
+		return begin, s.covered, true
+	}
+	return begin, begin, true
+}
+
+// backwards reports whether the span meets the time between the ends of an interval by a clock by which it doesn't end
+// after it begins.
+func (s *span) backwards(iv *Interval) bool {
+	if iv.End == nil || s.now {
+		return false
+	}
+	return slices.ContainsFunc(clocks[:], func(clock clockOf) bool {
+		begin, end := clock(&iv.Start), clock(&iv.End.Point)
+		return end <= begin && s.from <= begin && s.to >= end
+	})
+}
+
+// Seqs returns the first and the last event between which the positions lie that may be meant by q, and false if
+// there are none. It lets a reader begin late and end early.
+func (h *History) Seqs(q Asked) (first, last journal.Seq, ok bool) {
+	s := h.span(q)
+	for _, p := range h.time.portions(h.First, nil) {
+		var m met
+		if m.add(&s, &p, [2]bool{}); !m.candidate && !m.possible {
+			continue
+		}
+		if !ok {
+			first, ok = p.from.Seq, true
+		}
+		last = p.from.Seq
+		if p.to != nil {
+			last = p.to.Seq
+		}
+	}
+	return first, last, ok
+}

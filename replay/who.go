@@ -1,0 +1,283 @@
+package replay
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// State is what an address was at some time.
+type State uint8
+
+// The states of an address. Nothing that this version records can mean StateCooling, StateReserved or StateExcluded.
+const (
+	StateUnknown  State = iota // not recorded, lost, or outside of what the journal covers
+	StateHeld                  // by an attachment
+	StateFree                  // it could have been given
+	StateCooling               // given back, and not given again for a while
+	StateGateway               // of a range: never given
+	StateReserved              // kept for an attachment
+	StateExcluded              // never given, by configuration
+	StateNotOurs               // in no range of the network
+)
+
+// String returns the state as answers spell it.
+func (s State) String() string {
+	return [...]string{"unknown", "held", "free", "cooling", "gateway", "reserved", "excluded", "not ours"}[s]
+}
+
+// Holder is a lease as the answer to a question about an address.
+type Holder struct {
+	Interval
+	Overlap time.Duration // how long it was held within the time asked about, by the effective clock
+	Unsure  bool          // it may not have been the holder, or its use is uncertain
+	Partly  bool          // in a part of the time asked about it was not, or may not have been
+}
+
+// Holding is what an address was at a time.
+type Holding struct {
+	State     State
+	Holders   []Holder // by overlap, longest first
+	Several   bool     // one after the other, within the time asked about
+	Certainty Certainty
+	Doubts    []string // those of leases stand in Holders
+
+	others []*phase // at which nobody held it
+}
+
+// phase is a row of positions at which an address is the same.
+type phase struct {
+	from  Point
+	to    *Point    // nil: up to the last position
+	lease *Interval // nil if nobody holds it
+	state State
+	why   string // it is unknown
+	met
+}
+
+// Who answers what an address was at a time, and who held it. The history must have kept all leases of the address.
+// docs/FORENSICS.md has the rules.
+func (h *History) Who(ip netip.Addr, q Asked) Holding {
+	var a Holding
+	s := h.span(q)
+	phases := h.phases(ip, &s)
+	a.Certainty, a.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	if a.Certainty == Unknown {
+		a.around(phases, &s)
+	}
+	h.inGaps(&a, &s, phases)
+	for i := range phases {
+		a.take(h, &phases[i], &s)
+	}
+	a.conclude(h, &s)
+	h.steps(&a.Doubts, func(yield func(*Interval) bool) {
+		for held := range each(a.Holders) {
+			if !yield(&held.Interval) {
+				return
+			}
+		}
+	})
+	return a
+}
+
+func (a *Holding) doubt(c Certainty, format string, args ...any) {
+	a.Certainty = max(a.Certainty, c)
+	if text := fmt.Sprintf(format, args...); !slices.Contains(a.Doubts, text) {
+		a.Doubts = append(a.Doubts, text)
+	}
+}
+
+// take takes what an address was in a row of positions into the answer.
+func (a *Holding) take(h *History, p *phase, s *span) {
+	if !p.possible {
+		if p.lease != nil && s.backwards(p.lease) {
+			a.doubt(Certain, "%s held it from event %d to event %d, between which a clock stood still or was set back",
+				ownerText(p.lease), p.lease.Start.Seq, p.lease.End.Seq)
+		}
+		return
+	}
+	if p.lease == nil {
+		a.notHeld(p)
+		return
+	}
+	held := Holder{Interval: *p.lease, Overlap: time.Duration(p.overlap), Unsure: !p.candidate}
+	if p.candidate && h.unsure(p.lease, p.to, s) {
+		held.Unsure = true
+	}
+	if held.Unsure {
+		a.Certainty = max(a.Certainty, Uncertain)
+	}
+	a.Holders = append(a.Holders, held)
+}
+
+// notHeld takes in that nobody held the address at some of the positions that are meant. What the candidates say counts
+// before what is possible alone.
+func (a *Holding) notHeld(p *phase) {
+	if p.state == StateUnknown {
+		a.doubt(Unknown, "%s", p.why)
+		return
+	}
+	a.others = append(a.others, p)
+}
+
+// unsure reports whether the lease's use is uncertain at a candidate of the span before `to`.
+func (h *History) unsure(iv *Interval, to *Point, s *span) bool {
+	switch {
+	case iv.Doubtful == nil:
+		return false
+	case iv.doubt != "" || iv.Lease.Blocked:
+		return true
+	}
+	m := h.time.meet(s, *iv.Doubtful, to)
+	return m.candidate && m.beyond
+}
+
+// conclude makes one answer of what was taken in.
+func (a *Holding) conclude(h *History, s *span) {
+	slices.SortStableFunc(a.Holders, func(x, y Holder) int {
+		return cmp.Or(cmp.Compare(y.Overlap, x.Overlap), cmp.Compare(x.Start.Seq, y.Start.Seq))
+	})
+	slices.SortStableFunc(a.others, func(x, y *phase) int {
+		if x.candidate == y.candidate {
+			return 0
+		} else if x.candidate {
+			return -1
+		}
+		return 1
+	})
+	states := map[State]bool{}
+	for _, p := range a.others {
+		states[p.state] = true
+	}
+	answers := len(a.Holders) + len(states)
+	if len(a.Holders) > 0 && len(states) > 0 {
+		answers = len(a.Holders) + 1
+	}
+	skewed := s.from != s.to
+	switch {
+	case len(a.Holders) > 0:
+		a.State = StateHeld
+	case len(a.others) > 0:
+		a.State = a.others[0].state
+		if text := h.unsettledAt(s); text != "" {
+			a.doubt(Uncertain, "%s", text)
+		}
+	case a.Certainty != Unknown:
+		a.doubt(Unknown, "%s", never)
+	}
+	for i := range a.Holders {
+		a.Holders[i].Partly = answers > 1
+	}
+	a.Several = skewed && len(a.Holders) > 1
+	if answers > 1 && !s.now && (!skewed || len(a.Holders) == 0) {
+		a.doubt(Uncertain, "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set")
+	}
+	if a.Certainty == Unknown {
+		a.State = StateUnknown
+	}
+}
+
+// never is said of a time that no clock showed.
+const never = "no event tells what was held then: the clocks were set so that the time never was"
+
+// unsettledAt is Unsettled for a span.
+func (h *History) unsettledAt(s *span) string {
+	if s.now && h.settled.Seq != 0 {
+		return ""
+	}
+	return h.Unsettled(timeOf(s.from))
+}
+
+func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+// outside returns what is to be said of a span that the journal doesn't cover. An end that was not given is no question.
+func (h *History) outside(s *span, from, to bool) (c Certainty, doubts []string) {
+	if h.First.Seq == 0 {
+		return Unknown, []string{"the journal holds no event"}
+	}
+	if h.Stopped != nil && (s.now || !to || s.to > s.covered) {
+		doubts = append(doubts, fmt.Sprintf("reading stopped after event %d: %v", h.Last.Seq, h.Stopped))
+	}
+	if !s.now {
+		if begin := effective(&h.First); from && s.from < begin || to && s.to < begin {
+			doubts = append(doubts, fmt.Sprintf("the journal begins at %s: what was before is unknown", h.First.Effective.Format(timeLayout)))
+		}
+		if from && s.from > s.covered || to && s.to > s.covered {
+			doubts = append(doubts, fmt.Sprintf("the journal tells nothing after %s", timeOf(s.covered).Format(timeLayout)))
+		}
+	}
+	if len(doubts) > 0 {
+		c = Unknown
+	}
+	return c, append(doubts, h.odds...)
+}
+
+// around names what is known beside what the journal covers: the lease that its source says to be older, and the one
+// that was held last.
+func (a *Holding) around(phases []phase, s *span) {
+	for i := range phases {
+		iv := phases[i].lease
+		if iv == nil {
+			continue
+		}
+		if iv.Lease.Import && iv.parentSeq == "" && s.from < effective(&iv.Start) {
+			a.doubt(Unknown, "%s", claimText(iv))
+		}
+		break
+	}
+	if n := len(phases); n > 0 && phases[n-1].lease != nil && phases[n-1].to == nil && s.to > s.covered {
+		a.doubt(Unknown, "last known holder: %s, since event %d", ownerText(phases[n-1].lease), phases[n-1].lease.Start.Seq)
+	}
+}
+
+// claimText says what an import tells of the time before it.
+func claimText(iv *Interval) string {
+	since := "does not tell since when"
+	if iv.Lease.Claimed != 0 {
+		since = "says since " + timeOf(iv.Lease.Claimed).Format(timeLayout)
+	}
+	return fmt.Sprintf("event %d took over a lease of %s, whose source %s: who held the address before is unknown",
+		iv.Start.Seq, ownerText(iv), since)
+}
+
+// ownerText names who held a lease.
+func ownerText(iv *Interval) string {
+	l := &iv.Lease
+	switch {
+	case l.Blocked:
+		return "an unknown owner"
+	case l.Pod.Name != "":
+		return fmt.Sprintf("pod %s/%s (container %s, %s)", l.Pod.Namespace, l.Pod.Name, l.ContainerID, l.IfName)
+	}
+	return fmt.Sprintf("container %s, %s", l.ContainerID, l.IfName)
+}
+
+// inGaps says that the span lies where events are lost, and what was held around.
+func (h *History) inGaps(a *Holding, s *span, phases []phase) {
+	for _, g := range h.gaps {
+		if !g.meets(s) || slices.ContainsFunc(phases, func(p phase) bool { return p.lease != nil && p.lease.sureThrough(g, s) }) {
+			continue
+		}
+		text := fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+		for _, around := range []struct {
+			where string
+			seq   journal.Seq
+		}{{"before it", g.after.seq}, {"behind it", g.before.seq}} {
+			for i := range phases {
+				if p := &phases[i]; p.lease != nil && p.holds(around.seq) {
+					text += fmt.Sprintf("; %s, the holder was %s", around.where, ownerText(p.lease))
+				}
+			}
+		}
+		a.doubt(Unknown, "%s", text)
+	}
+}
+
+// holds reports whether the position after an event is one of the phase.
+func (p *phase) holds(seq journal.Seq) bool {
+	return p.from.Seq <= seq && (p.to == nil || seq < p.to.Seq)
+}

@@ -72,6 +72,11 @@ func ReadGenesis(dir string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
+	return genesisIn(data)
+}
+
+// genesisIn decodes the first event of a journal from the bytes of its first segment.
+func genesisIn(data []byte) (Event, error) {
 	start, end, err := newScanner(ID{}, 1, data).frame(0)
 	if err != nil {
 		return Event{}, err

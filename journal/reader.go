@@ -22,6 +22,7 @@ type Reader struct {
 	cov    Coverage
 
 	strays    bool                     // pass over files that are not segments
+	flat      bool                     // dir is an archive's own folder; see OpenArchive
 	end       atomic.Pointer[entryEnd] // of the newest durable event, once a walk came there
 	damage    error                    // what ends the readable part where no live marker tells the end; nil if nothing does
 	onListing func(done bool)          // for tests: runs before and after each listing; nil otherwise
@@ -164,7 +165,7 @@ func (r *Reader) marked() (m marker, same bool, err error) {
 func (r *Reader) findEnd() error {
 	segments, err := r.inUse()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(segments) == 0 {
-		if segments, err = looseArchive(r.dir); err == nil && len(segments) == 0 {
+		if segments, err = r.archived(); err == nil && len(segments) == 0 {
 			err = &CorruptionError{File: filepath.Join(r.dir, journalName), Offset: -1, Cause: errors.New("holds no segment")}
 		}
 	}
@@ -256,7 +257,7 @@ func (r *Reader) endsAt(at *entryEnd) bool {
 func (r *Reader) checkPlace() (newest Seq, err error) {
 	var archived []Seq
 	if !r.cov.Live {
-		if archived, err = looseArchive(r.dir); err != nil {
+		if archived, err = r.archived(); err != nil {
 			return 0, err
 		}
 	}
@@ -299,7 +300,11 @@ func (r *Reader) readSegment(first Seq) (path string, data []byte, err error) {
 
 // readSegmentOver is readSegment into a buffer that is no longer needed, if it is large enough.
 func (r *Reader) readSegmentOver(room []byte, first Seq) (path string, data []byte, err error) {
-	for _, folder := range []string{journalName, archiveName} {
+	folders := []string{journalName, archiveName}
+	if r.flat {
+		folders = []string{""}
+	}
+	for _, folder := range folders {
 		path = filepath.Join(r.dir, folder, segmentName(first))
 		if data, err = readSegmentOver(room, path); !errors.Is(err, fs.ErrNotExist) {
 			return path, data, err
@@ -324,7 +329,7 @@ func (r *Reader) listing() ([]Seq, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	archived, err := looseArchive(r.dir)
+	archived, err := r.archived()
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (s *store) census(before replay.Counts) (*census, error) {
 		if len(c.damage) == 0 || s.broken == nil && !s.reader.Coverage().Live {
 			break
 		}
-		again := &store{dir: s.dir, network: s.network, folder: s.folder, byClaim: s.byClaim}
+		again := &store{dir: s.dir, network: s.network, folder: s.folder, byClaim: s.byClaim, foundIn: s.foundIn, origin: s.origin}
 		if err := again.open(); err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func (c *census) look(before replay.Counts) error {
 	if s.claimDamage != nil {
 		c.damage = append(c.damage, s.claimDamage.Error())
 	}
-	if !journal.HasLock(s.dir) {
+	if !s.bare && !journal.HasLock(s.dir) {
 		c.damage = append(c.damage, fmt.Sprintf("%s: missing, or not a file", filepath.Join(s.dir, "lock")))
 	}
 	counts, err := replay.Count(s.reader, before)

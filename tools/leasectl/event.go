@@ -45,6 +45,7 @@ type eventItem struct {
 	Prev        string            `json:"prev"`
 	Clock       clockItem         `json:"clock"`
 	Evidence    recordItem        `json:"evidence"`
+	origin
 }
 
 type addressItem struct {

@@ -18,8 +18,7 @@ import (
 
 // eventsAsked is the question of events as understood.
 type eventsAsked struct {
-	DataDir   string   `json:"data_dir"`
-	Network   string   `json:"network,omitempty"`
+	scope
 	SinceSeq  uint64   `json:"since_seq,omitempty"`
 	UntilSeq  uint64   `json:"until_seq,omitempty"`
 	Since     string   `json:"since,omitempty"`
@@ -158,15 +157,15 @@ func (a *app) events(f *eventFilter) error {
 		return err
 	}
 	if len(stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
+		return a.noStore()
 	}
-	ans := newAnswer("events", eventsAsked{a.dataDir, a.network, uint64(f.sinceSeq), uint64(f.untilSeq),
+	ans := newAnswer("events", eventsAsked{a.scope(), uint64(f.sinceSeq), uint64(f.untilSeq),
 		bound(f.since), bound(f.until), f.kinds, addrText(f.ip), f.container, stamp(a.now)})
 	var scans []*scan
 	for _, s := range stores {
 		sc := &scan{s: s}
 		if err := sc.read(); err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		sc.tell(ans, f, a.now)
@@ -224,14 +223,14 @@ func (sc *scan) tell(ans *answer, f *eventFilter, now time.Time) {
 		ans.worst = replay.Unknown // take has said why
 		return
 	case sc.stopped != nil:
-		ans.doubt(replay.Unknown, "network %q: reading stopped after event %d: %v", s.network, sc.last.Seq, sc.stopped)
+		ans.doubt(replay.Unknown, "%s: reading stopped after event %d: %v", s.title(), sc.last.Seq, sc.stopped)
 		covered = time.Time{}
 	}
 	if sc.last.Seq == 0 {
 		return
 	}
 	for _, d := range replay.Outside(sc.first, sc.last, f.since, f.until, covered) {
-		ans.doubt(replay.Unknown, "network %q: %s", s.network, d)
+		ans.doubt(replay.Unknown, "%s: %s", s.title(), d)
 	}
 }
 
@@ -250,7 +249,7 @@ func (sc *scan) items(f *eventFilter) iter.Seq2[*eventItem, error] {
 			ev := &rec.Event
 			if at := sc.clocks.Point(ev.Seq, ev.Clock).Effective; f.match(ev, at) {
 				item := newEvent(&rec)
-				item.Network, item.Effective = sc.s.network, stamp(at)
+				item.Network, item.Effective, item.origin = sc.s.network, stamp(at), sc.s.origin
 				item.Evidence.Node, item.Evidence.StoreID = sc.s.meta.Node, sc.s.meta.ID.String()
 				if !yield(&item, nil) {
 					return

@@ -91,7 +91,7 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 		return err
 	}
 	if doubt != "" {
-		a.say("network %q: %s: nothing is exported", s.network, doubt)
+		a.say("%s: %s: nothing is exported", s.title(), doubt)
 		a.code = exitUnknown
 		return nil
 	}
@@ -99,7 +99,7 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	o.Warn = func(text string) { a.say("network %q: %s", s.network, text) }
+	o.Warn = func(text string) { a.say("%s: %s", s.title(), text) }
 	inPlace := samePlace(dir, s.folder)
 	var e *allocator.Exported
 	switch store := allocator.NewStore(o); {
@@ -113,10 +113,10 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 		e, err = export(store, dir, dry)
 	}
 	if err != nil {
-		return a.refused(fmt.Errorf("network %q: %w", s.network, err))
+		return a.refused(fmt.Errorf("%s: %w", s.title(), err))
 	}
 	if e.Wiped {
-		a.say("network %q: %s was deleted, or is not leaselog's any more: there is no lease to export", s.network, s.folder)
+		a.say("%s: %s was deleted, or is not leaselog's any more: there is no lease to export", s.title(), s.folder)
 	}
 	did, where := "exported", "to "+dir
 	switch {
@@ -127,12 +127,12 @@ func (a *app) exportHostLocal(dir string, dry bool) error {
 	case inPlace:
 		where = "in place: " + dir + " is host-local's now"
 	}
-	a.say("network %q: %s %s and %s as of event %d%s, %s", s.network, did, count(len(e.Leases), "lease"),
+	a.say("%s: %s %s and %s as of event %d%s, %s", s.title(), did, count(len(e.Leases), "lease"),
 		count(len(e.Cursors), "cursor"), e.Seq, ofTime(e.Time), where)
 	if !dry && a.output == "table" {
 		return nil
 	}
-	ans := newAnswer("export", exportAsked{a.dataDir, s.network, dir, dry, stamp(a.now)})
+	ans := newAnswer("export", exportAsked{a.dataDirs[0], s.network, dir, dry, stamp(a.now)})
 	return show(a, ans, each(exportedFiles(s.network, e, inPlace)), layout[exportedFile]{"files", exportTable, exportCSV})
 }
 
@@ -164,7 +164,7 @@ func (a *app) oneOf(stores []*store) (*store, error) {
 	case len(stores) > 1:
 		return nil, usagef("there are %d networks: say which by --network", len(stores))
 	case len(stores) == 0 && !a.failed:
-		return nil, fmt.Errorf("no network has a store in %q", a.dataDir)
+		return nil, a.noStore()
 	case len(stores) == 0 || a.failed:
 		return nil, nil
 	}

@@ -39,8 +39,7 @@ type gc struct {
 
 // gcAsked is what gc was told to do.
 type gcAsked struct {
-	DataDir  string   `json:"data_dir"`
-	Network  string   `json:"network,omitempty"`
+	scope
 	Evidence []string `json:"evidence"`
 	Live     string   `json:"live,omitempty"`
 	CNICache string   `json:"cni_cache,omitempty"`
@@ -158,7 +157,7 @@ func (g *gc) names() []string {
 }
 
 func (a *app) gc(g *gc) error {
-	ans := newAnswer("gc", gcAsked{a.dataDir, a.network, g.names(), g.live, g.cacheDir, g.allowEmpty, g.grace.String(), g.now, g.dryRun, stamp(a.now)})
+	ans := newAnswer("gc", gcAsked{a.scope(), g.names(), g.live, g.cacheDir, g.allowEmpty, g.grace.String(), g.now, g.dryRun, stamp(a.now)})
 	seen, err := g.look(a, ans)
 	if err != nil {
 		return err
@@ -256,7 +255,7 @@ func (g *gc) release(a *app, all []*judged) {
 		list, of := condemn(all[:n])
 		all = all[n:]
 		if err := s.release(a, g.lockTimeout, list, of, why); err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 		}
 	}
 }

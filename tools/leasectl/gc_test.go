@@ -100,7 +100,7 @@ func (w *world) held() string {
 func (w *world) gc(g *gc, between func() error) (out, words string, err error) {
 	w.t.Helper()
 	var stdout, stderr bytes.Buffer
-	a := &app{stdout: &stdout, stderr: &stderr, now: time.Now().UTC(), dataDir: w.dataDir, output: "table"}
+	a := &app{stdout: &stdout, stderr: &stderr, now: time.Now().UTC(), dataDirs: []string{w.dataDir}, output: "table"}
 	g.begun, g.lockTimeout, g.explain = journal.ReadClock(), 10*time.Second, true
 	g.pause = func(*app, int) error { return between() }
 	err = a.gc(g)
@@ -172,7 +172,7 @@ func TestReleaseChanged(t *testing.T) {
 	w := newWorld(t)
 	w.add("web-1")
 	var out, words bytes.Buffer
-	a := &app{stdout: &out, stderr: &words, now: time.Now(), dataDir: w.dataDir}
+	a := &app{stdout: &out, stderr: &words, now: time.Now(), dataDirs: []string{w.dataDir}}
 	stores, err := a.stores()
 	if err != nil || len(stores) != 1 {
 		t.Fatalf("%d stores, %v", len(stores), err)

@@ -16,12 +16,11 @@ import (
 
 // historyAsked is the question of history as understood.
 type historyAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	IP      string `json:"ip"`
-	Since   string `json:"since,omitempty"`
-	Until   string `json:"until,omitempty"`
-	At      string `json:"at"`
+	scope
+	IP    string `json:"ip"`
+	Since string `json:"since,omitempty"`
+	Until string `json:"until,omitempty"`
+	At    string `json:"at"`
 }
 
 // window is the time asked about, as given and as understood; zero is open.
@@ -110,14 +109,14 @@ func (a *app) history(ip netip.Addr, w window) error {
 		return err
 	}
 	if len(stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
+		return a.noStore()
 	}
-	ans := newAnswer("history", historyAsked{a.dataDir, a.network, ip.String(), bound(w.since), bound(w.until), stamp(a.now)})
+	ans := newAnswer("history", historyAsked{a.scope(), ip.String(), bound(w.since), bound(w.until), stamp(a.now)})
 	var held []heldItem
 	for _, s := range stores {
 		found, err := a.holders(ans, s, ip, w, len(stores) == 1)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		held = append(held, found...)
@@ -166,7 +165,7 @@ func (a *app) holders(ans *answer, s *store, ip netip.Addr, w window, only bool)
 	}
 	ans.worst = max(ans.worst, c)
 	for _, d := range found.Doubts {
-		ans.doubt(replay.Certain, "network %q: %s", s.network, d)
+		ans.doubt(replay.Certain, "%s: %s", s.title(), d)
 	}
 	held := make([]heldItem, len(found.Intervals))
 	for i := range held {

@@ -35,11 +35,10 @@ type cacheImport struct {
 
 // cacheAsked is what import cni-cache was told to do.
 type cacheAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	Dir     string `json:"dir"`
-	DryRun  bool   `json:"dry_run"`
-	At      string `json:"at"`
+	scope
+	Dir    string `json:"dir"`
+	DryRun bool   `json:"dry_run"`
+	At     string `json:"at"`
 }
 
 // annotationItem is a lease with what was added to it, or would be.
@@ -103,7 +102,7 @@ func (a *app) importCache(o *cacheImport) error {
 		return err
 	}
 	if len(stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
+		return a.noStore()
 	}
 	cache, err := readCache(o.dir)
 	if err != nil {
@@ -115,12 +114,12 @@ func (a *app) importCache(o *cacheImport) error {
 	if cache.older > 0 {
 		a.say("passed over %s of an older CNI library in %s: there is neither pod nor network namespace in such", count(cache.older, "result"), cache.dir)
 	}
-	ans := newAnswer("import", cacheAsked{a.dataDir, a.network, cache.dir, o.dryRun, stamp(a.now)})
+	ans := newAnswer("import", cacheAsked{a.scope(), cache.dir, o.dryRun, stamp(a.now)})
 	var items []annotationItem
 	for _, s := range stores {
 		added, err := s.annotate(a, ans, cache, o)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 		}
 		items = append(items, added...)
 	}
@@ -153,7 +152,7 @@ func (s *store) annotate(a *app, ans *answer, cache *cniCache, o *cacheImport) (
 	ans.take(s, h.First, h.Last)
 	known, files := cache.about(s.network)
 	options.LockTimeout = o.lockTimeout
-	options.Warn = func(text string) { a.say("network %q: %s", s.network, text) }
+	options.Warn = func(text string) { a.say("%s: %s", s.title(), text) }
 	st := allocator.NewStore(options)
 	added, err := st.Annotate(allocator.Annotations{Source: cacheSource, AsOf: s.reader.Coverage().Durable, Known: known}, o.dryRun)
 	st.Maintain()
@@ -161,7 +160,7 @@ func (s *store) annotate(a *app, ans *answer, cache *cniCache, o *cacheImport) (
 	for i := range added {
 		one := &added[i]
 		if one.TooLong {
-			a.fail(fmt.Errorf("network %q: %s: %s: there is no room for it in the lease", s.network, one.Lease.IP, files[one.Known]))
+			a.fail(fmt.Errorf("%s: %s: %s: there is no room for it in the lease", s.title(), one.Lease.IP, files[one.Known]))
 			continue
 		}
 		items = append(items, s.annotation(one, files[one.Known], !o.dryRun))

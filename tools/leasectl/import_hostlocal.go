@@ -90,7 +90,7 @@ Exit codes: 0 done, or nothing to do; 4 error, nothing was taken over; 64 usage.
 				return usagef("network %q: want a letter or digit, then letters, digits, and _ . -; name it by --network", a.network)
 			}
 			if !cmd.Flags().Changed("data-dir") {
-				a.dataDir = filepath.Dir(o.folder)
+				a.dataDirs = []string{filepath.Dir(o.folder)}
 			}
 			return a.takeOver(&o)
 		},
@@ -114,8 +114,8 @@ func networkName(name string) bool {
 }
 
 func (a *app) takeOver(o *takeover) error {
-	var err error
-	if a.dataDir, err = filepath.Abs(a.dataDir); err != nil {
+	dataDir, err := filepath.Abs(a.dataDirs[0])
+	if err != nil {
 		return err
 	}
 	if o.historyDir != "" {
@@ -128,7 +128,7 @@ func (a *app) takeOver(o *takeover) error {
 	} else if !st.IsDir() {
 		return fmt.Errorf("%s: not a folder", o.folder)
 	}
-	store := allocator.NewStore(allocator.Options{Network: a.network, DataDir: a.dataDir, HistoryDir: o.historyDir,
+	store := allocator.NewStore(allocator.Options{Network: a.network, DataDir: dataDir, HistoryDir: o.historyDir,
 		LockTimeout: o.lockTimeout, Version: version, Warn: func(string) {}})
 	do := store.Import
 	if o.dryRun {
@@ -147,7 +147,7 @@ func (a *app) takeOver(o *takeover) error {
 		store.Maintain()
 		a.tellTaken(o, &im)
 	}
-	ans := newAnswer("import-host-local", takeoverAsked{o.folder, a.dataDir, o.historyDir, a.network, o.dryRun, stamp(a.now)})
+	ans := newAnswer("import-host-local", takeoverAsked{o.folder, dataDir, o.historyDir, a.network, o.dryRun, stamp(a.now)})
 	return show(a, ans, each(takenItems(a.network, &im)), layout[takenItem]{"leases", takenColumns, takenColumns})
 }
 

@@ -150,7 +150,7 @@ func (s *store) release(a *app, lockTimeout time.Duration, list []allocator.Cond
 		return err
 	}
 	o.LockTimeout = lockTimeout
-	o.Warn = func(text string) { a.say("network %q: %s", s.network, text) }
+	o.Warn = func(text string) { a.say("%s: %s", s.title(), text) }
 	st := allocator.NewStore(o)
 	released, err := st.Release(list, why)
 	st.Maintain()
@@ -177,13 +177,13 @@ func (a *app) toJudge(ans *answer) ([]*judged, error) {
 		return nil, err
 	}
 	if len(stores) == 0 && !a.failed {
-		return nil, fmt.Errorf("no network has a store in %q", a.dataDir)
+		return nil, a.noStore()
 	}
 	var all []*judged
 	for _, s := range stores {
 		leases, err := s.toJudge(ans)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		all = append(all, leases...)

@@ -29,6 +29,7 @@ type leaseItem struct {
 	Certainty string       `json:"certainty"`
 	Doubts    []string     `json:"doubts"`
 	Evidence  evidenceItem `json:"evidence"`
+	origin
 }
 
 type podItem struct {
@@ -93,6 +94,7 @@ func (s *store) lease(iv *replay.Interval) leaseItem {
 		Start: newPoint(iv.Start), Origin: "cni", Certainty: iv.Certainty.String(), Doubts: iv.Doubts,
 		Evidence: evidenceItem{Node: s.meta.Node, StoreID: s.meta.ID.String(), File: iv.File,
 			FirstSeq: uint64(iv.Start.Seq), LastSeq: uint64(iv.LastSeq)},
+		origin: s.origin,
 	}
 	if l.Import {
 		it.Origin = "import"

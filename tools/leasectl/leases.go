@@ -22,9 +22,8 @@ import (
 
 // leasesAsked is the question of leases and networks as understood.
 type leasesAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	At      string `json:"at"`
+	scope
+	At string `json:"at"`
 }
 
 func (a *app) leasesCommand() *cobra.Command {
@@ -43,12 +42,12 @@ func (a *app) leases() error {
 	if err != nil {
 		return err
 	}
-	ans := newAnswer("leases", leasesAsked{a.dataDir, a.network, stamp(a.now)})
+	ans := newAnswer("leases", leasesAsked{a.scope(), stamp(a.now)})
 	var items []leaseItem
 	for _, s := range stores {
 		h, err := s.held(ans)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		if h == nil {
@@ -60,7 +59,7 @@ func (a *app) leases() error {
 		}
 	}
 	if len(stores) == 0 && !a.failed {
-		a.say("no network has a store in %q", a.dataDir)
+		a.say("%v", a.noStore())
 		a.sayHostLocal()
 	}
 	a.exit(ans.worst, true)
@@ -69,14 +68,16 @@ func (a *app) leases() error {
 
 // sayHostLocal names the networks that host-local has leases of, and leaselog none.
 func (a *app) sayHostLocal() {
-	names, err := folders(a.dataDir)
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		folder := filepath.Join(a.dataDir, name)
-		if files, err := hostlocal.List(folder); err == nil && len(files) > 0 {
-			a.say("host-local has %s in %s: see leasectl import host-local --dry-run", count(len(files), "lease"), folder)
+	for _, dataDir := range a.dataDirs {
+		names, err := folders(dataDir)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			folder := filepath.Join(dataDir, name)
+			if files, err := hostlocal.List(folder); err == nil && len(files) > 0 {
+				a.say("host-local has %s in %s: see leasectl import host-local --dry-run", count(len(files), "lease"), folder)
+			}
 		}
 	}
 }
@@ -101,27 +102,29 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 	}
 	if h == nil {
 		ans.take(s, replay.Point{}, replay.Point{})
-		ans.doubt(replay.Unknown, "network %q: what is held is unknown", s.network)
+		ans.doubt(replay.Unknown, "%s: what is held is unknown", s.title())
 		return nil, nil
 	}
 	ans.take(s, h.First, h.Last)
 	if doubt := h.Unsettled(h.Last.Effective); doubt != "" && !s.wiped {
-		ans.doubt(replay.Uncertain, "network %q: %s", s.network, doubt)
+		ans.doubt(replay.Uncertain, "%s: %s", s.title(), doubt)
 	}
 	switch {
 	case s.foreign:
-		ans.doubt(replay.Unknown, "network %q: host-local has files in %s: what is held is what they say, and the next call "+
-			"takes them over", s.network, s.folder)
+		ans.doubt(replay.Unknown, "%s: host-local has files in %s: what is held is what they say, and the next call "+
+			"takes them over", s.title(), s.folder)
 		return nil, nil
 	case s.wiped:
-		ans.doubt(replay.Certain, "network %q: %s was deleted: no lease is held, though %d had not been released",
-			s.network, s.folder, h.Held)
+		ans.doubt(replay.Certain, "%s: %s was deleted: no lease is held, though %d had not been released",
+			s.title(), s.folder, h.Held)
 		h.Intervals, h.Held = nil, 0
 	case s.torn:
 		ans.worst = max(ans.worst, replay.Uncertain)
+	case s.bare:
+		ans.doubt(replay.Uncertain, "%s: what was held after event %d is not in the archive", s.title(), h.Last.Seq)
 	case s.folder != "" && allocator.ViewChanged(s.dir, s.folder):
-		ans.doubt(replay.Uncertain, "network %q: files in %s have changed since the last call: host-local or others may have "+
-			"given and released addresses, as the next call will record", s.network, s.folder)
+		ans.doubt(replay.Uncertain, "%s: files in %s have changed since the last call: host-local or others may have "+
+			"given and released addresses, as the next call will record", s.title(), s.folder)
 	}
 	return h, nil
 }

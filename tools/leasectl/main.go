@@ -69,7 +69,10 @@ type app struct {
 	stdout, stderr io.Writer
 	now            time.Time // the same throughout the run
 
-	dataDir, network, output string
+	dataDirs        []string
+	network, output string
+	places          bool // answers are of more than one node or data folder
+	copies          bool // every copy of a journal is of interest
 
 	started bool // the command line was understood
 	code    int
@@ -123,12 +126,16 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			var empty error
 			cmd.Flags().Visit(func(f *pflag.Flag) {
-				if f.Value.String() == "" {
+				several, ok := f.Value.(pflag.SliceValue)
+				if f.Value.String() == "" || ok && slices.Contains(several.GetSlice(), "") {
 					empty = fmt.Errorf("--%s is empty", f.Name)
 				}
 			})
 			if empty != nil {
 				return empty
+			}
+			if err := a.checkOne(cmd); err != nil {
+				return err
 			}
 			if !slices.Contains(formats, a.output) {
 				return fmt.Errorf("output format %q: want %s", a.output, strings.Join(formats, ", "))
@@ -139,12 +146,13 @@ func (a *app) root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dataDir, "data-dir", defaultDataDir, "`folder` of a dataDir, a historyDir or one store")
+	flags.StringArrayVar(&a.dataDirs, "data-dir", []string{defaultDataDir},
+		"`folder` of a dataDir, a historyDir, one store, or its archive alone; several if given more than once")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
-		a.dumpCommand(), a.verifyCommand(), a.repairCommand(), a.gcCommand(), a.releaseCommand(),
-		a.importCommand(), a.exportCommand())
+		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
+		changes(a.importCommand()), changes(a.exportCommand()))
 	return root
 }
 

@@ -28,6 +28,8 @@ type networkItem struct {
 	Wiped     bool     `json:"wiped"`
 	Certainty string   `json:"certainty"`
 	Doubts    []string `json:"doubts"`
+	FoundIn   string   `json:"found_in"` // the data folder that was asked
+	origin
 }
 
 func (a *app) networksCommand() *cobra.Command {
@@ -40,17 +42,18 @@ func (a *app) networksCommand() *cobra.Command {
 }
 
 func (a *app) networks() error {
+	a.copies = true
 	stores, err := a.stores()
 	if err != nil {
 		return err
 	}
-	ans := newAnswer("networks", leasesAsked{a.dataDir, a.network, stamp(a.now)})
+	ans := newAnswer("networks", leasesAsked{a.scope(), stamp(a.now)})
 	var items []networkItem
 	for _, s := range stores {
 		own := newAnswer("", nil) // what is said about this network alone
 		h, err := s.held(own)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		ans.worst = max(ans.worst, own.worst)
@@ -59,7 +62,7 @@ func (a *app) networks() error {
 		items = append(items, s.networkItem(h, own))
 	}
 	if len(stores) == 0 && !a.failed {
-		a.say("no network has a store in %q", a.dataDir)
+		a.say("%v", a.noStore())
 	}
 	a.exit(ans.worst, true)
 	return show(a, ans, each(items), layout[networkItem]{"networks", networksTable, networksCSV})
@@ -71,7 +74,7 @@ func (s *store) networkItem(h *replay.History, own *answer) networkItem {
 	it := networkItem{
 		Schema: "leaselog.network/1", Network: s.network, Node: s.meta.Node, StoreID: st.StoreID, Dir: s.dir,
 		DataDir: s.meta.DataDir, Format: s.meta.Format, Live: st.Live, Wiped: s.wiped,
-		Certainty: own.worst.String(), Doubts: own.Doubts,
+		Certainty: own.worst.String(), Doubts: own.Doubts, FoundIn: s.foundIn, origin: s.origin,
 	}
 	if s.meta.ID != (journal.ID{}) {
 		it.Created = stamp(s.meta.Created)
@@ -116,4 +119,5 @@ var networksCSV = []column[networkItem]{
 	{"wiped", func(it *networkItem) string { return strconv.FormatBool(it.Wiped) }},
 	{"certainty", func(it *networkItem) string { return it.Certainty }},
 	{"doubts", func(it *networkItem) string { return strings.Join(it.Doubts, "; ") }},
+	{"found_in", func(it *networkItem) string { return it.FoundIn }},
 }

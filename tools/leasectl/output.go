@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -75,12 +76,21 @@ func show[T any](a *app, ans *answer, items iter.Seq2[*T, error], l layout[T]) e
 	case "csv":
 		err = showCSV(w, items, l.csv)
 	default:
-		err = showTable(w, items, l.table)
+		err = showTable(w, items, placed(a, l.table))
 	}
 	if err != nil {
 		return err
 	}
 	return w.Flush()
+}
+
+// placed puts in front of a table's columns where its items come from, if that is more than one place.
+func placed[T any](a *app, columns []column[T]) []column[T] {
+	if _, ok := any(new(T)).(interface{ from() string }); !ok || !a.places {
+		return columns
+	}
+	node := column[T]{"node", func(it *T) string { return any(it).(interface{ from() string }).from() }}
+	return slices.Concat([]column[T]{node}, columns)
 }
 
 // each hands out items as show wants them.

@@ -27,8 +27,7 @@ type order struct {
 
 // releaseAsked is what release was told to do.
 type releaseAsked struct {
-	DataDir   string `json:"data_dir"`
-	Network   string `json:"network,omitempty"`
+	scope
 	IP        string `json:"ip,omitempty"`
 	Container string `json:"container,omitempty"`
 	Reason    string `json:"reason,omitempty"`
@@ -101,7 +100,7 @@ func (o *order) understand(what string) error {
 }
 
 func (a *app) release(o *order) error {
-	ans := newAnswer("release", releaseAsked{a.dataDir, a.network, addrText(o.ip), o.id, o.text, o.dryRun, stamp(a.now)})
+	ans := newAnswer("release", releaseAsked{a.scope(), addrText(o.ip), o.id, o.text, o.dryRun, stamp(a.now)})
 	all, err := a.toJudge(ans)
 	if err != nil {
 		return err
@@ -189,9 +188,9 @@ func (a *app) carryOut(o *order, meant []*judged) {
 	}
 	s := meant[0].s
 	if err := s.release(a, o.lockTimeout, list, of, allocator.Why{Reason: journal.ReasonForce}); err != nil {
-		a.fail(fmt.Errorf("network %q: %w", s.network, err))
+		a.fail(fmt.Errorf("%s: %w", s.title(), err))
 	}
 	if n := with(meant, verdictChanged); n > 0 {
-		a.fail(fmt.Errorf("network %q: %s changed hands meanwhile and was left alone", s.network, count(n, "lease")))
+		a.fail(fmt.Errorf("%s: %s changed hands meanwhile and was left alone", s.title(), count(n, "lease")))
 	}
 }

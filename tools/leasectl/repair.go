@@ -14,10 +14,9 @@ import (
 
 // repairAsked is what repair was told to do.
 type repairAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	Apply   bool   `json:"apply"`
-	At      string `json:"at"`
+	scope
+	Apply bool   `json:"apply"`
+	At    string `json:"at"`
 }
 
 // mendingItem is what repair did to one store, or would do.
@@ -93,14 +92,14 @@ func (a *app) repair(apply bool) error {
 		return err
 	}
 	if len(stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
+		return a.noStore()
 	}
-	ans := newAnswer("repair", repairAsked{a.dataDir, a.network, apply, stamp(a.now)})
+	ans := newAnswer("repair", repairAsked{a.scope(), apply, stamp(a.now)})
 	var items []mendingItem
 	for _, s := range stores {
 		m, err := s.repair(apply)
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			if m == nil || m.Successor == (journal.ID{}) {
 				continue // nothing, or nothing that isn't said again when it is repeated
 			}
@@ -133,6 +132,9 @@ func (s *store) repair(apply bool) (*allocator.Mending, error) {
 // of the original's place is not followed. DataDir is "" if it is not known.
 func (s *store) options() (allocator.Options, error) {
 	o := allocator.Options{Network: filepath.Base(s.dir), HistoryDir: filepath.Dir(s.dir), Version: version}
+	if s.bare {
+		return o, fmt.Errorf("%s: an archive by itself is not changed", s.dir)
+	}
 	if s.inArchive() {
 		return o, fmt.Errorf("%s is kept as evidence of another store and is not changed", s.dir)
 	}

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"watch":    cmdWatch,
 			"parent":   cmdParent,
 			"copy":     cmdCopy,
+			"node":     cmdNode,
 		},
 	})
 }
@@ -121,6 +122,14 @@ func cmdParent(ts *testscript.TestScript, _ bool, args []string) {
 // cmdCopy copies a folder and all in it: copy FROM TO
 func cmdCopy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+// cmdNode has a store's META name another node: node DIR NAME
+func cmdNode(ts *testscript.TestScript, _ bool, args []string) {
+	meta, err := journal.ReadMeta(ts.MkAbs(args[0]))
+	ts.Check(err)
+	meta.Node = args[1]
+	ts.Check(journal.WriteMeta(ts.MkAbs(args[0]), meta))
 }
 
 // cmdWatch keeps what is below a folder, and at the second call says if it changed.

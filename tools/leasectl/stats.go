@@ -19,9 +19,8 @@ import (
 
 // statsAsked is the question of stats as understood.
 type statsAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	At      string `json:"at"`
+	scope
+	At string `json:"at"`
 }
 
 // statsItem is what can be counted of a network. What is not known is null.
@@ -51,6 +50,9 @@ type statsItem struct {
 	LastSeq         *uint64           `json:"last_seq"`
 	LastTime        string            `json:"last_time"`
 	Damage          []string          `json:"damage"`
+	Node            string            `json:"node"`
+	FoundIn         string            `json:"found_in"` // the data folder that was asked
+	origin
 
 	created, lastTime int64 // UTC nanoseconds; 0 if not known
 }
@@ -86,6 +88,9 @@ all cases but those where the data folder or the file itself is the error.`,
 			if f.prometheus != "" && changed(cmd.Flags(), "output") {
 				return usagef("--prometheus has a format of its own: leave out --output")
 			}
+			if f.prometheus != "" && len(a.dataDirs) > 1 {
+				return usagef("--prometheus tells of one node: --data-dir is given %d times", len(a.dataDirs))
+			}
 			return a.stats(f)
 		},
 	}
@@ -100,19 +105,19 @@ func changed(flags *pflag.FlagSet, name string) bool {
 }
 
 func (a *app) stats(f statsFlags) error {
-	a.gone, a.unopened = true, true
+	a.gone, a.unopened, a.copies = true, true, true
 	stores, err := a.stores()
 	if err != nil {
 		return err
 	}
 	tally := a.readCounters(f.state)
-	ans := newAnswer("stats", statsAsked{a.dataDir, a.network, stamp(a.now)})
+	ans := newAnswer("stats", statsAsked{a.scope(), stamp(a.now)})
 	var items []statsItem
 	for _, s := range stores {
 		items = append(items, a.count(s, ans, tally))
 	}
 	if len(stores) == 0 && !a.failed {
-		a.say("no network has a store in %q", a.dataDir)
+		a.say("%v", a.noStore())
 	}
 	a.exit(ans.worst, true)
 	if f.prometheus != "" {
@@ -131,7 +136,8 @@ func (a *app) stats(f statsFlags) error {
 
 // count looks at one store and takes what is to be said of it into the answer.
 func (a *app) count(s *store, ans *answer, tally *counters) statsItem {
-	it := statsItem{Schema: "leaselog.network_stats/1", Network: s.network, Dir: s.dir, Damage: []string{}}
+	it := statsItem{Schema: "leaselog.network_stats/1", Network: s.network, Dir: s.dir, Damage: []string{},
+		Node: s.meta.Node, FoundIn: s.foundIn, origin: s.origin}
 	if s.meta.ID != (journal.ID{}) {
 		it.StoreID = s.meta.ID.String()
 	}
@@ -150,7 +156,7 @@ func (a *app) count(s *store, ans *answer, tally *counters) statsItem {
 	}
 	c, err := s.census(tally.of(s.meta.ID))
 	if err != nil {
-		a.fail(fmt.Errorf("network %q: %w", s.network, err))
+		a.fail(fmt.Errorf("%s: %w", s.title(), err))
 		ans.worst = replay.Unknown
 		return it
 	}
@@ -159,14 +165,14 @@ func (a *app) count(s *store, ans *answer, tally *counters) statsItem {
 		tally.keep(s.meta.ID, *c.counts)
 	}
 	if c.unlisted != nil {
-		a.fail(fmt.Errorf("network %q: %w", s.network, c.unlisted))
+		a.fail(fmt.Errorf("%s: %w", s.title(), c.unlisted))
 	}
 	said := *c.store // the look that counts
 	said.broken = nil
 	said.doubts = slices.DeleteFunc(slices.Clone(said.doubts), func(d string) bool { return slices.Contains(it.Damage, d) })
 	ans.take(&said, replay.Point{}, c.lastPoint())
 	for _, d := range it.Damage {
-		ans.doubt(replay.Unknown, "network %q: %s", s.network, d)
+		ans.doubt(replay.Unknown, "%s: %s", s.title(), d)
 	}
 	if it.Fenced {
 		ans.worst = replay.Unknown
@@ -367,5 +373,7 @@ func statsColumns() []column[statsItem] {
 		column[statsItem]{"last_seq", func(it *statsItem) string { return unknownText(it.LastSeq) }},
 		column[statsItem]{"last_time", func(it *statsItem) string { return it.LastTime }},
 		column[statsItem]{"damage", func(it *statsItem) string { return strings.Join(it.Damage, "; ") }},
+		column[statsItem]{"node", func(it *statsItem) string { return it.Node }},
+		column[statsItem]{"found_in", func(it *statsItem) string { return it.FoundIn }},
 	)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,93 +34,14 @@ type store struct {
 	takenFrom bool     // folder is one of host-local, whose leases this store has taken over
 	gone      bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
 
+	foundIn string   // the --data-dir that led to it
+	bare    bool     // an archive by itself
+	kept    bool     // in the archive of a store that has succeeded it
+	parents []*store // that it has succeeded, newest first, not opened; see ask
+	origin
+
 	claimDamage error // of the claim in folder: it is damaged, or is another journal's
 	unopened    error // why the store could not be looked at; see app.unopened
-}
-
-// stores finds the stores that the flags mean, ordered by network, and opens them. What
-// goes wrong with one store alone is reported and leaves the others.
-func (a *app) stores() ([]*store, error) {
-	found, err := findStores(a.dataDir)
-	if err != nil {
-		return nil, err
-	}
-	var open []*store
-	for _, s := range found {
-		if s.takenFrom {
-			a.sayTakenFrom(s)
-			continue
-		}
-		if s.gone {
-			if a.gone {
-				open = append(open, s)
-			} else {
-				a.fail(s.goneError())
-			}
-			continue
-		}
-		if err := s.open(); err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
-			if !a.unopened {
-				continue
-			}
-			s.unopened = err
-		}
-		open = append(open, s)
-	}
-	slices.SortFunc(open, func(x, y *store) int {
-		return cmp.Or(cmp.Compare(x.network, y.network), cmp.Compare(x.dir, y.dir))
-	})
-	if a.network == "" {
-		return open, nil
-	}
-	named := slices.DeleteFunc(slices.Clone(open), func(s *store) bool {
-		return s.network != a.network && filepath.Base(s.dir) != a.network
-	})
-	if len(named) == 0 && !a.failed {
-		return nil, noNetwork(a.network, open)
-	}
-	return named, nil
-}
-
-func noNetwork(name string, stores []*store) error {
-	var names []string
-	for _, s := range stores {
-		names = append(names, s.network)
-	}
-	names = slices.Compact(names)
-	if len(names) == 0 {
-		return fmt.Errorf("no network %q, and no other", name)
-	}
-	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(distance(x, name), distance(y, name)) })
-	const shown = 8
-	more := ""
-	if len(names) > shown {
-		more = fmt.Sprintf(" and %d more", len(names)-shown)
-		names = names[:shown]
-	}
-	return fmt.Errorf("no network %q; there are: %s%s", name, strings.Join(names, ", "), more)
-}
-
-// distance is how many bytes must be added, removed or changed to turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // findStores lists the stores below dir, whichever of the three kinds of folder it is.
@@ -133,8 +53,12 @@ func findStores(dir string) ([]*store, error) {
 	if _, err := os.ReadDir(dir); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if holdsStore(dir) {
-		return []*store{{dir: dir, network: filepath.Base(dir)}}, nil
+	bare, err := journal.IsArchive(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if bare || holdsStore(dir) {
+		return []*store{{dir: dir, network: filepath.Base(dir), bare: bare}}, nil
 	}
 	if _, elsewhere, err := journal.ReadClaim(dir); err == nil && holdsStore(elsewhere) {
 		usual := filepath.Join(filepath.Dir(dir), historyName)
@@ -156,11 +80,12 @@ func findStores(dir string) ([]*store, error) {
 	}
 	for _, name := range names {
 		folder := filepath.Join(dir, name)
-		if holdsStore(folder) {
-			found = append(found, &store{dir: folder, network: name}) // dir is a historyDir
+		id, elsewhere, err := journal.ReadClaim(folder)
+		// In its own place a store that has lost all but its archive is damaged, and no archive by itself.
+		if bare := errors.Is(err, fs.ErrNotExist) && filepath.Base(dir) != historyName && isArchive(folder); bare || holdsStore(folder) {
+			found = append(found, &store{dir: folder, network: name, bare: bare}) // dir is a historyDir
 			continue
 		}
-		id, elsewhere, err := journal.ReadClaim(folder)
 		own := slices.ContainsFunc(found, func(s *store) bool { return s.folder == folder })
 		switch {
 		case err != nil && !own && isDamage(err):
@@ -185,9 +110,9 @@ func isDamage(err error) bool {
 // goneError says that a network's claim leads to no store: what was held there is unknown, not nothing.
 func (s *store) goneError() error {
 	if s.broken != nil {
-		return fmt.Errorf("network %q: %w", s.network, s.broken)
+		return fmt.Errorf("%s: %w", s.title(), s.broken)
 	}
-	return fmt.Errorf("network %q: the claim in %s names journal %s in %s, where there is none", s.network, s.folder, s.meta.ID, s.dir)
+	return fmt.Errorf("%s: the claim in %s names journal %s in %s, where there is none", s.title(), s.folder, s.meta.ID, s.dir)
 }
 
 // madeForAnother reports whether a store says that it was made for another dataDir: then what leads to it from
@@ -232,6 +157,12 @@ func folders(dir string) ([]string, error) {
 	return names, nil
 }
 
+// isArchive reports whether dir is the archive of a store by itself, as far as it can be read.
+func isArchive(dir string) bool {
+	ok, err := journal.IsArchive(dir)
+	return err == nil && ok
+}
+
 // holdsStore reports whether dir is a store's folder, also one that can't be read.
 func holdsStore(dir string) bool {
 	if !filepath.IsAbs(dir) {
@@ -244,15 +175,7 @@ func holdsStore(dir string) bool {
 // open opens the store for reading. What is wrong with its bytes is kept in broken; the
 // error is anything else.
 func (s *store) open() error {
-	meta, err := journal.ReadMeta(s.dir)
-	if err == nil {
-		s.meta = meta
-		if meta.Network != "" {
-			s.network = meta.Network
-		}
-		s.reader, err = journal.OpenReader(s.dir)
-	}
-	if err != nil {
+	if err := s.openReader(); err != nil {
 		var damage *journal.CorruptionError
 		if !errors.As(err, &damage) && !errors.Is(err, journal.ErrNewer) {
 			return err
@@ -266,6 +189,10 @@ func (s *store) open() error {
 		s.folder = s.dataFolder()
 	}
 	switch {
+	case s.bare:
+		s.doubts = append(s.doubts, fmt.Sprintf("this is an archive by itself: it tells nothing after event %d", cov.Durable))
+	case s.kept:
+		s.doubts = append(s.doubts, fmt.Sprintf("this is a store that another has succeeded: it tells nothing after event %d", cov.Durable))
 	case cov.Copy:
 		s.doubts = append(s.doubts, fmt.Sprintf("this is a copy of a store: it tells nothing after event %d", cov.Durable))
 	case cov.Fenced:
@@ -274,6 +201,22 @@ func (s *store) open() error {
 		s.doubts = append(s.doubts, fmt.Sprintf("no call of this boot of this node has used it: it tells nothing after event %d", cov.Durable))
 	}
 	return s.readClaim()
+}
+
+// openReader opens the reader and takes in what META, or the first event, says.
+func (s *store) openReader() (err error) {
+	if s.bare {
+		s.reader, err = journal.OpenArchive(s.dir)
+	} else if s.meta, err = journal.ReadMeta(s.dir); err == nil {
+		s.reader, err = journal.OpenReader(s.dir)
+	}
+	if s.reader != nil {
+		s.meta = s.reader.Meta()
+	}
+	if s.meta.Network != "" {
+		s.network = s.meta.Network
+	}
+	return err
 }
 
 // dataFolder returns the network's folder in the dataDir of a store in use that was not found
@@ -333,6 +276,7 @@ type storeItem struct {
 	Node      string `json:"node"`
 	StoreID   string `json:"store_id"`
 	Dir       string `json:"dir"`
+	FoundIn   string `json:"found_in"` // the data folder that was asked
 	Live      bool   `json:"live"`
 	FirstSeq  uint64 `json:"first_seq"`
 	LastSeq   uint64 `json:"last_seq"`
@@ -342,7 +286,7 @@ type storeItem struct {
 
 // item describes the store with what was read of it; nil history is none.
 func (s *store) item(first, last replay.Point) storeItem {
-	it := storeItem{Network: s.network, Node: s.meta.Node, StoreID: s.meta.ID.String(), Dir: s.dir}
+	it := storeItem{Network: s.network, Node: s.meta.Node, StoreID: s.meta.ID.String(), Dir: s.dir, FoundIn: s.foundIn}
 	if s.meta.ID == (journal.ID{}) {
 		it.StoreID = ""
 	}
@@ -362,9 +306,9 @@ func (s *store) item(first, last replay.Point) storeItem {
 func (ans *answer) take(s *store, first, last replay.Point) {
 	ans.Stores = append(ans.Stores, s.item(first, last))
 	for _, d := range s.doubts {
-		ans.doubt(replay.Certain, "network %q: %s", s.network, d)
+		ans.doubt(replay.Certain, "%s: %s", s.title(), d)
 	}
 	if s.broken != nil {
-		ans.doubt(replay.Certain, "network %q: %v", s.network, s.broken)
+		ans.doubt(replay.Certain, "%s: %v", s.title(), s.broken)
 	}
 }

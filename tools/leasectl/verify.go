@@ -14,9 +14,8 @@ import (
 
 // verifyAsked is the question of verify as understood.
 type verifyAsked struct {
-	DataDir string `json:"data_dir"`
-	Network string `json:"network,omitempty"`
-	At      string `json:"at"`
+	scope
+	At string `json:"at"`
 }
 
 // findingItem is something that verify found.
@@ -32,6 +31,10 @@ type findingItem struct {
 	What     string `json:"what"`
 	Affects  string `json:"affects"`
 	Do       string `json:"do"`
+	Node     string `json:"node"`
+	Dir      string `json:"dir"`
+	FoundIn  string `json:"found_in"` // the data folder that was asked
+	origin
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -51,21 +54,21 @@ damage or history, 0 without. The store may be in use meanwhile.`,
 }
 
 func (a *app) verify() error {
-	a.gone = true
+	a.gone, a.copies = true, true
 	stores, err := a.stores()
 	if err != nil {
 		return err
 	}
 	if len(stores) == 0 && !a.failed {
-		return fmt.Errorf("no network has a store in %q", a.dataDir)
+		return a.noStore()
 	}
-	ans := newAnswer("verify", verifyAsked{a.dataDir, a.network, stamp(a.now)})
+	ans := newAnswer("verify", verifyAsked{a.scope(), stamp(a.now)})
 	var items []findingItem
 	var sum tally
 	for _, s := range stores {
 		v, err := s.verify()
 		if err != nil {
-			a.fail(fmt.Errorf("network %q: %w", s.network, err))
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
 		ans.Stores = append(ans.Stores, s.item(v.First, v.Last))
@@ -120,7 +123,8 @@ func (s *store) verify() (*replay.Verified, error) {
 
 func findingOf(s *store, v *replay.Verified, f replay.Finding) findingItem {
 	it := findingItem{Schema: "leaselog.finding/1", Network: s.network, StoreID: v.Journal.String(), Severity: f.Severity.String(),
-		File: f.File, FirstSeq: uint64(f.First), LastSeq: uint64(f.Last), What: f.What, Affects: f.Affects, Do: f.Do}
+		File: f.File, FirstSeq: uint64(f.First), LastSeq: uint64(f.Last), What: f.What, Affects: f.Affects, Do: f.Do,
+		Node: s.meta.Node, Dir: s.dir, FoundIn: s.foundIn, origin: s.origin}
 	if f.Offset >= 0 {
 		it.Offset = &f.Offset
 	}
@@ -201,4 +205,8 @@ var findingCSV = slices.Concat([]column[findingItem]{
 	{"offset", (*findingItem).offset},
 	{"first_seq", func(it *findingItem) string { return number(it.FirstSeq) }},
 	{"last_seq", func(it *findingItem) string { return number(it.LastSeq) }},
-}, findingTable[5:])
+}, findingTable[5:], []column[findingItem]{
+	{"node", func(it *findingItem) string { return it.Node }},
+	{"dir", func(it *findingItem) string { return it.Dir }},
+	{"found_in", func(it *findingItem) string { return it.FoundIn }},
+})

@@ -106,6 +106,9 @@ func TestOpenArchiveDamaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, filepath.Base(goldenSegment)), segment, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if ok, err := journal.IsArchive(filepath.Dir(goldenSegment)); ok || err != nil {
+		t.Errorf("the segments in use are taken for an archive: %v, %v", ok, err)
+	}
 	r, err := journal.OpenArchive(dir)
 	if err != nil {
 		t.Fatal(err)

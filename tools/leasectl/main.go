@@ -87,7 +87,7 @@ type app struct {
 func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	a := &app{stdout: stdout, stderr: stderr, now: now().UTC()}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(agoArgs(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.Execute()
@@ -104,6 +104,17 @@ func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 		return exitUsage
 	}
 	return exitError
+}
+
+// agoArgs lets a time such as -2h be an argument: behind a dash, only flags are expected.
+func agoArgs(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if len(arg) > 1 && arg[0] == '-' && '0' <= arg[1] && arg[1] <= '9' && (i == 0 || !strings.HasPrefix(args[i-1], "-")) {
+			args[i] = "now" + arg
+		}
+	}
+	return args
 }
 
 // usageError is a mistake on the command line that is found after it was parsed.
@@ -150,7 +161,7 @@ func (a *app) root() *cobra.Command {
 		"`folder` of a dataDir, a historyDir, one store, or its archive alone; several if given more than once")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
-	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
+	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), changes(a.exportCommand()))
 	return root

@@ -33,6 +33,8 @@ type answer struct {
 	Doubts    []string    `json:"doubts"`
 	Header    any         `json:"header,omitempty"`  // of a dumped snapshot
 	Verdict   string      `json:"verdict,omitempty"` // of verify
+	State     string      `json:"state,omitempty"`   // of an address
+	Answers   []stateItem `json:"answers,omitempty"` // of the stores, on the state of an address
 
 	worst replay.Certainty
 }

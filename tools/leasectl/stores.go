@@ -286,10 +286,7 @@ type storeItem struct {
 
 // item describes the store with what was read of it; nil history is none.
 func (s *store) item(first, last replay.Point) storeItem {
-	it := storeItem{Network: s.network, Node: s.meta.Node, StoreID: s.meta.ID.String(), Dir: s.dir, FoundIn: s.foundIn}
-	if s.meta.ID == (journal.ID{}) {
-		it.StoreID = ""
-	}
+	it := storeItem{Network: s.network, Node: s.meta.Node, StoreID: s.idText(), Dir: s.dir, FoundIn: s.foundIn}
 	if s.reader != nil {
 		it.Live = s.reader.Coverage().Live
 	}
@@ -300,6 +297,14 @@ func (s *store) item(first, last replay.Point) storeItem {
 		it.LastSeq, it.LastTime = uint64(last.Seq), stamp(last.Effective)
 	}
 	return it
+}
+
+// idText is the journal's ID, "" if it is not known.
+func (s *store) idText() string {
+	if s.meta.ID == (journal.ID{}) {
+		return ""
+	}
+	return s.meta.ID.String()
 }
 
 // take adds the store and what is to be said about it to an answer.

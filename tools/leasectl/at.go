@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/replay"
+)
+
+// atAsked is the question of at as understood.
+type atAsked struct {
+	scope
+	At string `json:"at"`
+}
+
+func (a *app) atCommand() *cobra.Command {
+	var m moment
+	cmd := &cobra.Command{
+		Use:   "at TIME",
+		Short: "The whole lease table as of a time",
+		Long: `All leases that were held at a time, by network and address, as the plugin knew them then: without their ends.
+Whether a lease's use was certain takes in what became known of it later.`,
+		Example: `  leasectl at 2026-11-03T14:05:00Z
+  leasectl at "yesterday 14:05" --tz Europe/Vienna --network cbr0 -o csv`,
+		Args: oneArg("TIME"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			m.text = args[0]
+			if err := m.parse(a); err != nil {
+				return err
+			}
+			return a.at(&m)
+		},
+	}
+	cmd.Flags().StringVar(&m.zone, "tz", "UTC", "`zone` of times without one")
+	return cmd
+}
+
+func (a *app) at(m *moment) error {
+	stores, err := a.stores()
+	if err != nil {
+		return err
+	}
+	if len(stores) == 0 && !a.failed {
+		return a.noStore()
+	}
+	ans := newAnswer("at", atAsked{a.scope(), stamp(m.at)})
+	var items []leaseItem
+	for _, s := range stores {
+		t, err := s.tables(a, ans, []*moment{m})
+		if err != nil {
+			a.fail(fmt.Errorf("%s: %w", s.title(), err))
+			continue
+		}
+		items = append(items, t[0].items()...)
+	}
+	a.exit(ans.worst, true)
+	return show(a, ans, each(items), layout[leaseItem]{"leases", leasesTable, leaseCSV})
+}
+
+// tableOf is a lease table with the store that tells it; without one, nothing is known.
+type tableOf struct {
+	era
+	replay.Table
+}
+
+// items are the leases of the table as they were known then.
+func (t *tableOf) items() []leaseItem {
+	items := make([]leaseItem, len(t.Leases))
+	for i := range items {
+		items[i] = t.item(&t.Leases[i])
+	}
+	return items
+}
+
+func (t *tableOf) item(held *replay.Holder) leaseItem {
+	it := t.lease(&held.Interval)
+	it.End, it.Certainty = nil, replay.Certain.String()
+	if held.Unsure {
+		it.Certainty = replay.Uncertain.String()
+	}
+	if held.Partly {
+		it.Doubts = append(slices.Clip(it.Doubts), "whether it was held at the time asked about depends on the error of a clock")
+	}
+	return it
+}
+
+// tables answers what was held at some times, with one reading for each store that tells of one.
+func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error) {
+	if s.broken != nil {
+		ans.take(s, replay.Point{}, replay.Point{})
+		ans.worst = replay.Unknown
+		return make([]tableOf, len(moments)), nil
+	}
+	first := moments[0].at
+	var asked []replay.Asked
+	self := era{store: s}
+	for _, m := range moments {
+		if m.at.Before(first) {
+			first = m.at
+		}
+		asked = append(asked, m.asked(&self, a.now))
+	}
+	if moments[0].now && s.reader.Coverage().Live {
+		first = a.now
+	}
+	eras, err := s.eras(ans, reading{asked: asked}, first)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([]tableOf, len(moments))
+	for i, m := range moments {
+		e := eraOf(eras, m, a.now)
+		if tables[i].era = *e; e.h == nil {
+			ans.worst = replay.Unknown
+			continue
+		}
+		t := e.h.At(m.asked(e, a.now))
+		tables[i].Table = t
+		ans.worst = max(ans.worst, t.Certainty)
+		for _, d := range t.Doubts {
+			ans.doubt(replay.Certain, "%s: %s", s.title(), d)
+		}
+	}
+	return tables, nil
+}
+
+// eraOf returns the store that tells of the time.
+func eraOf(eras []era, m *moment, now time.Time) *era {
+	for i := range eras {
+		e := &eras[i]
+		if e.h == nil || m.asked(e, now).Now || !m.at.Before(e.h.First.Effective) {
+			return e
+		}
+	}
+	return &eras[len(eras)-1]
+}

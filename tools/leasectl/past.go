@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/replay"
+	"github.com/leaselog/leaselog/state"
+)
+
+// era is the time in which one store tells what its network did: a store itself, or one that it has succeeded.
+type era struct {
+	*store
+	h     *replay.History
+	until time.Time // when its successor begins; zero if it has none
+}
+
+// reading says what is to be read of a store.
+type reading struct {
+	addrs []netip.Addr // nil for all that is kept
+	keep  func(*state.Lease) bool
+	asked []replay.Asked // nil if no question bounds what is kept
+}
+
+// eras reads the store, and those that it has succeeded as long as the question reaches before what was read. What can't be
+// read leaves unknown what it would tell: the answer says so.
+func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
+	var all []era
+	var until time.Time
+	for i := -1; i < len(s.parents); i++ {
+		e := era{store: s, until: until}
+		if i >= 0 {
+			e.store = s.parents[i]
+			if err := e.store.ask(); err != nil {
+				ans.doubt(replay.Unknown, "%s: %v", s.title(), err)
+				return all, nil
+			}
+		}
+		if e.broken != nil {
+			ans.take(e.store, replay.Point{}, replay.Point{})
+			return append(all, e), nil
+		}
+		var err error
+		if e.h, err = e.read(r, until); err != nil {
+			return nil, err
+		}
+		ans.take(e.store, e.h.First, e.h.Last)
+		all = append(all, e)
+		until = e.h.First.Effective
+		if e.h.First.Seq == 0 || !from.IsZero() && !from.Before(until) {
+			break
+		}
+	}
+	return all, nil
+}
+
+// covered is the time up to which the era's store tells all.
+func (e *era) covered(now time.Time) time.Time {
+	if !e.until.IsZero() {
+		return e.until
+	}
+	return e.store.covered(now)
+}
+
+// read reads what is asked of one store. Where events are lost it goes on behind them.
+func (s *store) read(r reading, until time.Time) (*replay.History, error) {
+	past, err := archive.Over(s.dir, s.reader)
+	if err != nil {
+		return nil, err
+	}
+	defer past.Close()
+	o := replay.Options{Keep: r.keep, Wiped: s.wiped}
+	if r.addrs != nil {
+		o.Keep, o.Sparse = func(l *state.Lease) bool { return slices.Contains(r.addrs, l.IP) }, true
+		h, err := replay.Read(past.About(r.addrs, 0), o)
+		if err != nil || h.Stopped == nil {
+			return h, err
+		}
+		o.Sparse = false // what is damaged is read in whole: all of it judges what is behind
+	}
+	if r.asked != nil {
+		o.Clocks, o.Asked = &replay.Clocks{}, r.asked
+		for i := range o.Asked {
+			o.Asked[i].Covered = until
+		}
+		if err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil }); err != nil {
+			o.Clocks, o.Asked = nil, nil // it is damaged: clocks are known when all was read
+			if !isDamage(err) && !errors.Is(err, journal.ErrNewer) {
+				return nil, err
+			}
+		}
+	}
+	snapshots, err := s.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, snap := range snapshots {
+			snap.Close()
+		}
+	}()
+	o.Snapshots = snapshots
+	return replay.ReadPieces(past.Pieces(0), o)
+}
+
+// snapshots opens the store's snapshots, for what is held where events are lost. What is wrong with them is verify's to say.
+func (s *store) snapshots() ([]replay.Snapshot, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "snap"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []replay.Snapshot
+	for _, e := range entries {
+		file := filepath.Join("snap", e.Name())
+		if !strings.HasSuffix(file, snapshotSuffix) {
+			continue
+		}
+		snap, err := state.OpenSnapshot(filepath.Join(s.dir, file), s.meta.ID)
+		switch {
+		case err == nil:
+			all = append(all, replay.Snapshot{Snapshot: snap, File: file})
+		case isDamage(err), errors.Is(err, journal.ErrNewer), errors.Is(err, fs.ErrNotExist):
+			s.doubts = append(s.doubts, fmt.Sprintf("a snapshot is of no use: %v", err))
+		default:
+			return nil, err
+		}
+	}
+	return all, nil
+}

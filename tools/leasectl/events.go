@@ -46,7 +46,9 @@ func (a *app) eventsCommand() *cobra.Command {
 		Short: "The journal itself",
 		Long: `The journal itself, in its order. --since and --until take a sequence number or a time;
 a whole number of a billion or more is Unix seconds. Both ends are included. Times are
-compared with the effective time of events: corrected where the clock was set later.`,
+compared with the effective time of events: corrected where the clock was set later.
+
+` + timesHelp,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := f.parse(a); err != nil {
@@ -98,10 +100,6 @@ func (f *eventFilter) parse(a *app) error {
 	}
 	return nil
 }
-
-// smallestUnixTime parts sequence numbers from Unix seconds: it is in 2001, and a
-// journal of a billion events takes 300 GB.
-const smallestUnixTime = 1_000_000_000
 
 // kindExists accepts also the kinds of later versions, as "kind(N)".
 func kindExists(name string) bool {

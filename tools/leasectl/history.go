@@ -25,22 +25,17 @@ type historyAsked struct {
 
 // window is the time asked about, as given and as understood; zero is open.
 type window struct {
-	sinceText, untilText, zone string
-	since, until               time.Time
+	sinceText, untilText string
+	since, until         time.Time
 }
 
 func (w *window) flags(cmd *cobra.Command, since string) {
 	cmd.Flags().StringVar(&w.sinceText, "since", "", "from this "+since+" on")
 	cmd.Flags().StringVar(&w.untilText, "until", "", "up to this "+since)
-	cmd.Flags().StringVar(&w.zone, "tz", "UTC", "`zone` of times without one")
 }
 
 // parse understands the window and prints it as understood.
 func (w *window) parse(a *app) error {
-	zone, err := parseZone(w.zone)
-	if err != nil {
-		return err
-	}
 	for _, b := range []struct {
 		name, text string
 		t          *time.Time
@@ -48,10 +43,10 @@ func (w *window) parse(a *app) error {
 		if b.text == "" {
 			continue
 		}
-		if *b.t, err = parseInstant(b.text, a.now, zone); err != nil {
+		var err error
+		if *b.t, err = a.instant(b.name, b.text); err != nil {
 			return err
 		}
-		a.say("%s %s", b.name, stamp(*b.t))
 	}
 	if !w.since.IsZero() && !w.until.IsZero() && w.until.Before(w.since) {
 		return usagef("--until is before --since")
@@ -76,7 +71,7 @@ func (a *app) historyCommand() *cobra.Command {
 		Long: `Who held an address, oldest first, with the reason of each end. A lease is held from
 start up to, not including, end. Between window_start and end its use is uncertain.
 
-Times: RFC 3339, Unix seconds, "2026-11-03 14:05" (in --tz), "yesterday 14:05", -2h, now.`,
+` + timesHelp,
 		Example: "  leasectl history --ip 10.88.0.17 --since -2h",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {

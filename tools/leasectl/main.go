@@ -71,8 +71,9 @@ type app struct {
 
 	dataDirs        []string
 	network, output string
-	places          bool // answers are of more than one node or data folder
-	copies          bool // every copy of a journal is of interest
+	tz              string // of times without a zone
+	places          bool   // answers are of more than one node or data folder
+	copies          bool   // every copy of a journal is of interest
 
 	started bool // the command line was understood
 	code    int
@@ -148,6 +149,9 @@ func (a *app) root() *cobra.Command {
 			if err := a.checkOne(cmd); err != nil {
 				return err
 			}
+			if _, err := parseZone(a.tz); err != nil {
+				return err
+			}
 			if !slices.Contains(formats, a.output) {
 				return fmt.Errorf("output format %q: want %s", a.output, strings.Join(formats, ", "))
 			}
@@ -160,6 +164,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringArrayVar(&a.dataDirs, "data-dir", []string{defaultDataDir},
 		"`folder` of a dataDir, a historyDir, one store, or its archive alone; several if given more than once")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
+	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),

@@ -155,7 +155,10 @@ func (g *gap) points(c *Clocks) {
 
 // lostEvents names the events that are lost.
 func (g *gap) lostEvents() string {
-	return fmt.Sprintf("events %d to %d are lost (%v)", g.after.seq+1, g.before.seq-1, g.cause)
+	if first, last := g.after.seq+1, g.before.seq-1; first < last {
+		return fmt.Sprintf("events %d to %d are lost (%v)", first, last, g.cause)
+	}
+	return fmt.Sprintf("event %d is lost (%v)", g.after.seq+1, g.cause)
 }
 
 // bounds says when the gap was.

@@ -49,6 +49,9 @@ type Interval struct {
 	notes     []string
 }
 
+// Lost reports whether nothing that can be read tells the interval's end, and that it goes on.
+func (iv *Interval) Lost() bool { return iv.lost }
+
 // End is the event that ended a lease.
 type End struct {
 	Point

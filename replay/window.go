@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
 )
 
 // Answer is what a history says about a window of time.
@@ -14,6 +15,21 @@ type Answer struct {
 	Intervals []Interval // that were open at some time in the window, oldest first
 	Certainty Certainty
 	Doubts    []string // about the answer as a whole; those of intervals stand there
+}
+
+// Select returns the history of those leases alone that of reports true for: of all if it is nil.
+func (h *History) Select(of func(*state.Lease) bool) *History {
+	if of == nil {
+		return h
+	}
+	some := *h
+	some.Intervals = nil
+	for i := range h.Intervals {
+		if of(&h.Intervals[i].Lease) {
+			some.Intervals = append(some.Intervals, h.Intervals[i])
+		}
+	}
+	return &some
 }
 
 // Between answers which leases there were from since to until, both included. A zero

@@ -18,11 +18,13 @@ type atAsked struct {
 
 func (a *app) atCommand() *cobra.Command {
 	var m moment
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "at TIME",
 		Short: "The whole lease table as of a time",
 		Long: `All leases that were held at a time, by network and address, as the plugin knew them then: without their ends.
-Whether a lease's use was certain takes in what became known of it later.`,
+Whether a lease's use was certain takes in what became known of it later.
+
+` + timesHelp,
 		Example: `  leasectl at 2026-11-03T14:05:00Z
   leasectl at "yesterday 14:05" --tz Europe/Vienna --network cbr0 -o csv`,
 		Args: oneArg("TIME"),
@@ -34,8 +36,6 @@ Whether a lease's use was certain takes in what became known of it later.`,
 			return a.at(&m)
 		},
 	}
-	cmd.Flags().StringVar(&m.zone, "tz", "UTC", "`zone` of times without one")
-	return cmd
 }
 
 func (a *app) at(m *moment) error {
@@ -102,9 +102,6 @@ func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error
 			first = m.at
 		}
 		asked = append(asked, m.asked(&self, a.now))
-	}
-	if moments[0].now && s.reader.Coverage().Live {
-		first = a.now
 	}
 	eras, err := s.eras(ans, reading{asked: asked}, first)
 	if err != nil {

@@ -34,7 +34,7 @@ type changeItem struct {
 
 func (a *app) diffCommand() *cobra.Command {
 	var from, to moment
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "diff TIME TIME",
 		Short: "What changed between two times",
 		Long: `What changed in the lease table from the first time to the second:
@@ -42,7 +42,9 @@ func (a *app) diffCommand() *cobra.Command {
   added    nobody held the address, and then somebody did
   removed  somebody held it, and then nobody did
   moved    another attachment held it
-  reused   the same attachment held it, and had given it back and got it again in between`,
+  reused   the same attachment held it, and had given it back and got it again in between
+
+` + timesHelp,
 		Example: `  leasectl diff -24h now
   leasectl diff 2026-11-03T14:00:00Z 2026-11-03T15:00:00Z --network cbr0 -o jsonl`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -52,7 +54,6 @@ func (a *app) diffCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			to.zone = from.zone
 			for i, m := range []*moment{&from, &to} {
 				m.text = args[i]
 				if err := m.parse(a); err != nil {
@@ -65,8 +66,6 @@ func (a *app) diffCommand() *cobra.Command {
 			return a.diff(&from, &to)
 		},
 	}
-	cmd.Flags().StringVar(&from.zone, "tz", "UTC", "`zone` of times without one")
-	return cmd
 }
 
 func (a *app) diff(from, to *moment) error {

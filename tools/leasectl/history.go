@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,13 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/replay"
-	"github.com/leaselog/leaselog/state"
 )
 
 // historyAsked is the question of history as understood.
 type historyAsked struct {
 	scope
-	IP    string `json:"ip"`
+	selection
 	Since string `json:"since,omitempty"`
 	Until string `json:"until,omitempty"`
 	At    string `json:"at"`
@@ -63,16 +61,18 @@ func bound(t time.Time) string {
 }
 
 func (a *app) historyCommand() *cobra.Command {
-	var text string
+	var of selection
 	var w window
 	cmd := &cobra.Command{
-		Use:   "history --ip ADDRESS",
-		Short: "Who held an address, and when",
-		Long: `Who held an address, oldest first, with the reason of each end. A lease is held from
-start up to, not including, end. Between window_start and end its use is uncertain.
+		Use:   "history (--ip ADDRESS | --cidr CIDR | --container ID | --pod NS/NAME)",
+		Short: "Who held an address, or what a container or pod held, and when",
+		Long: `Who held an address, or the addresses of a prefix, or what a container or a pod held, oldest first, with the
+reason of each end. A lease is held from start up to, not including, end. Between window_start and end its use is
+uncertain. A container ID may be given by its beginning.
 
 ` + timesHelp,
-		Example: "  leasectl history --ip 10.88.0.17 --since -2h",
+		Example: `  leasectl history --ip 10.88.0.17 --since -2h
+  leasectl history --pod default/web-0`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("history takes no arguments: give the address by --ip")
@@ -80,25 +80,21 @@ start up to, not including, end. Between window_start and end its use is uncerta
 			return nil
 		},
 		RunE: func(*cobra.Command, []string) error {
-			if text == "" {
-				return usagef("history of what? give --ip ADDRESS")
-			}
-			ip, err := netip.ParseAddr(text)
-			if err != nil || ip.Zone() != "" {
-				return usagef("address %q: want one such as 10.88.0.17 or fd00::17", text)
+			if err := of.parse(); err != nil {
+				return err
 			}
 			if err := w.parse(a); err != nil {
 				return err
 			}
-			return a.history(ip.Unmap(), w)
+			return a.history(&of, w)
 		},
 	}
-	cmd.Flags().StringVar(&text, "ip", "", "the `address` asked about")
+	of.flags(cmd)
 	w.flags(cmd, "`time`")
 	return cmd
 }
 
-func (a *app) history(ip netip.Addr, w window) error {
+func (a *app) history(of *selection, w window) error {
 	stores, err := a.stores()
 	if err != nil {
 		return err
@@ -106,10 +102,11 @@ func (a *app) history(ip netip.Addr, w window) error {
 	if len(stores) == 0 && !a.failed {
 		return a.noStore()
 	}
-	ans := newAnswer("history", historyAsked{a.scope(), ip.String(), bound(w.since), bound(w.until), stamp(a.now)})
+	asked := historyAsked{scope: a.scope(), selection: *of, Since: bound(w.since), Until: bound(w.until), At: stamp(a.now)}
+	ans := newAnswer("history", asked)
 	var held []heldItem
 	for _, s := range stores {
-		found, err := a.holders(ans, s, ip, w, len(stores) == 1)
+		found, err := a.holders(ans, s, of, w, len(stores) == 1)
 		if err != nil {
 			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
@@ -134,39 +131,56 @@ type heldItem struct {
 	start time.Time
 }
 
-// holders answers for one store. Among several, one that can't tell makes the answer unknown
-// only if the address may have been its own to give.
-func (a *app) holders(ans *answer, s *store, ip netip.Addr, w window, only bool) ([]heldItem, error) {
-	if s.broken != nil {
-		ans.take(s, replay.Point{}, replay.Point{})
-		ans.worst = replay.Unknown
-		return nil, nil
-	}
-	h, err := replay.Read(s.reader.Records(0), replay.Options{
-		Keep:  func(l *state.Lease) bool { return l.IP == ip },
-		Wiped: s.wiped,
-	})
+// holders answers for one store and those that it has succeeded. Among several, one that can't tell makes the answer
+// unknown only if the address may have been its own to give.
+func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool) ([]heldItem, error) {
+	var held []heldItem
+	own := newAnswer("", nil) // what is said of this store
+	own.Stores = nil
+	eras, matches, err := s.selected(own, of, w.since)
 	if err != nil {
 		return nil, err
 	}
-	ans.take(s, h.First, h.Last)
-	found := h.Between(w.since, w.until, s.covered(a.now))
-	c := found.Certainty
-	if !only && len(found.Intervals) == 0 && !h.MayHold(ip) {
-		c = replay.Certain
+	c, may := own.worst, false
+	for i := range eras {
+		e := &eras[i]
+		if e.h == nil {
+			c, may = replay.Unknown, true
+			continue
+		}
+		may = may || of.mayBeOf(e.h)
+		since, until := w.since, w.until
+		if i+1 < len(eras) && !since.IsZero() {
+			since = laterOf(since, e.h.First.Effective)
+		}
+		if !e.until.IsZero() && !until.IsZero() {
+			until = earlierOf(until, e.until)
+		}
+		if !until.IsZero() && until.Before(since) || i+1 < len(eras) && !until.IsZero() && until.Before(e.h.First.Effective) {
+			continue // another era's
+		}
+		found := e.h.Select(matches).Between(since, until, e.covered(a.now))
+		c = max(c, found.Certainty)
+		for _, d := range found.Doubts {
+			own.doubt(replay.Certain, "%s: %s", s.title(), d)
+		}
+		for j := range found.Intervals {
+			iv := &found.Intervals[j]
+			it := e.lease(iv)
+			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
+				it.Doubts = append(slices.Clip(it.Doubts), "it was still held when another journal succeeded this one, which tells the rest")
+			}
+			if e.torn && iv.End == nil {
+				c = max(c, replay.Uncertain)
+			}
+			held = append(held, heldItem{it, iv.Start.Effective})
+		}
 	}
-	if s.torn && slices.ContainsFunc(found.Intervals, func(iv replay.Interval) bool { return iv.End == nil }) {
-		c = max(c, replay.Uncertain)
+	if !only && len(held) == 0 && !may {
+		c = min(c, replay.Certain)
 	}
 	ans.worst = max(ans.worst, c)
-	for _, d := range found.Doubts {
-		ans.doubt(replay.Certain, "%s: %s", s.title(), d)
-	}
-	held := make([]heldItem, len(found.Intervals))
-	for i := range held {
-		iv := &found.Intervals[i]
-		held[i] = heldItem{s.lease(iv), iv.Start.Effective}
-	}
+	ans.Stores, ans.Doubts = append(ans.Stores, own.Stores...), append(ans.Doubts, own.Doubts...)
 	return held, nil
 }
 

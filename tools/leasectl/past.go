@@ -26,7 +26,8 @@ type era struct {
 
 // reading says what is to be read of a store.
 type reading struct {
-	addrs []netip.Addr // nil for all that is kept
+	addrs []netip.Addr                       // nil for all that is kept
+	find  func(*store) ([]netip.Addr, error) // looks for the addresses
 	keep  func(*state.Lease) bool
 	asked []replay.Asked // nil if no question bounds what is kept
 }
@@ -79,6 +80,15 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 	}
 	defer past.Close()
 	o := replay.Options{Keep: r.keep, Wiped: s.wiped}
+	if r.find != nil {
+		r.addrs, err = r.find(s)
+		if err != nil && !unreadable(err) {
+			return nil, err
+		}
+		if err == nil && r.addrs == nil {
+			r.addrs = []netip.Addr{}
+		}
+	}
 	if r.addrs != nil {
 		o.Keep, o.Sparse = func(l *state.Lease) bool { return slices.Contains(r.addrs, l.IP) }, true
 		h, err := replay.Read(past.About(r.addrs, 0), o)
@@ -94,7 +104,7 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		}
 		if err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil }); err != nil {
 			o.Clocks, o.Asked = nil, nil // it is damaged: clocks are known when all was read
-			if !isDamage(err) && !errors.Is(err, journal.ErrNewer) {
+			if !unreadable(err) {
 				return nil, err
 			}
 		}

@@ -48,40 +48,32 @@ type stateItem struct {
 
 // moment is the instant asked about, as given and as understood.
 type moment struct {
-	text, zone string
-	skew       time.Duration
-	at         time.Time
-	now        bool
+	text string
+	skew time.Duration
+	at   time.Time
+	now  bool
 }
 
-func (m *moment) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.text, "at", "now", "the `time` asked about")
-	cmd.Flags().StringVar(&m.zone, "tz", "UTC", "`zone` of times without one")
-}
-
-// parse understands the instant and prints it as understood.
-func (m *moment) parse(a *app) error {
-	zone, err := parseZone(m.zone)
-	if err != nil {
-		return err
-	}
-	if m.skew < 0 {
-		return usagef("--skew %s is negative", m.skew)
-	}
+// parse understands the instant and says what it was taken for.
+func (m *moment) parse(a *app) (err error) {
 	if strings.HasPrefix(m.text, "now-") {
 		m.text = strings.TrimPrefix(m.text, "now") // see agoArgs
 	}
-	if m.at, err = parseInstant(m.text, a.now, zone); err != nil {
-		return err
-	}
 	m.now = strings.TrimSpace(m.text) == "now" && m.skew == 0
-	if m.skew > 0 {
-		a.say("from %s to %s", stamp(m.at.Add(-m.skew)), stamp(m.at.Add(m.skew)))
-	} else {
-		a.say("at %s", stamp(m.at))
+	switch {
+	case m.skew < 0:
+		return usagef("--skew %s is negative", m.skew)
+	case m.skew > maxSkew:
+		return usagef("--skew %s: at most %s; for what was held in a longer time, see leasectl history", m.skew, maxSkew)
 	}
-	return nil
+	if m.at, err = a.instant("at", m.text); err == nil && m.skew > 0 {
+		a.say("from %s to %s", stamp(m.at.Add(-m.skew)), stamp(m.at.Add(m.skew)))
+	}
+	return err
 }
+
+// maxSkew keeps the ends of what is asked within what a journal can hold.
+const maxSkew = 30 * 24 * time.Hour
 
 // asked is the question for a store: what is held now is asked of a store in use alone.
 func (m *moment) asked(e *era, now time.Time) replay.Asked {
@@ -112,7 +104,9 @@ func (a *app) whoCommand() *cobra.Command {
 Without --at, who holds it now. --skew widens the question to all that held it at most so long before or after.
 
 An address that nobody held is free, a gateway, or not ours: of no range of the network. Where the journal does not
-tell, the answer is unknown and never free.`,
+tell, the answer is unknown and never free.
+
+` + timesHelp,
 		Example: `  leasectl who 10.88.0.17
   leasectl who 10.88.0.17 --at 2026-11-03T14:05:00Z
   leasectl who 10.88.0.17 --at "yesterday 14:05" --tz Europe/Vienna --skew 2s`,
@@ -128,7 +122,7 @@ tell, the answer is unknown and never free.`,
 			return a.who(ip, &m)
 		},
 	}
-	m.flags(cmd)
+	cmd.Flags().StringVar(&m.text, "at", "now", "the `time` asked about")
 	cmd.Flags().DurationVar(&m.skew, "skew", 0, "how far the clock that gave the time may be off, a `duration`")
 	return cmd
 }
@@ -183,14 +177,7 @@ func (a *app) who(ip netip.Addr, m *moment) error {
 func (s *store) who(a *app, ans *answer, ip netip.Addr, m *moment) ([]whoItem, stateItem, error) {
 	st := stateItem{Schema: "leaselog.state/1", Network: s.network, Node: s.meta.Node, StoreID: s.idText(), IP: ip.String(),
 		Counts: true, Doubts: []string{}, origin: s.origin}
-	from := m.at.Add(-m.skew)
-	if m.now {
-		from = time.Time{}.Add(1) // what is held now only the store itself says
-		if s.reader != nil && s.reader.Coverage().Live {
-			from = a.now
-		}
-	}
-	eras, err := s.eras(ans, reading{addrs: []netip.Addr{ip}}, from)
+	eras, err := s.eras(ans, reading{addrs: []netip.Addr{ip}}, m.at.Add(-m.skew))
 	if err != nil {
 		return nil, st, err
 	}
@@ -224,6 +211,9 @@ func (s *store) who(a *app, ans *answer, ip netip.Addr, m *moment) ([]whoItem, s
 		}
 		st.Doubts = append(st.Doubts, was.Doubts...)
 		for j := range was.Holders {
+			if e.torn && was.Holders[j].End == nil {
+				was.Holders[j].Unsure, worst = true, max(worst, replay.Uncertain)
+			}
 			items = append(items, e.holder(&was.Holders[j], m))
 		}
 	}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/replay"
+	"github.com/leaselog/leaselog/state"
+)
+
+// selection says whose leases are meant: one of its fields is set.
+type selection struct {
+	IP        string `json:"ip,omitempty"`
+	CIDR      string `json:"cidr,omitempty"`
+	Container string `json:"container,omitempty"` // ID, or its beginning
+	Pod       string `json:"pod,omitempty"`       // namespace/name
+
+	addr   netip.Addr
+	prefix netip.Prefix
+}
+
+func (of *selection) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&of.IP, "ip", "", "the `address` asked about")
+	cmd.Flags().StringVar(&of.CIDR, "cidr", "", "all addresses of this `prefix`, such as 10.88.0.0/24")
+	cmd.Flags().StringVar(&of.Container, "container", "", "what the container of this `ID` held; its beginning will do if no other begins so")
+	cmd.Flags().StringVar(&of.Pod, "pod", "", "what this pod held, `namespace/name`")
+}
+
+// parse understands the selection.
+func (of *selection) parse() (err error) {
+	n := 0
+	for _, text := range []string{of.IP, of.CIDR, of.Container, of.Pod} {
+		if text != "" {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return usagef("history of what? give --ip ADDRESS, --cidr CIDR, --container ID or --pod NS/NAME")
+	case n > 1:
+		return usagef("--ip, --cidr, --container and --pod exclude one another")
+	case of.IP != "":
+		of.addr, err = parseAddr(of.IP)
+		of.IP = of.addr.String()
+	case of.CIDR != "":
+		of.prefix, err = netip.ParsePrefix(of.CIDR)
+		if err != nil {
+			return usagef("prefix %q: want one such as 10.88.0.0/24 or fd00::/64", of.CIDR)
+		}
+		if of.prefix.Addr().Is4In6() {
+			return usagef("prefix %q: write the IPv4 prefix itself", of.CIDR)
+		}
+		of.prefix = of.prefix.Masked()
+		of.CIDR = of.prefix.String()
+	case of.Pod != "":
+		if ns, name, ok := strings.Cut(of.Pod, "/"); !ok || ns == "" || name == "" || strings.Contains(name, "/") {
+			return usagef("pod %q: want its namespace and name, such as default/web-0", of.Pod)
+		}
+	}
+	return err
+}
+
+// mayBeOf reports whether what is asked about may have been the store's to give.
+func (of *selection) mayBeOf(h *replay.History) bool { return !of.addr.IsValid() || h.MayHold(of.addr) }
+
+// selected reads what is selected of a store and those that it has succeeded, and returns what tells the leases.
+func (s *store) selected(ans *answer, of *selection, from time.Time) ([]era, func(*state.Lease) bool, error) {
+	var matches func(*state.Lease) bool
+	var r reading
+	switch {
+	case of.addr.IsValid():
+		matches = func(l *state.Lease) bool { return l.IP == of.addr }
+		r.addrs = []netip.Addr{of.addr}
+	case of.prefix.IsValid():
+		matches = func(l *state.Lease) bool { return of.prefix.Contains(l.IP) }
+		r.keep = matches
+	default:
+		return s.named(ans, of, from)
+	}
+	eras, err := s.eras(ans, r, from)
+	return eras, matches, err
+}
+
+// named reads the leases of a container or pod. Which addresses they had is looked for first: what a lease is known to
+// be of may have been added later.
+func (s *store) named(ans *answer, of *selection, from time.Time) ([]era, func(*state.Lease) bool, error) {
+	id := of.Container
+	matches := func(l *state.Lease) bool {
+		if of.Pod != "" {
+			return l.Pod.Namespace+"/"+l.Pod.Name == of.Pod
+		}
+		return l.ContainerID == id
+	}
+	find := func(e *store) ([]netip.Addr, error) {
+		found, err := e.find(archive.Query{Container: of.Container, Pod: of.Pod})
+		if err != nil || of.Pod != "" || len(found.Containers) == 0 {
+			return found.Addresses, err
+		}
+		if len(found.Containers) > 1 || id != of.Container && id != found.Containers[0] {
+			return nil, fmt.Errorf("container ID %q is the beginning of several: %s", of.Container, alternatives(of.Container, found.Containers))
+		}
+		id = found.Containers[0]
+		return found.Addresses, nil
+	}
+	eras, err := s.eras(ans, reading{find: find}, from)
+	return eras, matches, err
+}
+
+// find looks for the addresses of a container or pod.
+func (s *store) find(q archive.Query) (archive.Found, error) {
+	past, err := archive.Over(s.dir, s.reader)
+	if err != nil {
+		return archive.Found{}, err
+	}
+	defer past.Close()
+	return past.Find(q)
+}
+
+// unreadable reports whether an error is about what is in a journal: then the rest of it can still be asked.
+func unreadable(err error) bool { return isDamage(err) || errors.Is(err, journal.ErrNewer) }

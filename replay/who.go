@@ -114,11 +114,14 @@ func (a *Holding) take(h *History, p *phase, s *span) {
 	a.Holders = append(a.Holders, held)
 }
 
-// notHeld takes in that nobody held the address at some of the positions that are meant. What the candidates say counts
-// before what is possible alone.
+// notHeld takes in that nobody held the address at some of the positions that are meant, or that this is unknown.
 func (a *Holding) notHeld(p *phase) {
 	if p.state == StateUnknown {
-		a.doubt(Unknown, "%s", p.why)
+		if p.candidate {
+			a.doubt(Unknown, "%s", p.why)
+			return
+		}
+		a.doubt(Uncertain, "a moment earlier or later, which the clocks leave open: %s", p.why)
 		return
 	}
 	a.others = append(a.others, p)

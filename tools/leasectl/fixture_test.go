@@ -86,12 +86,20 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		ip, err := netip.ParseAddr(value)
 		ev.Requested = append(ev.Requested, ip)
 		return err
-	case "range":
-		p, err := netip.ParsePrefix(value)
+	case "range": // one address and its prefix length, or the first and last with the first one's
+		first, last, wide := strings.Cut(value, "-")
+		p, err := netip.ParsePrefix(first)
 		if err != nil {
 			return err
 		}
-		ev.Ranges = [][]journal.Range{{{Subnet: p, Start: p.Addr(), End: p.Addr()}}}
+		g := journal.Range{Subnet: p, Start: p.Addr(), End: p.Addr()}
+		if wide {
+			g.Subnet, g.Gateway = p.Masked(), p.Masked().Addr().Next()
+			if g.End, err = netip.ParseAddr(last); err != nil {
+				return err
+			}
+		}
+		ev.Ranges = [][]journal.Range{{g}}
 		ev.Digest = journal.Hash{1}
 	case "config":
 		n, err := strconv.ParseUint(value, 10, 64)

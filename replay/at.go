@@ -47,7 +47,7 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 	if h.wiped && s.now && to == nil {
 		return Holder{}, false
 	}
-	m := h.time.meet(s, iv.Start, to)
+	m := h.meetOf(iv, s, iv.Start, to)
 	if !m.possible {
 		return Holder{}, false
 	}

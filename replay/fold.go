@@ -265,6 +265,9 @@ func (r *reading) interval(d *draft) Interval {
 		}
 	case d.lostAfter.seq != 0:
 		iv.LastSeq, iv.Certainty, iv.lost = d.lostAfter.seq, Unknown, true
+		if d.start.clock.Boot != r.last.clock.Boot {
+			doubtful = r.lastOfBoot(d)
+		}
 	case d.start.clock.Boot != r.last.clock.Boot:
 		doubtful = r.lastOfBoot(d)
 	case r.Wiped:

@@ -32,7 +32,7 @@ type phasing struct {
 }
 
 func (b *phasing) add(p phase) {
-	p.met = b.h.time.meet(b.s, p.from, p.to)
+	p.met = b.h.meetOf(p.lease, b.s, p.from, p.to)
 	b.phases = append(b.phases, p)
 }
 

@@ -11,7 +11,7 @@ import (
 type rangesOf struct {
 	all     map[journal.Range]struct{} // that addresses were given from at any time
 	hidden  bool                       // some ADD's ranges were not recorded
-	configs map[journal.Seq][][]journal.Range
+	configs map[journal.Seq][][]journal.Range // that could be read
 	own     []journal.Range // that came with calls so far
 	dropped bool            // those of some call were not recorded
 	changes []inForce
@@ -22,13 +22,17 @@ type inForce struct {
 	from   mark
 	point  Point
 	known  bool // the add recorded them
-	config journal.Seq
+	config journal.Seq // the last that an add named
 	static [][]journal.Range
+	lost   bool            // the config event could not be read, or had to leave its ranges out
 	own    []journal.Range // of this and earlier calls
 	part   bool            // ranges of this or an earlier call were not recorded
 }
 
 func (r *rangesOf) config(ev *journal.Event) {
+	if slices.Contains(ev.Dropped, "ranges") {
+		return
+	}
 	if r.configs == nil {
 		r.configs = make(map[journal.Seq][][]journal.Range)
 	}
@@ -51,11 +55,12 @@ func (r *rangesOf) note(sets [][]journal.Range) {
 func (r *rangesOf) add(ev *journal.Event, m mark) {
 	now := inForce{from: m}
 	if n := len(r.changes); n > 0 {
-		now.config, now.static = r.changes[n-1].config, r.changes[n-1].static
+		was := &r.changes[n-1]
+		now.config, now.static, now.lost = was.config, was.static, was.lost
 	}
 	static, read := r.configs[ev.Config]
 	if ev.Config != 0 {
-		now.config, now.static = ev.Config, static
+		now.config, now.static, now.lost = ev.Config, static, !read
 	}
 	dropped := slices.Contains(ev.Dropped, "ranges")
 	r.dropped = r.dropped || dropped
@@ -74,7 +79,9 @@ func (r *rangesOf) add(ev *journal.Event, m mark) {
 	}
 	now.own = r.own[:len(r.own):len(r.own)]
 	if n := len(r.changes); n > 0 {
-		if was := &r.changes[n-1]; was.known == now.known && was.config == now.config && len(was.own) == len(now.own) && was.part == now.part {
+		if was := &r.changes[n-1]; was.from.seq == m.seq {
+			r.changes = r.changes[:n-1] // the gap before it
+		} else if was.known == now.known && was.config == now.config && len(was.own) == len(now.own) && was.part == now.part {
 			return
 		}
 	}
@@ -114,7 +121,7 @@ func (f *inForce) state(ip netip.Addr) State {
 	switch {
 	case inside:
 		return StateFree
-	case f.part:
+	case f.part || f.lost:
 		return StateUnknown
 	}
 	return StateNotOurs

@@ -141,6 +141,27 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 	return m
 }
 
+// meetOf returns how positions of an interval meet the span. Where a snapshot shows that it was held in a gap, so does the
+// gap.
+func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
+	m := h.time.meet(s, from, to)
+	if iv == nil || !iv.sure || s.now {
+		return m
+	}
+	for _, g := range h.gaps {
+		if g.after.seq == 0 || from.Seq >= g.before.seq || to != nil && to.Seq < g.before.seq {
+			continue
+		}
+		p := portion{from: g.from, to: &g.to}
+		if from.Seq > g.after.seq {
+			p.from = from
+		}
+		m.add(s, &p, [2]bool{true, true})
+		m.possible = m.possible || m.candidate
+	}
+	return m
+}
+
 func (m *met) add(s *span, p *portion, moved [2]bool) {
 	if s.now {
 		m.candidate = m.candidate || p.last

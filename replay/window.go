@@ -47,7 +47,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 	for i := range h.Intervals {
 		iv := h.Intervals[i] // a copy: doubts are added
 		to := iv.behind()
-		m := h.time.meet(&s, iv.Start, to)
+		m := h.meetOf(&iv, &s, iv.Start, to)
 		switch {
 		case m.surely == [2]bool{true, true}:
 		case m.possible:

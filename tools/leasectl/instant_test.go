@@ -57,7 +57,8 @@ func TestParseInstant(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if err == nil && text != tt.want || err != nil && !strings.Contains(text, tt.want) {
+			_, refused := time.Parse(timeLayout, tt.want)
+			if (err == nil) != (refused == nil) || err == nil && text != tt.want || !strings.Contains(text, tt.want) {
 				t.Errorf("parseInstant(%q) = %s, want %s", tt.text, text, tt.want)
 			}
 		})
@@ -146,6 +147,7 @@ func TestWrongTimes(t *testing.T) {
 		{"minus twice", "--2h", "want a duration such as -2h"},
 		{"plus and minus", "-+2h", "want a duration such as -2h"},
 		{"weeks", "-2w", "want a duration such as -2h"},
+		{"days and more than one", "-1d30h", "want a duration such as -2h"},
 		{"half a day", "-0.5d", "want a duration such as -2h"},
 		{"minus sign", "−2h", "the minus is another character: write -2h"},
 		{"comma in a duration", "-1,5h", "want a duration such as -2h"},

@@ -107,6 +107,7 @@ func (a *app) stores() ([]*store, error) {
 	}
 	a.setPlaces(named)
 	for _, s := range named {
+		s.bar = a.bar
 		s.findParents()
 	}
 	return named, nil
@@ -223,7 +224,7 @@ func (s *store) findParents() {
 		dirs = s.keptStores() // the first event is lost, and with it who was before
 	}
 	for _, dir := range dirs {
-		s.parents = append(s.parents, &store{dir: dir, network: s.network, foundIn: s.foundIn, kept: true, origin: s.origin,
+		s.parents = append(s.parents, &store{dir: dir, network: s.network, foundIn: s.foundIn, kept: true, bar: s.bar, origin: s.origin,
 			meta: journal.Meta{Network: s.network, Node: s.meta.Node}})
 	}
 }

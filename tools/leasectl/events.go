@@ -116,7 +116,7 @@ func unknownKind(name string) error {
 	for k := journal.Kind(1); k.Known(); k++ {
 		names = append(names, k.String())
 	}
-	return fmt.Errorf("no kind %q; there are: %s", name, strings.Join(names, ", "))
+	return noSuch("kind", name, names)
 }
 
 // match reports whether the event is meant, whose effective time is at.
@@ -191,7 +191,7 @@ func (sc *scan) read() error {
 		return nil
 	}
 	var first, last journal.Event
-	for rec, err := range sc.s.reader.Records(0) {
+	for rec, err := range sc.s.records(0) {
 		var damage *journal.CorruptionError
 		if errors.As(err, &damage) {
 			sc.stopped = err
@@ -239,7 +239,7 @@ func (sc *scan) items(f *eventFilter) iter.Seq2[*eventItem, error] {
 		if after >= sc.last.Seq {
 			return
 		}
-		for rec, err := range sc.s.reader.Records(after) {
+		for rec, err := range sc.s.records(after) {
 			if err != nil {
 				yield(nil, err)
 				return

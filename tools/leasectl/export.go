@@ -43,7 +43,7 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "What is held, in the form of another program",
-		Args:  cobra.NoArgs,
+		Args:  noArgument,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var dry bool

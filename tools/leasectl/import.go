@@ -6,7 +6,7 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
 		Short: "Take over what other programs know of leases",
-		Args:  cobra.NoArgs,
+		Args:  noArgument,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.importHostLocalCommand())

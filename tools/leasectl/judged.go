@@ -196,7 +196,7 @@ func (s *store) toJudge(ans *answer) ([]*judged, error) {
 	if err := s.changeable(); err != nil {
 		return nil, err
 	}
-	h, err := replay.Read(s.reader.Records(0), replay.Options{HeldOnly: true})
+	h, err := replay.Read(s.records(0), replay.Options{HeldOnly: true})
 	if err == nil {
 		err = h.Stopped
 	}

@@ -90,7 +90,7 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 		ans.worst = replay.Unknown
 		return nil, nil
 	}
-	h, err := replay.Read(s.reader.Records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
+	h, err := replay.Read(s.records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (s *store) readSince(file string) (*replay.History, error) {
 		return nil, err
 	}
 	defer snap.Close()
-	return replay.Read(s.reader.Records(snap.Seq()), replay.Options{HeldOnly: true, Wiped: s.wiped, Base: snap, BaseFile: file})
+	return replay.Read(s.records(snap.Seq()), replay.Options{HeldOnly: true, Wiped: s.wiped, Base: snap, BaseFile: file})
 }
 
 var leasesTable = []column[leaseItem]{

@@ -71,9 +71,11 @@ type app struct {
 
 	dataDirs        []string
 	network, output string
-	tz              string // of times without a zone
-	places          bool   // answers are of more than one node or data folder
-	copies          bool   // every copy of a journal is of interest
+	tz              string    // of times without a zone
+	color           string    // of colourModes
+	bar             *progress // nil where none is shown
+	places          bool      // answers are of more than one node or data folder
+	copies          bool      // every copy of a journal is of interest
 
 	started bool // the command line was understood
 	code    int
@@ -131,7 +133,7 @@ func (a *app) root() *cobra.Command {
 		Use:           "leasectl",
 		Short:         "Questions about leases: what is held, by whom, and who held what when",
 		Long:          longHelp,
-		Args:          cobra.NoArgs,
+		Args:          noArgument,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
@@ -153,17 +155,23 @@ func (a *app) root() *cobra.Command {
 				return err
 			}
 			if !slices.Contains(formats, a.output) {
-				return fmt.Errorf("output format %q: want %s", a.output, strings.Join(formats, ", "))
+				return noSuch("output format", a.output, formats)
 			}
+			if !slices.Contains(colourModes, a.color) {
+				return noSuch("mode of colours", a.color, colourModes)
+			}
+			a.startProgress()
 			a.started = true
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.dataDirs, "data-dir", []string{defaultDataDir},
 		"`folder` of a dataDir, a historyDir, one store, or its archive alone; several if given more than once")
 	flags.StringVar(&a.network, "network", "", "only the network of this `name`")
+	flags.StringVar(&a.color, "color", "auto", "colours in tables, `when`: "+strings.Join(colourModes, ", "))
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
@@ -183,6 +191,7 @@ nothing to do, 1 there is something to repair (--dry-run). gc: likewise.`
 
 // say prints words, escaped: they may quote what came from outside.
 func (a *app) say(format string, args ...any) {
+	a.bar.hide()
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		fmt.Fprintf(a.stderr, "leasectl: %s\n", escape(line))
 	}

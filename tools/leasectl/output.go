@@ -68,7 +68,7 @@ func show[T any](a *app, ans *answer, items iter.Seq2[*T, error], l layout[T]) e
 	for _, d := range ans.Doubts {
 		a.say("%s", d)
 	}
-	w := bufio.NewWriter(a.stdout)
+	w := bufio.NewWriter(answerWriter{a})
 	var err error
 	switch a.output {
 	case "json":
@@ -78,12 +78,20 @@ func show[T any](a *app, ans *answer, items iter.Seq2[*T, error], l layout[T]) e
 	case "csv":
 		err = showCSV(w, items, l.csv)
 	default:
-		err = showTable(w, items, placed(a, l.table))
+		err = showTable(w, items, placed(a, l.table), a.colourful())
 	}
 	if err != nil {
 		return err
 	}
 	return w.Flush()
+}
+
+// answerWriter writes answers to stdout, where a line of progress may stand if both are one terminal.
+type answerWriter struct{ a *app }
+
+func (w answerWriter) Write(p []byte) (int, error) {
+	w.a.bar.hide()
+	return w.a.stdout.Write(p)
 }
 
 // placed puts in front of a table's columns where its items come from, if that is more than one place.
@@ -184,11 +192,12 @@ func showCSV[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]
 // tableChunk is how many rows of a table are aligned at a time: a journal may be long.
 const tableChunk = 1000
 
-func showTable[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]) error {
-	widths := make([]int, len(columns))
+func showTable[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T], colours bool) error {
+	t := table{w: w, colours: colours, widths: make([]int, len(columns))}
 	head := make([]string, len(columns))
 	for i, c := range columns {
 		head[i] = strings.ToUpper(c.name)
+		t.columns = append(t.columns, c.name)
 	}
 	rows := [][]string{head}
 	for item, err := range items {
@@ -202,32 +211,55 @@ func showTable[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[
 			}
 		}
 		if rows = append(rows, row); len(rows) == tableChunk {
-			if err := flushRows(w, rows, widths); err != nil {
+			if err := t.flush(rows); err != nil {
 				return err
 			}
 			rows = rows[:0]
 		}
 	}
-	return flushRows(w, rows, widths)
+	return t.flush(rows)
 }
 
-// flushRows prints rows in columns that are never narrower than those before.
-func flushRows(w io.Writer, rows [][]string, widths []int) error {
+// table is what a table's rows share.
+type table struct {
+	w       io.Writer
+	columns []string
+	widths  []int // in runes; columns are never narrower than those before
+	headed  bool  // the head was printed
+	colours bool
+}
+
+// flush prints rows, the first of which is the head at the first time.
+func (t *table) flush(rows [][]string) error {
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	for _, row := range rows {
-		last := len(row) - 1
-		for i, cell := range row[:last] {
-			if _, err := fmt.Fprintf(w, "%-*s  ", widths[i], cell); err != nil {
-				return err
+		var line strings.Builder
+		for i, cell := range row {
+			text, gap := cell, "\n"
+			if last := len(row) - 1; i < last {
+				text, gap = fmt.Sprintf("%-*s", t.widths[i], cell), "  "
 			}
+			line.WriteString(t.paint(t.columns[i], cell, text) + gap)
 		}
-		if _, err := fmt.Fprintln(w, row[last]); err != nil {
+		t.headed = true
+		if _, err := io.WriteString(t.w, line.String()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// paint colours a cell; text is what is printed of it.
+func (t *table) paint(column, cell, text string) string {
+	switch {
+	case !t.colours:
+		return text
+	case !t.headed:
+		return paint(bold, text)
+	}
+	return paint(colourOf(column, cell), text)
 }

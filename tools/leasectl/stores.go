@@ -38,6 +38,7 @@ type store struct {
 	bare    bool     // an archive by itself
 	kept    bool     // in the archive of a store that has succeeded it
 	parents []*store // that it has succeeded, newest first, not opened; see ask
+	bar     *progress
 	origin
 
 	claimDamage error // of the claim in folder: it is damaged, or is another journal's

@@ -2,13 +2,17 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // shownAlternatives is how many of what there is an error names.
-const shownAlternatives = 8
+const shownAlternatives = 12
 
 // noSuch is the error for a name that is none of those that there are: it lists them, those most like it first.
 func noSuch(what, name string, there []string) error {
@@ -30,6 +34,39 @@ func alternatives(name string, there []string) string {
 		names = names[:shownAlternatives]
 	}
 	return strings.Join(names, ", ") + more
+}
+
+// noArgument is for commands that have subcommands: an argument is one that there is not.
+func noArgument(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return noSuch("command", args[0], names)
+}
+
+// flagError names the flags that there are where one was given that is not.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	name := "--" + unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		name = "-" + unknown.GetSpecifiedName()
+	}
+	return noSuch("flag", name, names)
 }
 
 func noNetwork(name string, stores []*store) error {

@@ -47,6 +47,7 @@ type Holding struct {
 	Doubts    []string // those of leases stand in Holders
 
 	others []*phase // at which nobody held it
+	maybe  bool     // it is possible that it is unknown
 }
 
 // phase is a row of positions at which an address is the same.
@@ -121,6 +122,7 @@ func (a *Holding) notHeld(p *phase) {
 			a.doubt(Unknown, "%s", p.why)
 			return
 		}
+		a.maybe = true
 		a.doubt(Uncertain, "a moment earlier or later, which the clocks leave open: %s", p.why)
 		return
 	}
@@ -172,11 +174,15 @@ func (a *Holding) conclude(h *History, s *span) {
 	case a.Certainty != Unknown:
 		a.doubt(Unknown, "%s", never)
 	}
+	if a.maybe {
+		answers++
+	}
 	for i := range a.Holders {
 		a.Holders[i].Partly = answers > 1
+		a.Holders[i].Unsure = a.Holders[i].Unsure || answers > 1 && !skewed
 	}
 	a.Several = skewed && len(a.Holders) > 1
-	if answers > 1 && !s.now && (!skewed || len(a.Holders) == 0) {
+	if answers > 1 && !a.maybe && !s.now && (!skewed || len(a.Holders) == 0) {
 		a.doubt(Uncertain, "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set")
 	}
 	if a.Certainty == Unknown {

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -15,6 +14,7 @@ type gap struct {
 	from, to      Point  // the same once times are known
 	file          string // that holds the event behind it
 	cause         error
+	damage        error                      // where nothing behind it can be read
 	settled       map[netip.Addr]journal.Seq // by which event behind the gap it is known again what an address is
 	resolved      mark                       // from this event on all is known; its seq is 0 if it isn't
 	known         Point
@@ -26,12 +26,18 @@ func (r *reading) loses(l *journal.Loss) {
 		r.h.odd("%d bytes of %s at byte %d can't be read: no event is missing there", l.Bytes, l.File, l.Offset)
 		return
 	}
-	cause := error(l.Error(""))
+	cause := fmt.Errorf("%s: %w", l.File, l.Cause)
+	if l.Offset >= 0 {
+		cause = fmt.Errorf("%s, byte %d: %w", l.File, l.Offset, l.Cause)
+	}
+	if l.File == "" {
+		cause = l.Cause
+	}
 	if r.h.pending != nil {
-		r.h.pending.cause = errors.Join(r.h.pending.cause, cause)
+		r.h.pending.cause = fmt.Errorf("%w; %w", r.h.pending.cause, cause)
 		return
 	}
-	r.h.pending = &gap{after: r.last, cause: cause, settled: make(map[netip.Addr]journal.Seq)}
+	r.h.pending = &gap{after: r.last, cause: cause, damage: l.Error(""), settled: make(map[netip.Addr]journal.Seq)}
 }
 
 // goesOn begins behind a gap with the first record that can be read: no address is known there.
@@ -180,7 +186,7 @@ func (g *gap) begins() string {
 }
 
 // unsettled returns the row of positions behind the gap at which nothing tells what an address is, and false if there
-// are none.
+// are none. Of the zero address it returns those at which not everything is known.
 func (h *History) unsettled(i int, ip netip.Addr) (from Point, to *Point, ok bool) {
 	g := h.gaps[i]
 	if _, settled := g.settled[ip]; settled || g.resolved.seq == g.before.seq {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -78,8 +79,10 @@ type History struct {
 	gaps    []*gap
 	pending *gap // behind which nothing could be read yet
 	ranges  rangesOf
-	wiped   bool     // the network's data folder was deleted and no event says so yet
-	odds    []string // what can't be, and was passed over
+	base    journal.Seq // the snapshot's that the reading began with, 0 if it began with events
+	only    netip.Addr  // the address that it was reduced to
+	wiped   bool        // the network's data folder was deleted and no event says so yet
+	odds    []string    // what can't be, and was passed over
 
 	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
 	settled Point  // from this event on that doesn't matter any more; Seq 0 if it still does

@@ -9,11 +9,11 @@ import (
 
 // rangesOf collects the ranges that the events of a journal record. The zero value is ready to use.
 type rangesOf struct {
-	all     map[journal.Range]struct{} // that addresses were given from at any time
-	hidden  bool                       // some ADD's ranges were not recorded
+	all     map[journal.Range]struct{}        // that addresses were given from at any time
+	hidden  bool                              // some ADD's ranges were not recorded
 	configs map[journal.Seq][][]journal.Range // that could be read
-	own     []journal.Range // that came with calls so far
-	dropped bool            // those of some call were not recorded
+	own     []journal.Range                   // that came with calls so far
+	dropped bool                              // those of some call were not recorded
 	changes []inForce
 }
 
@@ -21,7 +21,7 @@ type rangesOf struct {
 type inForce struct {
 	from   mark
 	point  Point
-	known  bool // the add recorded them
+	known  bool        // the add recorded them
 	config journal.Seq // the last that an add named
 	static [][]journal.Range
 	lost   bool            // the config event could not be read, or had to leave its ranges out

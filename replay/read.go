@@ -125,6 +125,7 @@ func (r *reading) base() error {
 		return nil
 	}
 	r.st = state.Over(r.Base)
+	r.h.base = r.Base.Seq()
 	r.last, r.head = mark{r.st.Seq(), r.st.LastClock()}, r.Base.Head()
 	for l, err := range r.st.Leases() {
 		if err != nil {
@@ -141,8 +142,8 @@ func (r *reading) piece(p *journal.Piece) error {
 		r.loses(p.Loss)
 		return nil
 	}
-	if r.first.seq == 0 && r.Base == nil && p.Event.Seq > 1 && !r.Sparse && r.h.pending == nil {
-		r.loses(&journal.Loss{First: 1, Last: p.Event.Seq - 1, Cause: errors.New("they are not here")})
+	if r.first.seq == 0 && r.Base == nil && p.Event.Seq > 1 && r.h.pending == nil {
+		r.loses(&journal.Loss{First: 1, Last: p.Event.Seq - 1, Offset: -1, Cause: errors.New("they are not there")})
 	}
 	m := mark{p.Event.Seq, p.Event.Clock}
 	if r.h.pending != nil {
@@ -256,7 +257,7 @@ func located(err error, rec *journal.Record) error {
 func (r *reading) finish() {
 	h := r.h
 	if h.pending != nil {
-		h.Stopped = cmp.Or(h.Stopped, h.pending.cause)
+		h.Stopped = cmp.Or(h.Stopped, h.pending.damage)
 		r.lostBehind(h.pending)
 	}
 	h.Held = len(r.open)

@@ -95,9 +95,13 @@ func (a *Holding) doubt(c Certainty, format string, args ...any) {
 // take takes what an address was in a row of positions into the answer.
 func (a *Holding) take(h *History, p *phase, s *span) {
 	if !p.possible {
-		if p.lease != nil && s.backwards(p.lease) {
+		switch iv := p.lease; {
+		case iv == nil || !s.backwards(iv):
+		case iv.Start.Seq == iv.End.Seq:
+			a.doubt(Certain, "%s gave it back by event %d: since when it was held is lost", ownerText(iv), iv.End.Seq)
+		default:
 			a.doubt(Certain, "%s held it from event %d to event %d, between which a clock stood still or was set back",
-				ownerText(p.lease), p.lease.Start.Seq, p.lease.End.Seq)
+				ownerText(iv), iv.Start.Seq, iv.End.Seq)
 		}
 		return
 	}
@@ -211,10 +215,15 @@ func (h *History) outside(s *span, from, to bool) (c Certainty, doubts []string)
 	if h.Stopped != nil && (s.now || !to || s.to > s.covered) {
 		doubts = append(doubts, fmt.Sprintf("reading stopped after event %d: %v", h.Last.Seq, h.Stopped))
 	}
-	if !s.now {
+	if first := h.First; first.Seq > 1 && (!from || s.from < effective(&first)) && !s.now && h.base == 0 {
+		doubts = append(doubts, fmt.Sprintf("events before event %d are not there: what was before %s is unknown", first.Seq,
+			first.Effective.Format(timeLayout)))
+	} else if !s.now {
 		if begin := effective(&h.First); from && s.from < begin || to && s.to < begin {
 			doubts = append(doubts, fmt.Sprintf("the journal begins at %s: what was before is unknown", h.First.Effective.Format(timeLayout)))
 		}
+	}
+	if !s.now {
 		if from && s.from > s.covered || to && s.to > s.covered {
 			doubts = append(doubts, fmt.Sprintf("the journal tells nothing after %s", timeOf(s.covered).Format(timeLayout)))
 		}

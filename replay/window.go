@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -32,6 +33,13 @@ func (h *History) Select(of func(*state.Lease) bool) *History {
 	return &some
 }
 
+// Of returns the history of one address.
+func (h *History) Of(ip netip.Addr) *History {
+	one := h.Select(func(l *state.Lease) bool { return l.IP == ip })
+	one.only = ip
+	return one
+}
+
 // Between answers which leases there were from since to until, both included. A zero
 // since is the journal's first event, a zero until all that is covered. Covered is
 // the time up to which the journal is known to tell all: now on its own node, zero for
@@ -48,25 +56,30 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 		iv := h.Intervals[i] // a copy: doubts are added
 		to := iv.behind()
 		m := h.meetOf(&iv, &s, iv.Start, to)
+		surely := m.surely == [2]bool{true, true}
 		switch {
-		case m.surely == [2]bool{true, true}:
+		case surely:
 		case m.possible:
 			iv.Certainty = max(iv.Certainty, Uncertain)
 			iv.doubtful("whether it was held in the time asked about depends on the error of a clock")
+		case s.backwards(&iv) && iv.Start.Seq == iv.End.Seq: // its beginning is lost, which is said
 		case s.backwards(&iv):
 			iv.doubtful("between its beginning and its end a clock stood still or was set back")
 		case to == nil && s.from > s.covered && !h.wiped: // the answer is unknown, and this is what was known last
 		default:
 			continue
 		}
-		if m.possible && (iv.Certainty != Certain || m.candidate && h.unsure(&iv, to, &s)) {
+		if m.possible && (!surely || h.unsure(&iv, to, &s)) {
 			a.worse(Uncertain)
 		}
 		a.Intervals = append(a.Intervals, iv)
 	}
-	for _, g := range h.gaps {
+	for i, g := range h.gaps {
 		if g.meets(&s) {
 			a.doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
+		}
+		if from, to, ok := h.unsettled(i, h.only); ok && h.time.meet(&s, from, to).candidate {
+			a.doubt(Unknown, "leases that no event behind a gap tells of are not known: %s", g.lostEvents())
 		}
 	}
 	if h.First.Seq == 0 {

@@ -159,7 +159,11 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 		if !until.IsZero() && until.Before(since) || i+1 < len(eras) && !until.IsZero() && until.Before(e.h.First.Effective) {
 			continue // another era's
 		}
-		found := e.h.Select(matches).Between(since, until, e.covered(a.now))
+		h := e.h.Select(matches)
+		if of.addr.IsValid() {
+			h = e.h.Of(of.addr)
+		}
+		found := h.Between(since, until, e.covered(a.now))
 		c = max(c, found.Certainty)
 		for _, d := range found.Doubts {
 			own.doubt(replay.Certain, "%s: %s", s.title(), d)

@@ -37,6 +37,8 @@ type eventFilter struct {
 	ipText             string
 	ip                 netip.Addr
 	container          string
+	follow             bool
+	poll               time.Duration
 }
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -48,15 +50,25 @@ func (a *app) eventsCommand() *cobra.Command {
 a whole number of a billion or more is Unix seconds. Both ends are included. Times are
 compared with the effective time of events: corrected where the clock was set later.
 
+--follow tells new events as they become durable, until it is interrupted; --since begins with older ones. It
+takes no lock. What was told last is said at the end, for --since of the next run; each event has its number,
+too. It goes on through repairs that begin a new journal, and says so; likewise if events that it has not
+told are gone. Times of such events are as recorded. Then the exit code is 0 if nothing was missed, else 3.
+
 ` + timesHelp,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := f.parse(a); err != nil {
 				return err
 			}
+			if f.follow {
+				return a.follow(&f)
+			}
 			return a.events(&f)
 		},
 	}
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with new events until interrupted")
+	cmd.Flags().DurationVar(&f.poll, "poll", defaultPoll, "how often --follow looks for new events")
 	f.flags(cmd, "`seq or time`")
 	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only events of these `kinds`")
 	cmd.Flags().StringVar(&f.ipText, "ip", "", "only events about this `address`")
@@ -90,6 +102,14 @@ func (f *eventFilter) parse(a *app) error {
 		if !kindExists(k) {
 			return usagef("%w", unknownKind(k))
 		}
+	}
+	switch {
+	case f.follow && (f.untilSeq != 0 || !f.until.IsZero()):
+		return usagef("--follow has no end: leave out --until")
+	case f.follow && a.output == "json":
+		return usagef("--follow has no end, and one JSON object has: give -o jsonl")
+	case f.poll <= 0:
+		return usagef("--poll %s: want more than 0", f.poll)
 	}
 	if f.ipText != "" {
 		ip, err := netip.ParseAddr(f.ipText)

@@ -167,10 +167,7 @@ func showLines[T any](w io.Writer, items iter.Seq2[*T, error]) error {
 
 func showCSV[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]) error {
 	out := csv.NewWriter(w)
-	row := make([]string, len(columns))
-	for i, c := range columns {
-		row[i] = c.name
-	}
+	row := names(columns)
 	if err := out.Write(row); err != nil {
 		return err
 	}
@@ -178,10 +175,7 @@ func showCSV[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]
 		if err != nil {
 			return err
 		}
-		for i, c := range columns {
-			row[i] = csvCell(c.cell(item))
-		}
-		if err := out.Write(row); err != nil {
+		if err := out.Write(csvRow(row, columns, item)); err != nil {
 			return err
 		}
 	}
@@ -189,28 +183,52 @@ func showCSV[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T]
 	return out.Error()
 }
 
+func names[T any](columns []column[T]) []string {
+	row := make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.name
+	}
+	return row
+}
+
+// csvRow fills row with an item's cells.
+func csvRow[T any](row []string, columns []column[T], item *T) []string {
+	for i, c := range columns {
+		row[i] = csvCell(c.cell(item))
+	}
+	return row
+}
+
+// heads are the names of columns as a table shows them.
+func heads[T any](columns []column[T]) []string {
+	row := names(columns)
+	for i := range row {
+		row[i] = strings.ToUpper(row[i])
+	}
+	return row
+}
+
+func tableRow[T any](columns []column[T], item *T) []string {
+	row := make([]string, len(columns))
+	for i, c := range columns {
+		if row[i] = escape(c.cell(item)); row[i] == "" {
+			row[i] = "-"
+		}
+	}
+	return row
+}
+
 // tableChunk is how many rows of a table are aligned at a time: a journal may be long.
 const tableChunk = 1000
 
 func showTable[T any](w io.Writer, items iter.Seq2[*T, error], columns []column[T], colours bool) error {
-	t := table{w: w, colours: colours, widths: make([]int, len(columns))}
-	head := make([]string, len(columns))
-	for i, c := range columns {
-		head[i] = strings.ToUpper(c.name)
-		t.columns = append(t.columns, c.name)
-	}
-	rows := [][]string{head}
+	t := table{w: w, columns: names(columns), colours: colours, widths: make([]int, len(columns))}
+	rows := [][]string{heads(columns)}
 	for item, err := range items {
 		if err != nil {
 			return err
 		}
-		row := make([]string, len(columns))
-		for i, c := range columns {
-			if row[i] = escape(c.cell(item)); row[i] == "" {
-				row[i] = "-"
-			}
-		}
-		if rows = append(rows, row); len(rows) == tableChunk {
+		if rows = append(rows, tableRow(columns, item)); len(rows) == tableChunk {
 			if err := t.flush(rows); err != nil {
 				return err
 			}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/leaselog/leaselog/internal/wire"
 )
 
 // Span is where a field's value stands in a record: from Start, and before End. The zero Span is that of a field
@@ -29,10 +31,41 @@ const (
 	OutlinePod         = fieldPod
 	OutlineAddresses   = fieldAddresses
 	OutlineReason      = fieldReason
+	OutlineRequested   = fieldRequested
 	OutlineConfig      = fieldConfig
 	OutlineRanges      = fieldRanges
 	OutlineDropped     = fieldDropped
 )
+
+// AppendHead appends what stands before the body in the record of an event with these fixed parts, as it is
+// without padding.
+func (o *Outline) AppendHead(dst []byte, prev *Hash) []byte {
+	dst = append(dst, msgpcode.FixedArrayLow|3, msgpcode.FixedArrayLow|recordFields, recordVersion)
+	dst = wire.AppendFixed64(dst, msgpcode.Uint64, uint64(o.Seq))
+	dst = wire.AppendFixed64(dst, msgpcode.Uint64, uint64(o.Synced))
+	dst = wire.AppendBin(dst, prev[:])
+	dst = wire.AppendFixed64(dst, msgpcode.Int64, uint64(o.Clock.Wall))
+	dst = wire.AppendFixed64(dst, msgpcode.Int64, uint64(o.Clock.BootTime))
+	dst = wire.AppendBin(dst, o.Clock.Boot[:])
+	dst = wire.AppendBool(dst, o.Clock.Synchronised)
+	dst = wire.AppendUint(dst, uint64(max(o.Clock.MaxError, 0)/time.Microsecond))
+	return append(dst, byte(o.Kind))
+}
+
+// CompleteRecord makes a record of an event's head and body: it begins at start in dst. It adds the padding where the record's
+// length needs it, and the checksum.
+func CompleteRecord(dst []byte, start int, id ID, seq Seq) []byte {
+	if (len(dst)-start+trailerBytes)%lengthModulus == 0 {
+		dst[start+1]++
+		dst = append(dst, msgpcode.Nil)
+	}
+	crc := checksum(id, seq, dst[start:])
+	return append(binary.BigEndian.AppendUint32(append(dst, msgpcode.Uint32), crc), sentinel)
+}
+
+// CheckRecord returns why bytes can't be the record of event seq of a journal. What stands under its checksum it doesn't
+// look at: that is DecodeRecord's.
+func CheckRecord(id ID, seq Seq, record []byte) error { return checkRecord(id, seq, record) }
 
 // Read sets the outline to a record's. It returns false where the record isn't laid out as AppendRecord lays it
 // out: then only decoding it tells what it is. It allocates nothing.
@@ -126,12 +159,23 @@ func number(b []byte, at int) (v uint64, end int, ok bool) {
 	return v, at + 1 + n, true
 }
 
+// SkipValue returns where the msgpack value at a place of b ends, -1 where none does.
+func SkipValue(b []byte, at int) int { return skipValue(b, at, 0) }
+
+// SkipHead returns how long the head of the array or map is that b begins with.
+func SkipHead(b []byte) int {
+	if len(b) > 2 && (b[0] == msgpcode.Array16 || b[0] == msgpcode.Map16) {
+		return 3
+	}
+	return min(1, len(b))
+}
+
 // skipDepth bounds the nesting of values that are passed over.
 const skipDepth = 8
 
 // skipValue returns where the msgpack value at a place ends, -1 where none does.
 func skipValue(b []byte, at, depth int) int {
-	if at >= len(b) || depth > skipDepth {
+	if at < 0 || at >= len(b) || depth > skipDepth {
 		return -1
 	}
 	c := b[at]

@@ -50,8 +50,8 @@ type Record struct {
 	Event  Event
 	File   string // below the store's folder, such as "journal/00000000000000000001"
 	Offset int64  // of the record in File, after its length
-	Raw    []byte // nil if Light
-	Light  bool   // only Seq, Clock and Kind of Event are set: who asked did not need the rest
+	Raw    []byte
+	Light  bool // only Seq, Clock and Kind of Event are set, and mostly no Raw: who asked did not need the rest
 }
 
 // maxRestarts bounds how often a Reader lists the store anew because files moved under it.
@@ -383,6 +383,7 @@ type pass struct {
 	share  bool  // one buffer and one record for all
 	// needles, if not nil, tell the records that are to be decoded; all others come light
 	needles *Needles
+	raw     bool // none is decoded
 	data    []byte
 	rec     Record
 }
@@ -525,8 +526,11 @@ func (p *pass) segment(path string, first Seq) {
 
 // read reads the scanner's next entry into rec, and returns the record's bytes.
 func (p *pass) read(s *scanner) ([]byte, error) {
-	if p.needles != nil {
+	switch {
+	case p.needles != nil:
 		return s.sparse(p.needles, &p.rec)
+	case p.raw:
+		return s.copying(&p.rec)
 	}
 	record, err := s.readInto(&p.rec.Event)
 	p.rec.Raw = record

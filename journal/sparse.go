@@ -98,6 +98,42 @@ func (r *Reader) Sparse(n *Needles, after Seq) iter.Seq2[Record, error] {
 	}
 }
 
+// Raw is Records for whoever copies records: of Event only Seq, Clock and Kind are set, as in Light ones, and Raw is good
+// until the next record. Checksums are checked.
+func (r *Reader) Raw(after Seq) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		p := pass{r: r, last: after, recent: true, share: true, raw: true}
+		p.visit = func(rec *Record) error {
+			if !yield(*rec, nil) {
+				return errStopped
+			}
+			return nil
+		}
+		if err := p.walk(); err != nil && !errors.Is(err, errStopped) {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// copying reads the next entry without decoding it.
+func (s *scanner) copying(rec *Record) ([]byte, error) {
+	start, end, err := s.frame(s.off)
+	if err != nil {
+		return nil, err
+	}
+	raw := s.data[start:end]
+	if err := checkRecord(s.id, s.next, raw); err != nil {
+		return nil, err
+	}
+	var o Outline
+	if !o.Read(raw) {
+		o = Outline{Seq: s.next}
+	}
+	*rec = Record{Event: Event{Seq: o.Seq, Clock: o.Clock, Kind: o.Kind}, Raw: raw, Light: true}
+	s.off, s.next = end, s.next+1
+	return raw, nil
+}
+
 // sparse reads the next entry into a record, whole only if the needles say so. What it returns is the record's
 // bytes, good until the next segment is read.
 func (s *scanner) sparse(n *Needles, rec *Record) ([]byte, error) {

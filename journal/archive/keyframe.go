@@ -2,6 +2,7 @@ package archive
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,4 +94,55 @@ func (r *Reader) newestPacked(below journal.Seq) *file {
 		}
 	}
 	return best
+}
+
+// keyframeReader reads a keyframe out of a packed file.
+type keyframeReader struct {
+	f      *file
+	rows   []byte
+	number int // of the chunk in b, from 1 on
+	b      []byte
+}
+
+// openKeyframe opens the keyframe of a file. It is good until the file is closed.
+func (f *file) openKeyframe() (*state.Snapshot, error) {
+	rows, err := f.table(sectionKeyframe, keyframeRow)
+	if err != nil {
+		return nil, err
+	}
+	return state.OpenSnapshotAt(&keyframeReader{f: f, rows: rows}, f.head.keyframeBytes, f.path, f.head.id)
+}
+
+// ReadAt reads from the chunks that hold what is asked for.
+func (r *keyframeReader) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		at := off + int64(n)
+		if at >= r.f.head.keyframeBytes {
+			return n, io.EOF
+		}
+		if err := r.load(int(at / keyframeChunk)); err != nil {
+			return n, err
+		}
+		from := int(at % keyframeChunk)
+		if from >= len(r.b) {
+			return n, io.ErrUnexpectedEOF
+		}
+		n += copy(p[n:], r.b[from:])
+	}
+	return n, nil
+}
+
+func (r *keyframeReader) load(number int) error {
+	if r.number == number+1 {
+		return nil
+	}
+	if (number+1)*keyframeRow > len(r.rows) {
+		return io.ErrUnexpectedEOF
+	}
+	b, err := r.f.unpack(readChunk(r.rows[number*keyframeRow+4:]))
+	if err != nil {
+		return err
+	}
+	r.number, r.b = number+1, b
+	return nil
 }

@@ -1,0 +1,224 @@
+package archive
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sort"
+)
+
+// addressesPerChunk is how many addresses of the index are compressed together.
+const addressesPerChunk = 512
+
+// posting says that a frame has an address, of IPv6.
+type posting struct {
+	ip    [16]byte
+	frame uint32
+}
+
+// addressWriter collects which frames have which addresses.
+type addressWriter struct {
+	v4 []uint64 // address << 32 | frame
+	v6 []posting
+}
+
+func (w *addressWriter) add(ip []byte, frame int) {
+	if len(ip) == 4 {
+		w.v4 = append(w.v4, uint64(binary.BigEndian.Uint32(ip))<<32|uint64(frame))
+	} else if len(ip) == 16 {
+		w.v6 = append(w.v6, posting{[16]byte(ip), uint32(frame)})
+	}
+}
+
+// An address chunk holds addresses of one family, ascending, and for each the frames that have it: columns of unsigned
+// LEB128 numbers, one behind the other.
+//
+//	family (4 or 16), number of addresses
+//	addresses: of IPv4 the difference from the one before; of IPv6 16 bytes
+//	how many frames each has
+//	the first frame of each, as zigzag difference from that of the address before
+//	the other frames of each, as differences from the one before
+type addressChunk struct {
+	family int
+	n      int
+	addrs  []byte
+	counts []byte
+	firsts []byte
+	others []byte
+	last   uint32 // address, of IPv4
+	frame  uint32 // first frame of the address before
+	row    []byte
+}
+
+// write writes the index and returns the rows of its table.
+func (w *addressWriter) write(out func([]byte) (chunk, error)) ([]byte, error) {
+	var rows []byte
+	var c addressChunk
+	flush := func() error {
+		if c.n == 0 {
+			return nil
+		}
+		at, err := out(c.encode())
+		rows = at.append(append(rows, c.row...))
+		c = addressChunk{addrs: c.addrs[:0], counts: c.counts[:0], firsts: c.firsts[:0], others: c.others[:0]}
+		return err
+	}
+	slices.Sort(w.v4)
+	w.v4 = slices.Compact(w.v4)
+	var frames []uint32
+	for i := 0; i < len(w.v4); {
+		ip := uint32(w.v4[i] >> 32)
+		frames = frames[:0]
+		for ; i < len(w.v4) && uint32(w.v4[i]>>32) == ip; i++ {
+			frames = append(frames, uint32(w.v4[i]))
+		}
+		c.add(binary.BigEndian.AppendUint32(nil, ip), frames)
+		if c.n == addressesPerChunk {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(w.v6, func(a, b posting) int {
+		return cmp.Or(bytes.Compare(a.ip[:], b.ip[:]), cmp.Compare(a.frame, b.frame))
+	})
+	w.v6 = slices.Compact(w.v6)
+	for i := 0; i < len(w.v6); {
+		ip := w.v6[i].ip
+		frames = frames[:0]
+		for ; i < len(w.v6) && w.v6[i].ip == ip; i++ {
+			frames = append(frames, w.v6[i].frame)
+		}
+		c.add(ip[:], frames)
+		if c.n == addressesPerChunk {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rows, flush()
+}
+
+func (c *addressChunk) add(ip []byte, frames []uint32) {
+	if c.n == 0 {
+		c.family, c.row = len(ip), addressKey(ip)
+	}
+	c.n++
+	if len(ip) == 4 {
+		v := binary.BigEndian.Uint32(ip)
+		c.addrs = binary.AppendUvarint(c.addrs, uint64(v-c.last))
+		c.last = v
+	} else {
+		c.addrs = append(c.addrs, ip...)
+	}
+	c.counts = binary.AppendUvarint(c.counts, uint64(len(frames)))
+	c.firsts = binary.AppendUvarint(c.firsts, zigzag(int64(frames[0])-int64(c.frame)))
+	c.frame = frames[0]
+	for i := 1; i < len(frames); i++ {
+		c.others = binary.AppendUvarint(c.others, uint64(frames[i]-frames[i-1]))
+	}
+}
+
+func (c *addressChunk) encode() []byte {
+	b := binary.AppendUvarint([]byte{byte(c.family)}, uint64(c.n))
+	b = append(append(b, c.addrs...), c.counts...)
+	return append(append(b, c.firsts...), c.others...)
+}
+
+// addressKey is what an address is found by in the table of chunks: IPv4 before IPv6.
+func addressKey(ip []byte) []byte {
+	key := make([]byte, 17)
+	key[0] = byte(len(ip))
+	copy(key[1:], ip)
+	return key
+}
+
+// framesOf finds the frames that have an address in a chunk.
+func framesOf(b, ip []byte) ([]uint32, error) {
+	if len(b) < 2 || int(b[0]) != len(ip) {
+		return nil, nil
+	}
+	next := numbers{b: b[1:]}
+	n := next.number()
+	if n > addressesPerChunk {
+		return nil, errShape
+	}
+	at := -1
+	last := uint32(0)
+	for i := range int(n) {
+		if len(ip) == 4 {
+			last += uint32(next.number())
+			if last == binary.BigEndian.Uint32(ip) {
+				at = i
+			}
+		} else if bytes.Equal(next.take(16), ip) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return nil, next.err
+	}
+	counts := make([]uint64, n)
+	skip := uint64(0)
+	for i := range counts {
+		if counts[i] = next.number(); counts[i] == 0 {
+			return nil, errShape
+		}
+		if i < at {
+			skip += counts[i] - 1
+		}
+	}
+	frame, first := int64(0), int64(0)
+	for i := range counts {
+		if frame += unzigzag(next.number()); i == at {
+			first = frame
+		}
+	}
+	for ; skip > 0 && next.err == nil; skip-- {
+		next.number()
+	}
+	if first < 0 || counts[at] > uint64(len(b)) {
+		return nil, errShape
+	}
+	frames := []uint32{uint32(first)}
+	for range counts[at] - 1 {
+		frames = append(frames, frames[len(frames)-1]+uint32(next.number()))
+	}
+	return frames, next.err
+}
+
+// numbers reads unsigned LEB128 numbers.
+type numbers struct {
+	b   []byte
+	err error
+}
+
+func (r *numbers) number() uint64 {
+	v, w := binary.Uvarint(r.b)
+	if w <= 0 {
+		r.err, r.b = errShape, nil
+		return 0
+	}
+	r.b = r.b[w:]
+	return v
+}
+
+func (r *numbers) take(n int) []byte {
+	if n < 0 || n > len(r.b) {
+		r.err, r.b = errShape, nil
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+// rowBefore returns the last row of a table that is not behind a key, -1 if all are.
+func rowBefore(table []byte, width int, key []byte) int {
+	n := len(table) / width
+	return sort.Search(n, func(i int) bool { return bytes.Compare(table[i*width:i*width+len(key)], key) > 0 }) - 1
+}

@@ -1,0 +1,418 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+)
+
+// MaxEvents is how many events one file holds at most: what its index takes of memory while it is made follows from
+// that.
+const MaxEvents = 1 << 21
+
+// Source returns the records after an event, in order, with their Raw bytes, each good until the next: such as
+// journal.Reader.Raw. It is walked twice, and has to return the same.
+type Source func(after journal.Seq) iter.Seq2[journal.Record, error]
+
+// Options choose how Pack packs. The zero value is good.
+type Options struct {
+	Keyframe string // path of a snapshot that is kept in the file; it covers the event before the first, the last, or one between
+}
+
+// Packed says what Pack has made.
+type Packed struct {
+	Path        string
+	First, Last journal.Seq
+	Bytes       int64
+}
+
+// Pack packs the events from first to last, which are at most MaxEvents, to a new file in folder. It is durable,
+// name included, before the error is nil, and has been read back and compared with the source, record by record. On
+// an error nothing is left. It removes no segment. Two calls for one folder must not overlap.
+//
+// It does: open(O_EXCL) of a temporary name, write, fsync, read all, rename, fsync of the folder.
+func Pack(folder string, meta journal.Meta, first, last journal.Seq, source Source, o Options) (Packed, error) {
+	if first == 0 || last < first || last-first >= MaxEvents {
+		return Packed{}, fmt.Errorf("pack events %d to %d: want at least one and at most %d", first, last, MaxEvents)
+	}
+	tmp := filepath.Join(folder, fmt.Sprintf("tmp.%d%s", os.Getpid(), nameEnd))
+	path := filepath.Join(folder, Name(first, last))
+	size, err := pack(tmp, meta, first, last, source, o)
+	if err == nil {
+		err = compare(tmp, meta.ID, first, last, source)
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return Packed{}, errors.Join(fmt.Errorf("pack events %d to %d: %w", first, last, err), removeIfThere(tmp))
+	}
+	if err := journal.SyncDir(folder); err != nil {
+		return Packed{}, fmt.Errorf("pack events %d to %d: %w", first, last, err)
+	}
+	return Packed{path, first, last, size}, nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// packing is the state of one pack.
+type packing struct {
+	w     *writer
+	head  header
+	boots map[journal.BootID]int
+
+	frame  frameWriter
+	info   frameInfo // of the frame that is being filled
+	frames []byte    // rows
+
+	prev   journal.Hash // of the record before
+	marks  markWriter
+	addrs  addressWriter
+	o      journal.Outline
+	ident  tokens
+	rest   tokens
+	known  [][]byte // room
+	record []byte   // room
+}
+
+func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source, o Options) (size int64, err error) {
+	if err := removeIfThere(tmp); err != nil {
+		return 0, err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Chmod(0o600); err != nil { // whatever the umask took away
+		return 0, err
+	}
+	w, err := newWriter(f, meta.ID)
+	if err != nil {
+		return 0, err
+	}
+	p := &packing{w: w, boots: make(map[journal.BootID]int), head: header{format: formatVersion, minReader: formatVersion,
+		id: meta.ID, network: meta.Network, node: meta.Node, first: first, last: last, kinds: make(map[journal.Kind]uint64)}}
+	p.marks.synced = make(map[journal.BootID]mark)
+	if p.head.previous, err = contentBefore(filepath.Dir(tmp), meta.ID, first); err != nil {
+		return 0, err
+	}
+	next := first
+	for rec, err := range source(first - 1) {
+		if err != nil {
+			return 0, err
+		}
+		if rec.Event.Seq != next || len(rec.Raw) == 0 {
+			return 0, fmt.Errorf("the source has event %d, not %d", rec.Event.Seq, next)
+		}
+		if err := p.event(next, rec.Raw); err != nil {
+			return 0, err
+		}
+		if next++; next > last {
+			break
+		}
+	}
+	if next <= last {
+		return 0, fmt.Errorf("the source ends before event %d", next)
+	}
+	if err := p.finish(o); err != nil {
+		return 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+// contentBefore returns the digest of the packed file that ends where a new one begins, zero if there is none.
+func contentBefore(folder string, id journal.ID, first journal.Seq) (journal.Hash, error) {
+	names, err := packedNames(folder)
+	if err != nil {
+		return journal.Hash{}, err
+	}
+	for _, name := range names {
+		if _, last, _ := parseName(name); last+1 != first {
+			continue
+		}
+		f, err := openFile(filepath.Join(folder, name), id)
+		if err != nil {
+			return journal.Hash{}, err
+		}
+		return f.head.content, f.close()
+	}
+	return journal.Hash{}, nil
+}
+
+// event packs the next event.
+func (p *packing) event(seq journal.Seq, raw []byte) error {
+	o := &p.o
+	outlined := o.Read(raw) && o.Seq == seq
+	if !outlined { // of another version: what is known of it is what stands in fixed places
+		o.Seq, o.Kind = seq, 0
+	}
+	if p.frame.events() == 0 {
+		p.info = frameInfo{prev: p.prev, identity: p.w.idents.next, from: o.Clock.Wall}
+	}
+	if seq == p.head.first {
+		if outlined {
+			copy(p.prev[:], raw[23:])
+		}
+		p.info.prev, p.head.before, p.head.from = p.prev, p.prev, o.Clock
+	}
+	boot, ok := p.boots[o.Clock.Boot]
+	if !ok {
+		boot = len(p.head.boots)
+		p.boots[o.Clock.Boot] = boot
+		p.head.boots = append(p.head.boots, Boot{ID: o.Clock.Boot, First: seq})
+	}
+	p.head.boots[boot].Last = seq
+	p.head.kinds[o.Kind]++
+	p.marks.add(o, outlined, raw)
+	p.index(outlined, raw)
+	if err := p.put(outlined && p.regular(raw), boot, raw); err != nil {
+		return err
+	}
+	p.info.to, p.head.to = o.Clock.Wall, o.Clock
+	p.prev = journal.RecordHash(raw)
+	if p.frame.events() == frameEvents {
+		return p.endFrame()
+	}
+	return nil
+}
+
+// regular reports whether a record's bytes follow from what is kept of it.
+func (p *packing) regular(raw []byte) bool {
+	tail := raw[p.o.Tail : len(raw)-6]
+	padded := len(tail) == 1 && tail[0] == 0xc0 && len(raw)%128 == 1
+	return journal.Hash(raw[23:55]) == p.prev && p.o.Synced < p.o.Seq && (len(tail) == 0 || padded) && raw[1] == 0x9b+byte(len(tail))
+}
+
+// put adds an event to the frame.
+func (p *packing) put(regular bool, boot int, raw []byte) error {
+	w, o := &p.frame, &p.o
+	if !regular {
+		p.info.whole = true
+		w.whole(raw)
+		return nil
+	}
+	texts := len(w.text)
+	p.rest.text = &w.text
+	p.rest.reset(byte(o.Kind), asByte(o.Clock.Synchronised))
+	address := fieldAt(raw, o.Fields[journal.OutlineAddresses])
+	p.known = appendKnown(p.known[:0], address)
+	p.rest.rest(raw, o, p.known)
+	shape, err := p.w.template(p.rest.done())
+	if err != nil {
+		return err
+	}
+	names := namesAt(raw, o)
+	has := len(names)+len(address) > 0
+	var key uint64
+	var number, identity uint32
+	old := false
+	if has && shape != 0 {
+		if key, number, old = p.w.idents.find(names, address); !old {
+			p.ident.identity(raw, o)
+			if identity, err = p.w.template(p.ident.done()); err != nil {
+				return err
+			}
+		}
+	}
+	if shape == 0 || has && !old && identity == 0 { // no room for more templates
+		w.text = w.text[:texts]
+		return p.put(false, boot, raw)
+	}
+	w.cols[colShape] = append(w.cols[colShape], uint64(shape))
+	w.times(o, boot)
+	w.identity(has, !old, uint64(p.w.idents.next-number))
+	w.raw = append(w.raw, p.rest.vars...)
+	if !has || old {
+		return nil
+	}
+	namespace, name, uid := splitPod(valueAt(raw, o.Fields[journal.OutlinePod]))
+	_, container := splitString(valueAt(raw, o.Fields[journal.OutlineContainerID]))
+	p.w.idents.filter.identity(container, namespace, name, uid)
+	return p.w.identity(key, identity, p.ident.vars)
+}
+
+func asByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// fieldAt returns a field with its key, valueAt without; nil if it isn't there.
+func fieldAt(raw []byte, s journal.Span) []byte {
+	if s.End == 0 {
+		return nil
+	}
+	return raw[s.Start-1 : s.End]
+}
+
+func valueAt(raw []byte, s journal.Span) []byte { return raw[s.Start:s.End] }
+
+// namesAt returns the fields of the identity's first half: they stand side by side.
+func namesAt(raw []byte, o *journal.Outline) []byte {
+	start, end := 0, 0
+	for field := 1; field <= 4; field++ {
+		s := o.Fields[field]
+		if s.End != 0 && end == 0 {
+			start = s.Start - 1
+		}
+		end = max(end, s.End)
+	}
+	return raw[start:end]
+}
+
+// index notes which addresses the frame has.
+func (p *packing) index(outlined bool, raw []byte) {
+	if !outlined {
+		return // it is a mark, and so never looked for
+	}
+	frame := len(p.frames) / frameRow
+	eachAddress(fieldAt(raw, p.o.Fields[journal.OutlineAddresses]), func(ip []byte) { p.addrs.add(ip, frame) })
+	if b := valueAt(raw, p.o.Fields[journal.OutlineRequested]); len(b) > 0 {
+		for at := journal.SkipHead(b); at >= 0 && at+2 < len(b); at = journal.SkipValue(b, at) {
+			p.addrs.add(b[at+2:min(len(b), at+2+int(b[at+1]))], frame)
+		}
+	}
+}
+
+// endFrame writes the frame that is full, or the last one.
+func (p *packing) endFrame() error {
+	plain := p.frame.encode()
+	p.w.room = p.w.zstd.EncodeAll(plain, p.w.room[:0])
+	p.record = binary.AppendUvarint(p.record[:0], uint64(len(p.w.room)))
+	p.record = append(append(p.record, p.w.room...), p.frame.raw...)
+	c, err := p.w.chunk(p.record)
+	p.info.chunk = c
+	p.frames = p.info.append(p.frames)
+	p.frame.reset()
+	return err
+}
+
+// finish writes what is left, the tables, and the footer.
+func (p *packing) finish(o Options) error {
+	w := p.w
+	if p.frame.events() > 0 {
+		if err := p.endFrame(); err != nil {
+			return err
+		}
+	}
+	p.head.after = p.prev
+	err := w.endBlock()
+	if err == nil {
+		err = w.endFilter()
+	}
+	if err == nil {
+		err = w.endTemplates()
+	}
+	if err != nil {
+		return err
+	}
+	marks, err := w.writeMarks(p.marks.finish(), p.boots)
+	if err != nil {
+		return err
+	}
+	addresses, err := p.addrs.write(w.compressed)
+	if err != nil {
+		return err
+	}
+	keyframe, err := p.keyframe(o.Keyframe)
+	if err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		number int
+		rows   []byte
+	}{{sectionFrames, p.frames}, {sectionIdentities, w.idents.rows}, {sectionTemplates, w.templates.rows},
+		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframe, keyframe}} {
+		if err := w.section(s.number, s.rows); err != nil {
+			return err
+		}
+	}
+	return w.finish(&p.head)
+}
+
+// keyframe writes the snapshot that is at path and returns the rows of its table.
+func (p *packing) keyframe(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	snap, err := state.OpenSnapshot(path, p.head.id)
+	if err != nil {
+		return nil, err
+	}
+	seq, head := snap.Seq(), snap.Head()
+	if err := snap.Close(); err != nil {
+		return nil, err
+	}
+	if seq+1 < p.head.first || seq > p.head.last || seq+1 == p.head.first && head != p.head.before || seq == p.head.last && head != p.head.after {
+		return nil, fmt.Errorf("snapshot %s of event %d is not of events %d to %d", path, seq, p.head.first, p.head.last)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p.head.keyframe = seq
+	var rows []byte
+	for number, b := uint32(0), make([]byte, keyframeChunk); ; number++ {
+		n, err := io.ReadFull(f, b)
+		if n > 0 {
+			c, err := p.w.compressed(b[:n])
+			if err != nil {
+				return nil, err
+			}
+			rows = c.append(binary.BigEndian.AppendUint32(rows, number))
+			p.head.keyframeBytes += int64(n)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// compare reads a packed file whole and holds each record against the source's.
+func compare(path string, id journal.ID, first, last journal.Seq, source Source) error {
+	f, err := openFileAs(path, id, first, last)
+	if err != nil {
+		return err
+	}
+	w := f.walk(first - 1)
+	for rec, err := range source(first - 1) {
+		if err != nil {
+			return errors.Join(err, f.close())
+		}
+		raw, _, err := w.next()
+		if err == nil && !bytes.Equal(raw, rec.Raw) {
+			err = fmt.Errorf("event %d is read back as another", rec.Event.Seq)
+		}
+		if err != nil {
+			return errors.Join(err, f.close())
+		}
+		if rec.Event.Seq == last {
+			break
+		}
+	}
+	return errors.Join(f.Check(), f.close())
+}

@@ -1,0 +1,569 @@
+package archive
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// A record's body is cut in two. The identity is what a DEL repeats of its ADD: the fields up to the pod, and the
+// addresses. The rest is the trace context, which stands between the two, and what follows. Of each,
+// a template has the bytes that many have in common, and holes for the others. Templates are on disk as a row of these operations,
+// each with a number; docs/FORMAT.md has them too.
+const (
+	opLiteral = 0 // n bytes, which follow
+	opHex     = 1 // n bytes, as lower-case hex
+	opUUID    = 2 // 16 bytes as 8-4-4-4-12
+	opSuffix  = 3 // 3 bytes: n letters as Kubernetes makes them up
+	opBytes   = 4 // n bytes
+	opAddr    = 5 // n bytes, an address of the identity
+	opKnown   = 6 // no bytes: the identity's address number n
+	opDecimal = 7 // a number, as decimal digits
+	opLong    = 8 // its length, and bytes
+	opText    = 9 // as opLong, out of the part of the frame that is compressed
+	opSplit   = 10
+)
+
+// suffixLetters are those that Kubernetes makes suffixes of; suffixLen of them fit three bytes.
+const (
+	suffixLetters = "bcdfghjklmnpqrstvwxz2456789"
+	suffixLen     = 5
+)
+
+// Sizes that bound a template and what it makes.
+const (
+	maxTemplate = 8 << 10
+	maxKnown    = 16 // addresses of an identity that others may refer to
+	minDigits   = 4
+	maxDigits   = 18
+	minHex      = 16 // letters
+	uuidLen     = 36
+	longText    = 96 // a text without a hole that is longer is no template's
+)
+
+// tokens makes a template and the bytes for its holes.
+type tokens struct {
+	tmpl    []byte
+	literal int // where the length of the literal that is being made stands in tmpl; 0 if none is
+	vars    []byte
+	text    *[]byte // of the frame; nil where there is none
+	known   [][]byte
+	fields  int
+}
+
+// shapeHead is how many bytes the template of a rest has that are no operations: kind, and whether the clock was
+// synchronised. That of an identity has none.
+const shapeHead = 2
+
+// reset begins a template with some bytes that are no operations.
+func (t *tokens) reset(head ...byte) {
+	t.tmpl = append(append(t.tmpl[:0], 0, byte(len(head))), head...)
+	t.literal, t.vars, t.known, t.fields = 0, t.vars[:0], t.known[:0], 0
+}
+
+// done returns the template, whose first byte is the number of fields.
+func (t *tokens) done() []byte {
+	t.tmpl[0] = byte(t.fields)
+	return t.tmpl
+}
+
+func (t *tokens) op(code byte, n int) {
+	t.literal = 0
+	t.tmpl = append(t.tmpl, code, byte(n>>8), byte(n))
+}
+
+func (t *tokens) lit(b ...byte) {
+	if len(b) == 0 {
+		return
+	}
+	if t.literal == 0 {
+		t.op(opLiteral, 0)
+		t.literal = len(t.tmpl) - 2
+	}
+	t.tmpl = append(t.tmpl, b...)
+	binary.BigEndian.PutUint16(t.tmpl[t.literal:], uint16(len(t.tmpl)-t.literal-2))
+}
+
+func (t *tokens) bytes(b []byte) {
+	t.op(opBytes, len(b))
+	t.vars = append(t.vars, b...)
+}
+
+// long makes a hole for bytes of any number.
+func (t *tokens) long(b []byte) {
+	t.op(opLong, 0)
+	t.vars = append(binary.AppendUvarint(t.vars, uint64(len(b))), b...)
+}
+
+// identity makes the template of the identity of a record.
+func (t *tokens) identity(raw []byte, o *journal.Outline) {
+	t.reset()
+	for field := 1; field <= 4; field++ {
+		s := o.Fields[field]
+		if s.End == 0 {
+			continue
+		}
+		t.fields++
+		t.lit(byte(field))
+		switch field {
+		case 4:
+			t.pod(raw[s.Start:s.End])
+		default:
+			head, b := splitString(raw[s.Start:s.End])
+			t.name(head, b, field == 1)
+		}
+	}
+	t.op(opSplit, 0)
+	if s := o.Fields[journal.OutlineAddresses]; s.End != 0 {
+		t.fields++
+		t.addresses(raw[s.Start-1 : s.End])
+	}
+}
+
+// name makes holes in a string, or one hole of it if it is of no form that is known.
+func (t *tokens) name(head, b []byte, whole bool) {
+	if whole && !(len(b) >= minHex && len(b)%2 == 0 && hexRun(b) == len(b)) || len(b) > longText && hexRun(b) != len(b) {
+		t.long(append(head[:len(head):len(head)], b...))
+		return
+	}
+	t.lit(head...)
+	t.string(b)
+}
+
+// pod makes the template of namespace, name and UID.
+func (t *tokens) pod(b []byte) {
+	t.lit(b[0])
+	b = b[1:]
+	for i := range 3 {
+		head, s := splitString(b)
+		b = b[len(head)+len(s):]
+		cut := len(s)
+		if i == 1 {
+			for cut = len(s); cut > 0 && s[cut-1] != '-'; cut-- {
+			}
+		}
+		if i != 1 || cut == 0 || len(s)-cut > 64 {
+			t.name(head, s, i == 2 && len(s) != uuidLen)
+			continue
+		}
+		t.lit(head...)
+		t.string(s[:cut])
+		t.suffix(s[cut:])
+	}
+}
+
+// suffix makes a hole of what stands behind the last hyphen of a pod's name.
+func (t *tokens) suffix(b []byte) {
+	v := 0
+	for i := len(b) - 1; i >= 0 && len(b) == suffixLen; i-- {
+		d := letterValue(b[i])
+		if d < 0 {
+			v = -1
+			break
+		}
+		v = v*len(suffixLetters) + d
+	}
+	if len(b) == suffixLen && v >= 0 {
+		t.op(opSuffix, suffixLen)
+		t.vars = append(t.vars, byte(v>>16), byte(v>>8), byte(v))
+		return
+	}
+	if len(b) > 0 {
+		t.bytes(b)
+	}
+}
+
+// letterValue returns the place of a letter among suffixLetters, or -1.
+func letterValue(c byte) int {
+	for i := range len(suffixLetters) {
+		if suffixLetters[i] == c {
+			return i
+		}
+	}
+	return -1
+}
+
+// string makes holes for what looks random or counted.
+func (t *tokens) string(b []byte) {
+	for at := 0; at < len(b); {
+		if !isHex(b[at]) {
+			end := at + 1
+			for end < len(b) && !isHex(b[end]) {
+				end++
+			}
+			t.lit(b[at:end]...)
+			at = end
+			continue
+		}
+		run := hexRun(b[at:])
+		switch digits := decimalRun(b[at:]); {
+		case run == 8 && isUUID(b[at:]):
+			t.op(opUUID, 16)
+			t.hex(b[at:at+8], b[at+9:at+13], b[at+14:at+18], b[at+19:at+23], b[at+24:at+36])
+			at += uuidLen
+		case run >= minHex:
+			run &^= 1
+			t.op(opHex, run/2)
+			t.hex(b[at : at+run])
+			at += run
+		case digits >= minDigits && digits <= maxDigits && b[at] != '0':
+			v := uint64(0)
+			for _, c := range b[at : at+digits] {
+				v = v*10 + uint64(c-'0')
+			}
+			t.op(opDecimal, 0)
+			t.vars = binary.AppendUvarint(t.vars, v)
+			at += digits
+		default:
+			t.lit(b[at : at+max(1, digits)]...)
+			at += max(1, digits)
+		}
+	}
+}
+
+func (t *tokens) hex(parts ...[]byte) {
+	for _, p := range parts {
+		for i := 0; i+1 < len(p); i += 2 {
+			t.vars = append(t.vars, unhex(p[i])<<4|unhex(p[i+1]))
+		}
+	}
+}
+
+func unhex(c byte) byte {
+	if c >= 'a' {
+		return c - 'a' + 10
+	}
+	return c - '0'
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
+func hexRun(b []byte) int {
+	for i, c := range b {
+		if !isHex(c) {
+			return i
+		}
+	}
+	return len(b)
+}
+
+func decimalRun(b []byte) int {
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// isUUID reports whether b, which begins with eight hex digits, begins with a UUID.
+func isUUID(b []byte) bool {
+	if len(b) < uuidLen {
+		return false
+	}
+	for i, c := range b[:uuidLen] {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if !isHex(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// splitString returns the head of a msgpack string and what it holds.
+func splitString(b []byte) (head, s []byte) {
+	n, w := 0, 1
+	switch {
+	case len(b) == 0:
+		return nil, nil
+	case b[0] >= 0xa0 && b[0] <= 0xbf:
+		n = int(b[0] & 0x1f)
+	case b[0] == 0xd9 && len(b) > 1:
+		n, w = int(b[1]), 2
+	case b[0] == 0xda && len(b) > 2:
+		n, w = int(binary.BigEndian.Uint16(b[1:])), 3
+	}
+	if n > len(b)-w {
+		n = len(b) - w
+	}
+	return b[:w], b[w : w+n]
+}
+
+// eachAddress calls fn with each address of field 6, which begins with its key. It stops where the field isn't made
+// as it should be, and returns where that is: its end if it is.
+func eachAddress(b []byte, fn func(ip []byte)) int {
+	if len(b) == 0 {
+		return 0
+	}
+	for at := 1 + journal.SkipHead(b[1:]); at < len(b); {
+		start := at + journal.SkipHead(b[at:]) // of the four
+		start = journal.SkipValue(b, start)    // range set
+		if start < 0 || start+1 >= len(b) || b[start] != 0xc4 || start+2+int(b[start+1]) > len(b) {
+			return at
+		}
+		end := start + 2 + int(b[start+1])
+		next := journal.SkipValue(b, journal.SkipValue(b, end))
+		if next < 0 {
+			return at
+		}
+		fn(b[start+2 : end])
+		at = next
+	}
+	return len(b)
+}
+
+// appendKnown appends the addresses of field 6.
+func appendKnown(known [][]byte, b []byte) [][]byte {
+	eachAddress(b, func(ip []byte) { known = append(known, ip) })
+	return known
+}
+
+// addresses makes holes for the addresses of field 6 and leaves what is around them, the gateways too, to the template:
+// those are the same for many.
+func (t *tokens) addresses(b []byte) {
+	rest := b
+	eachAddress(b, func(ip []byte) {
+		at := cap(rest) - cap(ip) // both end where the record does
+		t.lit(rest[:at]...)
+		t.op(opAddr, len(ip))
+		t.vars = append(t.vars, ip...)
+		rest = rest[at+len(ip):]
+	})
+	t.lit(rest...)
+}
+
+// rest makes the template of what is not the identity. known are the addresses of that.
+func (t *tokens) rest(raw []byte, o *journal.Outline, known [][]byte) {
+	t.fields = 0
+	t.known = append(t.known[:0], known[:min(len(known), maxKnown)]...)
+	if s := o.Fields[5]; s.End != 0 {
+		t.fields++
+		t.lit(5)
+		head, b := splitString(raw[s.Start:s.End])
+		t.name(head, b, false)
+	}
+	t.op(opSplit, 0)
+	from := o.Body
+	for field := 1; field <= 6; field++ {
+		from = max(from, o.Fields[field].End)
+	}
+	if from == o.Body {
+		from += journal.SkipHead(raw[from:])
+	}
+	for at := from; at < o.Tail; {
+		end := journal.SkipValue(raw[:o.Tail], at+1)
+		t.fields++
+		t.lit(raw[at])
+		switch raw[at] {
+		case 7, 8, 9, 14, 17, 22:
+			t.value(raw[at+1 : end])
+		default:
+			t.op(opText, 0)
+			*t.text = append(binary.AppendUvarint(*t.text, uint64(end-at-1)), raw[at+1:end]...)
+		}
+		at = end
+	}
+}
+
+// value makes the template of a value of numbers, addresses and short texts.
+func (t *tokens) value(b []byte) {
+	for at := 0; at < len(b); {
+		n := 1
+		switch c := b[at]; {
+		case c >= 0xa0 && c <= 0xbf || c == 0xd9 || c == 0xda:
+			head, s := splitString(b[at:])
+			t.name(head, s, false)
+			at += len(head) + len(s)
+			continue
+		case c == 0xc4 && at+1 < len(b):
+			n = 2 + int(b[at+1])
+			t.lit(b[at : at+2]...)
+			t.bin(b[at+2 : min(at+n, len(b))])
+			at += n
+			continue
+		case c == 0xcf || c == 0xd3:
+			n = 9
+		case c == 0xce:
+			n = 5
+		case c == 0xcd:
+			n = 3
+		case c == 0xcc:
+			n = 2
+		}
+		n = min(n, len(b)-at)
+		if t.lit(b[at]); n > 3 {
+			t.bytes(b[at+1 : at+n])
+		} else {
+			t.lit(b[at+1 : at+n]...)
+		}
+		at += n
+	}
+}
+
+func (t *tokens) bin(b []byte) {
+	for i, k := range t.known {
+		if string(k) == string(b) {
+			t.op(opKnown, i)
+			return
+		}
+	}
+	t.bytes(b)
+}
+
+// op is an operation of a template.
+type op struct {
+	code    byte
+	n       int
+	literal []byte
+}
+
+// template is one that was read.
+type template struct {
+	head   []byte // what stands before the operations, but for the number of fields
+	fields int
+	ops    []op
+	split  int // the operations of the second half
+}
+
+var errTemplate = errors.New("not a template")
+
+// parseTemplate reads a template: the number of fields, how many bytes follow that are no operations, these, and the
+// operations.
+func parseTemplate(b []byte) (*template, error) {
+	if len(b) < 2 || len(b) < 2+int(b[1]) {
+		return nil, errTemplate
+	}
+	head := int(b[1])
+	t := &template{fields: int(b[0]), head: b[2 : 2+head], split: -1}
+	for b = b[2+head:]; len(b) > 0; {
+		if len(b) < 3 {
+			return nil, errTemplate
+		}
+		o := op{code: b[0], n: int(binary.BigEndian.Uint16(b[1:]))}
+		b = b[3:]
+		switch o.code {
+		case opLiteral:
+			if o.n > len(b) {
+				return nil, errTemplate
+			}
+			o.literal, b = b[:o.n], b[o.n:]
+		case opSplit:
+			if t.split >= 0 {
+				return nil, errTemplate
+			}
+			t.split = len(t.ops)
+			continue
+		default:
+			if o.code > opSplit || o.n > maxTemplate {
+				return nil, errTemplate
+			}
+		}
+		t.ops = append(t.ops, o)
+	}
+	if t.split < 0 {
+		return nil, errTemplate
+	}
+	return t, nil
+}
+
+// filler puts values into the holes of templates.
+type filler struct {
+	known  [maxKnown][2]int // where the identity's addresses stand in what is being made
+	knownN int
+}
+
+var errHole = errors.New("ends within a value")
+
+// fill appends what the operations make to dst. It returns what is left of vars and text.
+func (f *filler) fill(dst []byte, ops []op, vars, text []byte) (out, varsLeft, textLeft []byte, err error) {
+	for i := range ops {
+		o := &ops[i]
+		n := o.n
+		switch o.code {
+		case opLiteral:
+			dst = append(dst, o.literal...)
+			continue
+		case opKnown:
+			if n >= f.knownN {
+				return dst, vars, text, errHole
+			}
+			dst = append(dst, dst[f.known[n][0]:f.known[n][1]]...)
+			continue
+		case opDecimal:
+			v, w := binary.Uvarint(vars)
+			if w <= 0 {
+				return dst, vars, text, errHole
+			}
+			dst, vars = appendDecimal(dst, v), vars[w:]
+			continue
+		case opLong:
+			v, w := binary.Uvarint(vars)
+			if w <= 0 || v > uint64(len(vars)-w) {
+				return dst, vars, text, errHole
+			}
+			dst, vars = append(dst, vars[w:w+int(v)]...), vars[w+int(v):]
+			continue
+		case opText:
+			v, w := binary.Uvarint(text)
+			if w <= 0 || v > uint64(len(text)-w) {
+				return dst, vars, text, errHole
+			}
+			dst, text = append(dst, text[w:w+int(v)]...), text[w+int(v):]
+			continue
+		case opUUID:
+			n = 16
+		case opSuffix:
+			n = 3
+		}
+		if n > len(vars) {
+			return dst, vars, text, errHole
+		}
+		dst = f.hole(dst, o, vars[:n])
+		vars = vars[n:]
+	}
+	return dst, vars, text, nil
+}
+
+// hole appends what an operation makes of its bytes.
+func (f *filler) hole(dst []byte, o *op, b []byte) []byte {
+	switch o.code {
+	case opHex:
+		return hex.AppendEncode(dst, b)
+	case opUUID:
+		dst = append(hex.AppendEncode(dst, b[:4]), '-')
+		dst = append(hex.AppendEncode(dst, b[4:6]), '-')
+		dst = append(hex.AppendEncode(dst, b[6:8]), '-')
+		dst = append(hex.AppendEncode(dst, b[8:10]), '-')
+		return hex.AppendEncode(dst, b[10:])
+	case opSuffix:
+		v := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
+		for range suffixLen {
+			dst = append(dst, suffixLetters[v%len(suffixLetters)])
+			v /= len(suffixLetters)
+		}
+		return dst
+	case opAddr:
+		if f.knownN < maxKnown {
+			f.known[f.knownN] = [2]int{len(dst), len(dst) + len(b)}
+			f.knownN++
+		}
+	}
+	return append(dst, b...)
+}
+
+func appendDecimal(dst []byte, v uint64) []byte {
+	var room [20]byte
+	i := len(room)
+	for {
+		i--
+		room[i] = byte('0' + v%10)
+		if v /= 10; v == 0 {
+			return append(dst, room[i:]...)
+		}
+	}
+}

@@ -21,13 +21,12 @@ const cacheSlots = 2048
 
 // file is an open packed file. Its tables are read when they are first needed.
 type file struct {
-	path     string
-	f        *os.File
-	size     int64 // up to the footer
-	head     header
-	boots    []journal.BootID
-	keyframe journal.Seq
-	zstd     *zstd.Decoder
+	path  string
+	f     *os.File
+	size  int64 // up to the footer
+	head  header
+	boots []journal.BootID
+	zstd  *zstd.Decoder
 
 	tables    map[int][]byte
 	templates []*template // by number
@@ -115,7 +114,7 @@ func (f *file) open(id journal.ID, first, last journal.Seq) error {
 	if err != nil {
 		return f.damaged(at-n, first, err)
 	}
-	f.head, f.size, f.keyframe = h, at-n, h.keyframe
+	f.head, f.size = h, at-n
 	for _, b := range h.boots {
 		f.boots = append(f.boots, b.ID)
 	}

@@ -36,11 +36,7 @@ func (r *Reader) Keyframe(before journal.Seq) (Keyframe, error) {
 	var k Keyframe
 	below := before + 1
 	for {
-		file := r.newestPacked(below)
-		seq := journal.Seq(0)
-		if file != nil {
-			seq = file.keyframe
-		}
+		file, seq := r.newestPacked(below)
 		snap, err := r.newestSnap(below, seq)
 		switch {
 		case err != nil:
@@ -51,7 +47,7 @@ func (r *Reader) Keyframe(before journal.Seq) (Keyframe, error) {
 			k.Snapshot, err = state.OpenSnapshot(filepath.Join(r.dir, k.File), r.meta.ID)
 		case file != nil:
 			k.File = r.nameOf(file)
-			k.Snapshot, err = file.openKeyframe()
+			k.Snapshot, err = file.openKeyframe(seq)
 		default:
 			k.File = ""
 			return k, nil
@@ -85,39 +81,50 @@ func (r *Reader) newestSnap(below, above journal.Seq) (journal.Seq, error) {
 	return newest, nil
 }
 
-// newestPacked returns the packed file with the newest keyframe before an event, nil if there is none.
-func (r *Reader) newestPacked(below journal.Seq) *file {
-	var best *file
+// newestPacked returns the newest keyframe before an event, and the packed file that has it, nil if there is none.
+func (r *Reader) newestPacked(below journal.Seq) (best *file, newest journal.Seq) {
 	for _, f := range r.files {
-		if f.keyframe > 0 && f.keyframe < below && (best == nil || f.keyframe > best.keyframe) {
-			best = f
+		for _, k := range f.head.keyframes {
+			if k.seq < below && k.seq > newest {
+				best, newest = f, k.seq
+			}
 		}
 	}
-	return best
+	return best, newest
 }
 
 // keyframeReader reads a keyframe out of a packed file.
 type keyframeReader struct {
 	f      *file
-	rows   []byte
+	rows   []byte // of this keyframe
+	size   int64
 	number int // of the chunk in b, from 1 on
 	b      []byte
 }
 
-// openKeyframe opens the keyframe of a file. It is good until the file is closed.
-func (f *file) openKeyframe() (*state.Snapshot, error) {
-	rows, err := f.table(sectionKeyframe, keyframeRow)
+// openKeyframe opens a keyframe of a file. It is good until the file is closed.
+func (f *file) openKeyframe(seq journal.Seq) (*state.Snapshot, error) {
+	rows, err := f.table(sectionKeyframes, keyframeRow)
 	if err != nil {
 		return nil, err
 	}
-	return state.OpenSnapshotAt(&keyframeReader{f: f, rows: rows}, f.head.keyframeBytes, f.path, f.head.id)
+	for len(rows) > 0 && seqOf(rows) < seq {
+		rows = rows[keyframeRow:]
+	}
+	r := &keyframeReader{f: f, rows: rows}
+	for _, k := range f.head.keyframes {
+		if k.seq == seq {
+			r.size = k.bytes
+		}
+	}
+	return state.OpenSnapshotAt(r, r.size, f.path, f.head.id)
 }
 
 // ReadAt reads from the chunks that hold what is asked for.
 func (r *keyframeReader) ReadAt(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		at := off + int64(n)
-		if at >= r.f.head.keyframeBytes {
+		if at >= r.size {
 			return n, io.EOF
 		}
 		if err := r.load(int(at / keyframeChunk)); err != nil {
@@ -139,7 +146,7 @@ func (r *keyframeReader) load(number int) error {
 	if (number+1)*keyframeRow > len(r.rows) {
 		return io.ErrUnexpectedEOF
 	}
-	b, err := r.f.unpack(readChunk(r.rows[number*keyframeRow+4:]))
+	b, err := r.f.unpack(readChunk(r.rows[number*keyframeRow+12:]))
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ const (
 	sectionMarks      = 4
 	sectionAddresses  = 5
 	sectionFilters    = 6
-	sectionKeyframe   = 7
+	sectionKeyframes  = 7
 )
 
 // Bytes of a table's row.
@@ -44,7 +44,7 @@ const (
 	templateRow = 4 + chunkRow
 	addressRow  = 17 + chunkRow
 	filterRow   = 4 + chunkRow
-	keyframeRow = 4 + chunkRow
+	keyframeRow = 8 + 4 + chunkRow
 	markRow     = 8 + chunkRow
 )
 
@@ -117,6 +117,12 @@ type Boot struct {
 	First, Last journal.Seq
 }
 
+// keyframe is a snapshot that a file has, and how large that is.
+type keyframe struct {
+	seq   journal.Seq
+	bytes int64
+}
+
 // header is what a packed file says of itself, in its footer.
 type header struct {
 	format, minReader int
@@ -129,15 +135,14 @@ type header struct {
 	kinds             map[journal.Kind]uint64
 	content           journal.Hash // SHA-256 of all bytes before the footer
 	previous          journal.Hash // content of the file before; zero if there is none
-	keyframe          journal.Seq  // 0 if there is none
-	keyframeBytes     int64
+	keyframes         []keyframe   // ascending
 	frames            int
 	identities        uint64
 	sections          map[int]chunk
 }
 
 // footerKeys is the number of keys of the footer's map.
-const footerKeys = 19
+const footerKeys = 18
 
 func appendClock(b []byte, c journal.Clock) []byte {
 	b = wire.AppendFixed64(wire.AppendArray(b, 5), msgpcode.Int64, uint64(c.Wall))
@@ -175,8 +180,10 @@ func (h *header) encode() []byte {
 	}
 	bin("content", h.content[:])
 	bin("previous", h.previous[:])
-	number("keyframe", uint64(h.keyframe))
-	number("keyframe_bytes", uint64(h.keyframeBytes))
+	b = wire.AppendArray(wire.AppendString(b, "keyframes"), len(h.keyframes))
+	for _, k := range h.keyframes {
+		b = wire.AppendUint(wire.AppendUint(wire.AppendArray(b, 2), uint64(k.seq)), uint64(k.bytes))
+	}
 	number("identities", h.identities)
 	b = wire.AppendArray(wire.AppendString(b, "sections"), len(h.sections))
 	for n := range 256 {
@@ -229,10 +236,6 @@ func parseFooter(b []byte) (header, error) {
 			hashInto(&d, h.content[:])
 		case "previous":
 			hashInto(&d, h.previous[:])
-		case "keyframe":
-			h.keyframe = journal.Seq(d.Uint())
-		case "keyframe_bytes":
-			h.keyframeBytes = int64(d.AtMost(1 << 40))
 		case "identities":
 			h.identities = d.AtMost(1 << 32)
 		default:
@@ -262,6 +265,11 @@ func (h *header) list(d *wire.Decoder, key string) {
 		for range d.Array() {
 			d.Tuple(2)
 			h.kinds[journal.Kind(d.AtMost(255))] += d.Uint()
+		}
+	case "keyframes":
+		for range d.Array() {
+			d.Tuple(2)
+			h.keyframes = append(h.keyframes, keyframe{journal.Seq(d.Uint()), int64(d.AtMost(1 << 40))})
 		}
 	case "sections":
 		for range d.Array() {

@@ -25,7 +25,7 @@ type Source func(after journal.Seq) iter.Seq2[journal.Record, error]
 
 // Options choose how Pack packs. The zero value is good.
 type Options struct {
-	Keyframe string // path of a snapshot that is kept in the file; it covers the event before the first, the last, or one between
+	Keyframes []string // paths of snapshots that the file keeps, ascending; each covers the event before the first or a later one
 }
 
 // Packed says what Pack has made.
@@ -334,7 +334,7 @@ func (p *packing) finish(o Options) error {
 	if err != nil {
 		return err
 	}
-	keyframe, err := p.keyframe(o.Keyframe)
+	keyframes, err := p.keyframes(o.Keyframes)
 	if err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func (p *packing) finish(o Options) error {
 		number int
 		rows   []byte
 	}{{sectionFrames, p.frames}, {sectionIdentities, w.idents.rows}, {sectionTemplates, w.templates.rows},
-		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframe, keyframe}} {
+		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframes, keyframes}} {
 		if err := w.section(s.number, s.rows); err != nil {
 			return err
 		}
@@ -350,11 +350,18 @@ func (p *packing) finish(o Options) error {
 	return w.finish(&p.head)
 }
 
-// keyframe writes the snapshot that is at path and returns the rows of its table.
-func (p *packing) keyframe(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
+// keyframes writes the snapshots that are at paths and returns the rows of their table.
+func (p *packing) keyframes(paths []string) (rows []byte, err error) {
+	for _, path := range paths {
+		if rows, err = p.keyframe(rows, path); err != nil {
+			return nil, err
+		}
 	}
+	return rows, nil
+}
+
+// keyframe writes a snapshot and appends its rows.
+func (p *packing) keyframe(rows []byte, path string) ([]byte, error) {
 	snap, err := state.OpenSnapshot(path, p.head.id)
 	if err != nil {
 		return nil, err
@@ -363,16 +370,16 @@ func (p *packing) keyframe(path string) ([]byte, error) {
 	if err := snap.Close(); err != nil {
 		return nil, err
 	}
-	if seq+1 < p.head.first || seq > p.head.last || seq+1 == p.head.first && head != p.head.before || seq == p.head.last && head != p.head.after {
-		return nil, fmt.Errorf("snapshot %s of event %d is not of events %d to %d", path, seq, p.head.first, p.head.last)
+	if n := len(p.head.keyframes); n > 0 && p.head.keyframes[n-1].seq >= seq || seq+1 < p.head.first || seq > p.head.last ||
+		seq+1 == p.head.first && head != p.head.before || seq == p.head.last && head != p.head.after {
+		return nil, fmt.Errorf("snapshot %s of event %d is not one of events %d to %d, in order", path, seq, p.head.first, p.head.last)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	p.head.keyframe = seq
-	var rows []byte
+	k := keyframe{seq: seq}
 	for number, b := uint32(0), make([]byte, keyframeChunk); ; number++ {
 		n, err := io.ReadFull(f, b)
 		if n > 0 {
@@ -380,13 +387,14 @@ func (p *packing) keyframe(path string) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			rows = c.append(binary.BigEndian.AppendUint32(rows, number))
-			p.head.keyframeBytes += int64(n)
+			rows = c.append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(rows, uint64(seq)), number))
+			k.bytes += int64(n)
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			p.head.keyframes = append(p.head.keyframes, k)
 			return rows, nil
-		}
-		if err != nil {
+		case err != nil:
 			return nil, err
 		}
 	}

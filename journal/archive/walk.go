@@ -3,6 +3,7 @@ package archive
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 
@@ -82,6 +83,9 @@ func (w *walk) decode(seq journal.Seq, raw []byte) (journal.Record, error) {
 	own := make([]byte, len(raw))
 	copy(own, raw)
 	ev, err := journal.DecodeRecord(w.f.head.id, seq, own)
+	if errors.Is(err, journal.ErrNewer) {
+		return journal.Record{}, fmt.Errorf("%s: event %d: %w", w.f.path, seq, err)
+	}
 	if err != nil {
 		return journal.Record{}, w.f.damaged(w.place, seq, err)
 	}

@@ -1,6 +1,6 @@
 // Leasegen makes a store with a history, for benchmarks and tests.
 //
-//	leasegen --out DIR --network NAME [--leases N] [--events M] [--seed S]
+//	leasegen --out DIR --network NAME [--leases N] [--events M] [--seed S] [--pack [--keyframes K]]
 //
 // It writes the data folder DIR/NAME and the store DIR/.leaselog/NAME, as the calls of the plugin
 // with dataDir DIR would have left them, and both the plugin and leasectl go on with it. N leases
@@ -19,6 +19,9 @@
 // It writes into no network that has a store or a data folder with something in it. Until the
 // store is complete and synced nobody can see it, and a run that fails or is interrupted leaves nothing. The
 // plugin may work on other networks meanwhile, but can create none in DIR.
+//
+// With --pack the store's archived segments are packed once it is there, and removed. A run that fails or is interrupted
+// then leaves the store, and the segments that are not packed yet.
 //
 // Exit codes: 0 made; 4 error; 64 usage.
 package main
@@ -100,6 +103,11 @@ Exit codes: 0 made; 4 error; 64 usage.`,
 			sum, err := generate(cmd.Context(), p)
 			if err != nil {
 				return err
+			}
+			if p.pack {
+				if err := pack(cmd.Context(), p); err != nil {
+					return err
+				}
 			}
 			_, err = fmt.Fprintln(stdout, sum)
 			return err

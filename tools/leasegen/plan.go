@@ -20,7 +20,8 @@ type flags struct {
 	leases, events, tail                 int64
 	days, snapshots                      int
 	seed                                 uint64
-	dual                                 bool
+	dual, pack                           bool
+	keyframes                            int64
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -35,6 +36,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.IntVar(&f.days, "days", 30, "days that the events span")
 	set.StringVar(&f.until, "until", "", "`time` at which they end, RFC 3339 (default now)")
 	set.IntVar(&f.snapshots, "snapshots", 2, "snapshots that are kept, 0 to 2")
+	set.BoolVar(&f.pack, "pack", false, "pack the archived segments, and remove them")
+	set.Int64Var(&f.keyframes, "keyframes", 0, "with --pack: a keyframe every so many `events` (default none)")
 	set.Int64Var(&f.tail, "tail", -1, "events after the newest snapshot (default as the plugin leaves them)")
 }
 
@@ -48,6 +51,8 @@ type plan struct {
 	start, end       time.Time
 	snapshots        int
 	tail             int // events after the newest snapshot; -1 as upkeep leaves them
+	pack             bool
+	keyframes        journal.Seq // a keyframe every so many events; 0 for none
 	key              [sha256.Size]byte
 }
 
@@ -70,6 +75,8 @@ func (f *flags) plan(now time.Time) (plan, error) {
 		return plan{}, usagef("--network %q: want letters, digits, '_', '.', '-', beginning with a letter or digit", f.network)
 	case f.snapshots < 0 || f.snapshots > 2:
 		return plan{}, usagef("--snapshots %d: want 0 to 2", f.snapshots)
+	case f.keyframes < 0 || f.keyframes > 0 && !f.pack:
+		return plan{}, usagef("--keyframes %d: want a number of events, and --pack", f.keyframes)
 	case f.days < 1 || f.days > maxDays:
 		return plan{}, usagef("--days %d: want 1 to %d", f.days, maxDays)
 	}
@@ -77,7 +84,7 @@ func (f *flags) plan(now time.Time) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{dataDir: dataDir, network: f.network, end: now, snapshots: f.snapshots}
+	p := plan{dataDir: dataDir, network: f.network, end: now, snapshots: f.snapshots, pack: f.pack, keyframes: journal.Seq(max(f.keyframes, 0))}
 	if f.until != "" {
 		if p.end, err = time.Parse(time.RFC3339Nano, f.until); err != nil {
 			return plan{}, usagef("--until %q: want a time such as 2026-01-31T12:00:00Z", f.until)

@@ -47,7 +47,19 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 	if h.wiped && s.now && to == nil {
 		return Holder{}, false
 	}
-	m := h.meetOf(iv, s, iv.Start, to)
+	m, unsure := h.meetOf(iv, s, iv.Start, to), false
+	if len(h.gaps) > 0 { // it may not be known in all of its positions
+		m = met{}
+		b := phasing{h: h, ip: iv.Lease.IP, s: s}
+		for b.shown(iv); len(b.phases) > 0; b.phases = b.phases[1:] {
+			if p := &b.phases[0]; p.lease != nil {
+				m.candidate, m.possible = m.candidate || p.candidate, m.possible || p.possible
+				unsure = unsure || p.candidate && h.unsure(iv, p.to, s)
+			}
+		}
+	} else if m.candidate {
+		unsure = h.unsure(iv, to, s)
+	}
 	if !m.possible {
 		return Holder{}, false
 	}
@@ -58,7 +70,7 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 	if to != nil && h.time.meet(s, *to, nil).possible {
 		held.Partly = true
 	}
-	held.Unsure = held.Partly || !m.candidate || h.unsure(iv, to, s)
+	held.Unsure = held.Partly || !m.candidate || unsure
 	return held, true
 }
 
@@ -73,8 +85,12 @@ func (h *History) tableDoubts(t *Table, s *span) {
 			doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
 		}
 		to := h.settledAt(i)
-		if g.resolved.seq != g.before.seq && h.time.meet(s, g.to, to).possible {
-			doubt(Unknown, "leases that no event behind a gap has told of are not known: %s", g.lostEvents())
+		if m := h.time.meet(s, g.to, to); g.resolved.seq != g.before.seq && m.possible && !(h.wiped && s.now) {
+			c := Uncertain
+			if m.candidate {
+				c = Unknown
+			}
+			doubt(c, "leases that no event behind a gap has told of are not known: %s", g.lostEvents())
 		}
 	}
 	if h.First.Seq == 0 {

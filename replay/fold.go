@@ -23,11 +23,11 @@ type draft struct {
 	parentSeq  string // the parent's event that gave it
 	notes      []string
 
-	unsettled bool // it was held before a gap, and nothing behind it says that it still is
-	seen      mark // then the last event before the gap
-	lostAfter mark // the last event that shows it, if its end is lost
-	fromGap   bool // its beginning is lost: start is the first event behind
-	sure      bool // a snapshot shows that it was held all the time since start, gaps included
+	unsettled bool        // it was held before a gap, and nothing behind it says that it still is
+	seen      mark        // then the last event before the gap
+	lostAfter mark        // the last event that shows it, if its end is lost
+	fromGap   bool        // its beginning is lost: start is the first event behind
+	sure      journal.Seq // a snapshot shows that it was held from start to this event, gaps included; 0 if none does
 }
 
 // reason returns why the event ended leases, also where it leaves that to its kind.
@@ -220,7 +220,7 @@ func (r *reading) asked(d *draft) bool {
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}
 	}
-	return d.sure || slices.ContainsFunc(r.spans, func(s span) bool {
+	return d.sure != 0 || slices.ContainsFunc(r.spans, func(s span) bool {
 		return r.final.meet(&s, iv.Start, iv.behind()).possible || s.backwards(&iv)
 	})
 }
@@ -290,7 +290,7 @@ func (r *reading) interval(d *draft) Interval {
 
 // owner of leases that were taken over without an interface name answer to every one.
 func owns(l *state.Lease, a state.Attachment) bool {
-	return l.ContainerID == a.ContainerID && (l.IfName == a.IfName || l.IfName == "" && l.Import)
+	return l.ContainerID == a.ContainerID && (l.IfName == a.IfName || l.IfName == "")
 }
 
 // keeps reports whether the lease is one of those asked for.

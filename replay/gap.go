@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -87,7 +88,7 @@ func (r *reading) settleAt(s Snapshot) error {
 		if err != nil {
 			return err
 		}
-		r.shown(&l, s.File)
+		r.shown(&l, s)
 	}
 	for _, d := range r.open {
 		if d.unsettled {
@@ -103,22 +104,22 @@ func (r *reading) settleAt(s Snapshot) error {
 }
 
 // shown takes over a lease of a snapshot.
-func (r *reading) shown(l *state.Lease, file string) {
+func (r *reading) shown(l *state.Lease, s Snapshot) {
 	if !r.keeps(l) {
 		return
 	}
 	d := r.open[l.IP]
 	switch {
 	case d != nil && d.start.seq == l.Start:
-		d.unsettled, d.sure = false, d.sure || d.unsettled
+		d.unsettled, d.sure = false, s.Seq()+1
 		return
 	case d != nil && !d.unsettled && !d.fromGap:
 		return // a later event gave it: the snapshot can't know another
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
 	}
-	fresh := &draft{lease: *l, file: file, start: mark{l.Start, l.Clock}, sure: true}
-	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
+	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: s.Seq() + 1}
+	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", s.File))
 	r.open[l.IP] = fresh
 	r.gap.settle(l.IP, l.Start)
 }
@@ -212,17 +213,21 @@ func (g *gap) meets(s *span) bool {
 	if s.now {
 		return false
 	}
-	for _, clock := range clocks {
-		begin, end := clock(&g.from), clock(&g.to)
-		if g.after.seq != 0 && begin < end && s.to > begin && s.from < end {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(clocks[:], func(clock clockOf) bool { return g.meetsBy(s, clock) })
+}
+
+func (g *gap) meetsBy(s *span, clock clockOf) bool {
+	begin, end := clock(&g.from), clock(&g.to)
+	return g.after.seq != 0 && begin < end && s.to > begin && s.from < end
+}
+
+// sureIn reports whether a snapshot shows that the lease was held in the gap, from its beginning on if that is in it.
+func (iv *Interval) sureIn(g *gap) bool {
+	return iv.sure >= g.before.seq && iv.Start.Seq < g.before.seq && (iv.End == nil || iv.End.Seq >= g.before.seq)
 }
 
 // sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.
 func (iv *Interval) sureThrough(g *gap, s *span) bool {
-	return iv.sure && iv.Start.Seq < g.before.seq && (iv.End == nil || iv.End.Seq >= g.before.seq) &&
-		(iv.Start.Seq <= g.after.seq || s.from >= effective(&iv.Start))
+	return iv.sureIn(g) && (iv.Start.Seq <= g.after.seq ||
+		!slices.ContainsFunc(clocks[:], func(clock clockOf) bool { return g.meetsBy(s, clock) && s.from < clock(&iv.Start) }))
 }

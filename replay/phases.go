@@ -11,6 +11,12 @@ import (
 // phases returns what an address was from the first event on, in order of events, and how the span meets it.
 func (h *History) phases(ip netip.Addr, s *span) []phase {
 	b := phasing{h: h, ip: ip, s: s, at: h.First}
+	if h.wiped && s.now { // the folder is gone, and all leases with it
+		p := phase{from: h.Last}
+		p.state, p.why = b.rangesAt(h.Last.Seq)
+		b.add(p)
+		return b.phases
+	}
 	for i := range h.Intervals {
 		if iv := &h.Intervals[i]; iv.Lease.IP == ip {
 			if !b.held(iv) {
@@ -55,9 +61,6 @@ func (b *phasing) held(iv *Interval) bool {
 			}
 		}
 		return iv.LastSeq < h.Last.Seq
-	case h.wiped && b.s.now:
-		b.at = h.Last // the folder is gone, and the lease with it
-		return true
 	default:
 		b.shown(iv)
 		return false
@@ -69,7 +72,7 @@ func (b *phasing) held(iv *Interval) bool {
 func (b *phasing) shown(iv *Interval) {
 	to := iv.behind()
 	for _, p := range rows(iv.Start, to, b.unsettled()) {
-		if p.state, p.why = StateHeld, ""; !iv.sure {
+		if p.state, p.why = StateHeld, ""; p.from.Seq >= iv.sure {
 			p.why = b.unknownAt(p.from.Seq)
 		}
 		if p.why != "" {
@@ -138,6 +141,11 @@ func (b *phasing) stateAt(seq journal.Seq) (s State, why string) {
 	if why = b.unknownAt(seq); why != "" {
 		return StateUnknown, why
 	}
+	return b.rangesAt(seq)
+}
+
+// rangesAt returns what the address is by the ranges in force, if nobody holds it.
+func (b *phasing) rangesAt(seq journal.Seq) (s State, why string) {
 	changes := b.h.ranges.changes
 	i, found := slices.BinarySearchFunc(changes, seq, func(f inForce, seq journal.Seq) int { return cmp.Compare(f.point.Seq, seq) })
 	if !found {

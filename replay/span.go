@@ -72,6 +72,8 @@ type portion struct {
 	from Point
 	to   *Point
 	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
+
+	begins, ends bool // where the positions asked for do
 }
 
 // portions returns the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
@@ -132,6 +134,7 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 	var m met
 	moved := [2]bool{} // time has passed since from, by each clock
 	for _, p := range c.portions(from, to) {
+		p.begins, p.ends = p.from.Seq == from.Seq, p.to != nil && to != nil && p.to.Seq == to.Seq
 		for i, clock := range clocks {
 			moved[i] = moved[i] || clock(&p.from) != clock(&from) || p.from.boot != from.boot
 		}
@@ -145,11 +148,11 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 // gap.
 func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
 	m := h.time.meet(s, from, to)
-	if iv == nil || !iv.sure || s.now {
+	if iv == nil || iv.sure == 0 || s.now {
 		return m
 	}
 	for _, g := range h.gaps {
-		if g.after.seq == 0 || from.Seq >= g.before.seq || to != nil && to.Seq < g.before.seq {
+		if !iv.sureIn(g) || from.Seq >= g.before.seq || to != nil && to.Seq < g.before.seq {
 			continue
 		}
 		p := portion{from: g.from, to: &g.to}
@@ -188,16 +191,16 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 	m.possible = m.possible || s.to >= begin && (s.from < end || closed && s.from == end) && (begin < end || closed && begin == end)
 }
 
-// deepIn reports whether a candidate is one also if its times are off by as much as they may be. Recorded times stand for
-// themselves.
+// deepIn reports whether a candidate is one also if the times of the interval's ends are off by as much as they may be.
+// Recorded times stand for themselves.
 func (s *span) deepIn(p *portion, clock int, begin, end int64) bool {
 	if clock != 0 {
 		return true
 	}
-	if s.to != math.MaxInt64 {
+	if s.to != math.MaxInt64 && p.begins {
 		begin += int64(p.from.MaxError)
 	}
-	if s.from != math.MinInt64 && p.to != nil {
+	if s.from != math.MinInt64 && p.ends {
 		end -= int64(p.to.MaxError)
 	}
 	return s.to >= begin && (s.from < end || p.to == nil && s.from == end)

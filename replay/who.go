@@ -36,6 +36,8 @@ type Holder struct {
 	Overlap time.Duration // how long it was held within the time asked about, by the effective clock
 	Unsure  bool          // it may not have been the holder, or its use is uncertain
 	Partly  bool          // in a part of the time asked about it was not, or may not have been
+
+	candidate bool
 }
 
 // Holding is what an address was at a time.
@@ -74,6 +76,9 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 	for i := range phases {
 		a.take(h, &phases[i], &s)
 	}
+	for i := range phases {
+		a.named(&phases[i], &s)
+	}
 	a.conclude(h, &s)
 	h.steps(&a.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(a.Holders) {
@@ -94,29 +99,43 @@ func (a *Holding) doubt(c Certainty, format string, args ...any) {
 
 // take takes what an address was in a row of positions into the answer.
 func (a *Holding) take(h *History, p *phase, s *span) {
-	if !p.possible {
-		switch iv := p.lease; {
-		case iv == nil || !s.backwards(iv):
-		case iv.Start.Seq == iv.End.Seq:
-			a.doubt(Certain, "%s gave it back by event %d: since when it was held is lost", ownerText(iv), iv.End.Seq)
-		default:
-			a.doubt(Certain, "%s held it from event %d to event %d, between which a clock stood still or was set back",
-				ownerText(iv), iv.Start.Seq, iv.End.Seq)
-		}
+	switch {
+	case !p.possible:
 		return
-	}
-	if p.lease == nil {
+	case p.lease == nil:
 		a.notHeld(p)
 		return
 	}
-	held := Holder{Interval: *p.lease, Overlap: time.Duration(p.overlap), Unsure: !p.candidate}
-	if p.candidate && h.unsure(p.lease, p.to, s) {
-		held.Unsure = true
+	held := a.holder(p.lease)
+	held.Overlap += time.Duration(p.overlap)
+	if p.candidate {
+		held.candidate = true
+		held.Unsure = held.Unsure || h.unsure(p.lease, p.to, s)
 	}
-	if held.Unsure {
-		a.Certainty = max(a.Certainty, Uncertain)
+}
+
+// holder returns the lease as one of the holders: it may have been one in other positions already.
+func (a *Holding) holder(iv *Interval) *Holder {
+	for i := range a.Holders {
+		if a.Holders[i].Start.Seq == iv.Start.Seq {
+			return &a.Holders[i]
+		}
 	}
-	a.Holders = append(a.Holders, held)
+	a.Holders = append(a.Holders, Holder{Interval: *iv})
+	return &a.Holders[len(a.Holders)-1]
+}
+
+// named names a lease that the span would meet if the clocks had gone on.
+func (a *Holding) named(p *phase, s *span) {
+	iv := p.lease
+	switch {
+	case iv == nil || !s.backwards(iv) || slices.ContainsFunc(a.Holders, func(h Holder) bool { return h.Start.Seq == iv.Start.Seq }):
+	case iv.Start.Seq == iv.End.Seq:
+		a.doubt(Certain, "%s gave it back by event %d: since when it was held is lost", ownerText(iv), iv.End.Seq)
+	default:
+		a.doubt(Certain, "%s held it from event %d to event %d, between which a clock stood still or was set back",
+			ownerText(iv), iv.Start.Seq, iv.End.Seq)
+	}
 }
 
 // notHeld takes in that nobody held the address at some of the positions that are meant, or that this is unknown.
@@ -182,8 +201,12 @@ func (a *Holding) conclude(h *History, s *span) {
 		answers++
 	}
 	for i := range a.Holders {
-		a.Holders[i].Partly = answers > 1
-		a.Holders[i].Unsure = a.Holders[i].Unsure || answers > 1 && !skewed
+		held := &a.Holders[i]
+		held.Partly = answers > 1
+		if held.Unsure = held.Unsure || !held.candidate; held.Unsure {
+			a.Certainty = max(a.Certainty, Uncertain)
+		}
+		held.Unsure = held.Unsure || answers > 1 && !skewed
 	}
 	a.Several = skewed && len(a.Holders) > 1
 	if answers > 1 && !a.maybe && !s.now && (!skewed || len(a.Holders) == 0) {

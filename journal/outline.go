@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"time"
+	"unsafe"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
@@ -67,9 +68,23 @@ func CompleteRecord(dst []byte, start int, id ID, seq Seq) []byte {
 // look at: that is DecodeRecord's.
 func CheckRecord(id ID, seq Seq, record []byte) error { return checkRecord(id, seq, record) }
 
+// DecodeOwned is DecodeRecord for bytes that nobody changes any more: the event's strings share them.
+func DecodeOwned(id ID, seq Seq, record []byte) (Event, error) {
+	var ev Event
+	if err := decodeRecord(&ev, id, seq, record, unsafe.String(unsafe.SliceData(record), len(record))); err != nil {
+		return Event{}, err
+	}
+	return ev, nil
+}
+
 // Read sets the outline to a record's. It returns false where the record isn't laid out as AppendRecord lays it
 // out: then only decoding it tells what it is. It allocates nothing.
 func (o *Outline) Read(record []byte) bool {
+	return o.head(record) && o.fields(record[:len(record)-trailerBytes])
+}
+
+// head reads the fixed parts.
+func (o *Outline) head(record []byte) bool {
 	*o = Outline{}
 	if len(record) < minRecord || record[0] != msgpcode.FixedArrayLow|3 || record[2] != recordVersion {
 		return false
@@ -90,7 +105,7 @@ func (o *Outline) Read(record []byte) bool {
 		return false
 	}
 	o.Body = at + 1
-	return o.fields(b)
+	return true
 }
 
 // fields finds the fields of the body.

@@ -126,7 +126,7 @@ func (s *scanner) copying(rec *Record) ([]byte, error) {
 		return nil, err
 	}
 	var o Outline
-	if !o.Read(raw) {
+	if !o.head(raw) {
 		o = Outline{Seq: s.next}
 	}
 	*rec = Record{Event: Event{Seq: o.Seq, Clock: o.Clock, Kind: o.Kind}, Raw: raw, Light: true}
@@ -145,7 +145,7 @@ func (s *scanner) sparse(n *Needles, rec *Record) ([]byte, error) {
 	var o Outline
 	if !o.Read(raw) || n.Whole(&o, raw) {
 		raw = slices.Clone(raw)
-		ev, err := DecodeRecord(s.id, s.next, raw)
+		ev, err := DecodeOwned(s.id, s.next, raw)
 		if err != nil {
 			return nil, err
 		}

@@ -198,6 +198,11 @@ type numbers struct {
 }
 
 func (r *numbers) number() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		v := r.b[0]
+		r.b = r.b[1:]
+		return uint64(v)
+	}
 	v, w := binary.Uvarint(r.b)
 	if w <= 0 {
 		r.err, r.b = errShape, nil

@@ -39,6 +39,8 @@ type file struct {
 type slot struct {
 	number int // of the block, from 1 on
 	bytes  []byte
+	next   uint64 // an identity in it, and where it stands: they are mostly asked for in order
+	at     int
 }
 
 // openFile opens the packed file at path, of a journal, or of any if id is zero.
@@ -203,9 +205,16 @@ func (f *file) info(number int) (frameInfo, error) {
 
 // template returns a template by its number, which must have so many bytes that are no operations.
 func (f *file) template(number uint64, head int) (*template, error) {
-	if number < uint64(len(f.templates)) && f.templates[number] != nil {
-		return f.templates[number], checkHead(f.templates[number], head)
+	if number < uint64(len(f.templates)) {
+		if t := f.templates[number]; t != nil && len(t.head) == head {
+			return t, nil
+		}
 	}
+	return f.readTemplate(number, head)
+}
+
+// readTemplate reads a template with those that are compressed with it.
+func (f *file) readTemplate(number uint64, head int) (*template, error) {
 	rows, err := f.table(sectionTemplates, templateRow)
 	if err != nil {
 		return nil, err
@@ -235,18 +244,10 @@ func (f *file) template(number uint64, head int) (*template, error) {
 		}
 		f.templates[at] = t
 	}
-	if number >= uint64(len(f.templates)) || f.templates[number] == nil {
-		return nil, errShape
+	if number >= uint64(len(f.templates)) || f.templates[number] == nil || len(f.templates[number].head) != head {
+		return nil, errShape // or of the other sort
 	}
-	return f.templates[number], checkHead(f.templates[number], head)
-}
-
-// checkHead refuses a template that is of the other sort.
-func checkHead(t *template, head int) error {
-	if len(t.head) != head {
-		return errShape
-	}
-	return nil
+	return f.templates[number], nil
 }
 
 // identityAt returns the template and the values of an identity. The values are good until the next call.
@@ -266,20 +267,25 @@ func (f *file) identityAt(number uint64) (*template, []byte, error) {
 			hi = mid
 		}
 	}
-	block, err := f.block(rows, lo)
+	s, err := f.block(rows, lo)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := numbers{b: block}
-	first := uint64(firstOf(rows[lo*identityRow:]))
+	if number < s.next {
+		s.next, s.at = uint64(firstOf(rows[lo*identityRow:])), 0
+	}
+	r := numbers{b: s.bytes[s.at:]}
+	first := s.next
 	for ; first < number && r.err == nil; first++ {
 		n := r.number()
 		r.take(int(min(n, maxChunk)))
 	}
-	if first != number {
+	if first != number || r.err != nil {
 		return nil, nil, errShape
 	}
-	return f.entry(&r)
+	t, vars, err := f.entry(&r)
+	s.next, s.at = number+1, len(s.bytes)-len(r.b)
+	return t, vars, err
 }
 
 // entry reads the next identity of a block.
@@ -295,7 +301,7 @@ func (f *file) entry(r *numbers) (*template, []byte, error) {
 }
 
 // block returns a block of identities, by its row.
-func (f *file) block(rows []byte, number int) ([]byte, error) {
+func (f *file) block(rows []byte, number int) (*slot, error) {
 	if number < 0 || (number+1)*identityRow > len(rows) {
 		return nil, errShape
 	}
@@ -304,15 +310,15 @@ func (f *file) block(rows []byte, number int) ([]byte, error) {
 	}
 	s := &f.slots[number%cacheSlots]
 	if s.number == number+1 {
-		return s.bytes, nil
+		return s, nil
 	}
 	s.number = 0 // until it is known to be good
 	b, err := f.read(readChunk(rows[number*identityRow+4:]), maxChunk, s.bytes)
 	if err != nil {
 		return nil, err
 	}
-	s.number, s.bytes = number+1, b
-	return b, nil
+	s.number, s.bytes, s.next, s.at = number+1, b, uint64(firstOf(rows[number*identityRow:])), 0
+	return s, nil
 }
 
 // openFrame reads a frame. It is good until the next one is opened.

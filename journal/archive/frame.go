@@ -139,7 +139,6 @@ type frame struct {
 	first  journal.Seq
 	n      int
 	cols   [columns][frameEvents]uint64
-	clocks [frameEvents]journal.Clock
 	plain  []byte
 	bytes  []byte // as in the file
 
@@ -163,6 +162,10 @@ func (fr *frame) parse(plain, raw []byte) error {
 		for k := range fr.n {
 			if same && k > 0 {
 				fr.cols[i][k] = fr.cols[i][0]
+				continue
+			}
+			if len(plain) > 0 && plain[0] < 0x80 {
+				fr.cols[i][k], plain = uint64(plain[0]), plain[1:]
 				continue
 			}
 			v, w := binary.Uvarint(plain)

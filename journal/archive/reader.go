@@ -262,11 +262,12 @@ func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, err
 // stretch hands out the records of one stretch.
 func (r *Reader) stretch(s stretch, w walker, hand func(journal.Record) error) error {
 	if s.file != nil {
+		name := r.nameOf(s.file)
 		return w.packed(s.file, s.first-1, func(rec journal.Record) error {
 			if rec.Event.Seq > r.cov.Durable {
 				return nil
 			}
-			rec.File = r.nameOf(s.file)
+			rec.File = name
 			return hand(rec)
 		})
 	}

@@ -154,7 +154,7 @@ func (f *file) matching(q *Query, rows []byte, number int) ([]uint64, error) {
 	}
 	var found []uint64
 	var names []byte
-	r := numbers{b: block}
+	r := numbers{b: block.bytes}
 	place := readChunk(rows[number*identityRow+4:]).offset
 	for id := uint64(firstOf(rows[number*identityRow:])); len(r.b) > 0; id++ {
 		t, vars, err := f.entry(&r)

@@ -187,47 +187,59 @@ func letterValue(c byte) int {
 
 // string makes holes for what looks random or counted.
 func (t *tokens) string(b []byte) {
+	plain := 0 // from here on no hole has been made
 	for at := 0; at < len(b); {
 		if !isHex(b[at]) {
-			end := at + 1
-			for end < len(b) && !isHex(b[end]) {
-				end++
-			}
-			t.lit(b[at:end]...)
-			at = end
+			at++
 			continue
 		}
-		run := hexRun(b[at:])
-		switch digits := decimalRun(b[at:]); {
+		run, digits := hexRun(b[at:]), 0
+		if run >= minDigits {
+			digits = decimalRun(b[at : at+run])
+		}
+		end := at + run
+		switch {
 		case run == 8 && isUUID(b[at:]):
+			t.lit(b[plain:at]...)
 			t.op(opUUID, 16)
-			t.hex(b[at:at+8], b[at+9:at+13], b[at+14:at+18], b[at+19:at+23], b[at+24:at+36])
-			at += uuidLen
+			for _, part := range [...][2]int{{0, 8}, {9, 13}, {14, 18}, {19, 23}, {24, uuidLen}} {
+				t.hex(b[at+part[0] : at+part[1]])
+			}
+			end = at + uuidLen
+			plain = end
 		case run >= minHex:
 			run &^= 1
+			t.lit(b[plain:at]...)
 			t.op(opHex, run/2)
 			t.hex(b[at : at+run])
-			at += run
+			end = at + run
+			plain = end
 		case digits >= minDigits && digits <= maxDigits && b[at] != '0':
-			v := uint64(0)
-			for _, c := range b[at : at+digits] {
-				v = v*10 + uint64(c-'0')
-			}
-			t.op(opDecimal, 0)
-			t.vars = binary.AppendUvarint(t.vars, v)
-			at += digits
-		default:
-			t.lit(b[at : at+max(1, digits)]...)
-			at += max(1, digits)
+			t.lit(b[plain:at]...)
+			t.decimal(b[at : at+digits])
+			end = at + digits
+			plain = end
+		case digits > 0:
+			end = at + digits
 		}
+		at = end
 	}
+	t.lit(b[plain:]...)
 }
 
-func (t *tokens) hex(parts ...[]byte) {
-	for _, p := range parts {
-		for i := 0; i+1 < len(p); i += 2 {
-			t.vars = append(t.vars, unhex(p[i])<<4|unhex(p[i+1]))
-		}
+func (t *tokens) decimal(b []byte) {
+	v := uint64(0)
+	for _, c := range b {
+		v = v*10 + uint64(c-'0')
+	}
+	t.op(opDecimal, 0)
+	t.vars = binary.AppendUvarint(t.vars, v)
+}
+
+// hex takes an even number of hex digits.
+func (t *tokens) hex(b []byte) {
+	for ; len(b) >= 2; b = b[2:] {
+		t.vars = append(t.vars, unhex(b[0])<<4|unhex(b[1]))
 	}
 }
 
@@ -238,7 +250,7 @@ func unhex(c byte) byte {
 	return c - '0'
 }
 
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+func isHex(c byte) bool { return c-'0' < 10 || c-'a' < 6 }
 
 func hexRun(b []byte) int {
 	for i, c := range b {
@@ -251,7 +263,7 @@ func hexRun(b []byte) int {
 
 func decimalRun(b []byte) int {
 	for i, c := range b {
-		if c < '0' || c > '9' {
+		if c-'0' >= 10 {
 			return i
 		}
 	}

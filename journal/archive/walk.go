@@ -27,6 +27,17 @@ type walk struct {
 	seq   journal.Seq // of the next record
 	b     builder
 	place int64 // of the frame
+	slab  []byte
+}
+
+// slabBytes is how much memory the records that are still to come from a frame may share: they are mostly used and
+// forgotten together.
+func slabBytes(fr *frame) int {
+	const perRecord = 400
+	if fr == nil {
+		return 0
+	}
+	return (fr.n - fr.at + 1) * perRecord
 }
 
 // walk begins after an event.
@@ -80,9 +91,13 @@ func (w *walk) next() (record []byte, outlined bool, err error) {
 
 // decode makes the whole record of what was built.
 func (w *walk) decode(seq journal.Seq, raw []byte) (journal.Record, error) {
-	own := make([]byte, len(raw))
-	copy(own, raw)
-	ev, err := journal.DecodeRecord(w.f.head.id, seq, own)
+	if cap(w.slab)-len(w.slab) < len(raw) {
+		w.slab = make([]byte, 0, max(len(raw), slabBytes(w.b.fr)))
+	}
+	start := len(w.slab)
+	w.slab = append(w.slab, raw...)
+	own := w.slab[start:len(w.slab):len(w.slab)]
+	ev, err := journal.DecodeOwned(w.f.head.id, seq, own)
 	if errors.Is(err, journal.ErrNewer) {
 		return journal.Record{}, fmt.Errorf("%s: event %d: %w", w.f.path, seq, err)
 	}

@@ -220,6 +220,24 @@ func (r *Reader) Clocks(apply func(*journal.Event) error) error {
 	return nil
 }
 
+// Check compares the packed files with the digests that they have of themselves and of one another, which reads them whole. Each
+// byte is under some checksum too, that is checked when it is used.
+func (r *Reader) Check() error {
+	var all []error
+	for _, b := range r.broken {
+		all = append(all, b.err)
+	}
+	for i, f := range r.files {
+		all = append(all, f.Check())
+		for _, before := range r.files[:i] {
+			if before.head.last+1 == f.head.first && f.head.previous != (journal.Hash{}) && f.head.previous != before.head.content {
+				all = append(all, f.damaged(-1, f.head.first, fmt.Errorf("does not continue %s: another digest", before.path)))
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
 // walker says how the two kinds of stretches are read.
 type walker struct {
 	segments func(after journal.Seq) iter.Seq2[journal.Record, error]

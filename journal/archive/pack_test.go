@@ -196,10 +196,10 @@ func promised(events []journal.Event, addrs []netip.Addr) (light, whole []journa
 // TestFind compares Find with a look at all events.
 func TestFind(t *testing.T) {
 	h := newHistory(7, true)
-	h.append(t, 2000)
+	h.append(t, 4000) // several filters in a file
 	folder := t.TempDir()
-	h.pack(t, folder, 1, 700)
-	h.pack(t, folder, 701, 2000)
+	h.pack(t, folder, 1, 300)
+	h.pack(t, folder, 301, 4000)
 	r, events := openArchive(t, folder), h.decoded(t)
 	for i := range 300 {
 		ev := &events[h.r.IntN(len(events))]

@@ -1,0 +1,101 @@
+package archive
+
+import "github.com/leaselog/leaselog/journal"
+
+// Decode hands bytes to one of the decoders that stand behind checksums, and returns what that says of them.
+func Decode(path string, id journal.ID, which byte, b []byte) error {
+	switch which % 6 {
+	case 0:
+		_, err := parseFooter(b)
+		return err
+	case 1:
+		t, err := parseTemplate(b)
+		if err != nil {
+			return err
+		}
+		_, _, _, err = new(filler).fill(nil, t.ops, b, b)
+		return err
+	case 2:
+		_, err := readMarks(b, 1, make([]journal.BootID, 64))
+		return err
+	case 3:
+		_, err := framesOf(b, []byte{10, 0, 0, 7})
+		return err
+	case 4:
+		mayHold(b, uint64(len(b))*0x9e3779b97f4a7c15)
+		return nil
+	}
+	return decodeFrame(path, id, b)
+}
+
+// decodeFrame takes bytes for those of the first frame of a file: columns, and after half of them the values.
+func decodeFrame(path string, id journal.ID, b []byte) error {
+	f, err := openFile(path, id)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	fr := &frame{f: f, first: f.head.first, n: int(min(frameEvents, f.head.last-f.head.first+1))}
+	if err := fr.parse(b[:len(b)/2], b[len(b)/2:]); err != nil {
+		return err
+	}
+	for w := (builder{fr: fr}); fr.at < fr.n; {
+		if _, _, err := w.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Plain returns the columns and the values of the first frame of a file, and the other things that Decode decodes, as they are in a
+// file: what to begin with.
+func Plain(path string, id journal.ID) (seeds [][]byte, err error) {
+	f, err := openFile(path, id)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	h := f.head
+	footer := h.encode()
+	seeds = append(seeds, footer[:len(footer)-trailerBytes])
+	rows, err := f.table(sectionTemplates, templateRow)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := f.unpack(readChunk(rows[4:]))
+	if err != nil {
+		return nil, err
+	}
+	r := numbers{b: templates}
+	seeds = append(seeds, r.take(int(r.number())))
+	if rows, err = f.table(sectionMarks, markRow); err != nil {
+		return nil, err
+	}
+	marks, err := f.unpack(readChunk(rows[8:]))
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = f.table(sectionAddresses, addressRow); err != nil {
+		return nil, err
+	}
+	addresses, err := f.unpack(readChunk(rows[17:]))
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = f.table(sectionFilters, filterRow); err != nil {
+		return nil, err
+	}
+	filter, err := f.read(readChunk(rows[4:]), maxChunk, nil)
+	if err != nil {
+		return nil, err
+	}
+	fr, err := f.openFrame(0)
+	if err != nil {
+		return nil, err
+	}
+	columns := append([]byte(nil), fr.plain...)
+	for len(columns) < len(fr.raw) {
+		columns = append(columns, 0) // so that half of all is where the values begin
+	}
+	return append(seeds, marks, addresses, filter, append(columns, fr.raw...)), nil
+}

@@ -40,6 +40,7 @@ const (
 const (
 	recordVersion = 1
 	recordFields  = 11
+	maxElements   = 15 // of an event, with padding and what later versions append
 	sentinel      = 0x5a
 	trailerBytes  = 6  // crc32c and sentinel
 	headerBytes   = 91 // up to and with the boot ID
@@ -85,12 +86,9 @@ type rawField struct {
 // checksum is the CRC-32C of a record: bound to its journal and its place, so that a
 // whole record in the wrong place is as wrong as a flipped bit.
 func checksum(id ID, seq Seq, before []byte) uint32 {
-	crc := uint32(0)
-	for i := 0; i < len(id); i += 4 {
-		crc = crc32c.UpdateUint32(crc, binary.BigEndian.Uint32(id[i:]))
-	}
-	crc = crc32c.UpdateUint32(crc32c.UpdateUint32(crc, uint32(seq>>32)), uint32(seq))
-	return crc32c.Update(crc, before)
+	crc := crc32c.UpdateUint64(0, binary.BigEndian.Uint64(id[:]))
+	crc = crc32c.UpdateUint64(crc, binary.BigEndian.Uint64(id[8:]))
+	return crc32c.Update(crc32c.UpdateUint64(crc, uint64(seq)), before)
 }
 
 // RecordHash returns the SHA-256 of a record: what the next event's Prev holds.
@@ -370,7 +368,9 @@ func decodeRecord(ev *Event, id ID, seq Seq, record []byte, text string) error {
 		return errChecksum
 	}
 	d := newDecoder(body, text[:len(body)])
-	*ev = Event{Addresses: ev.Addresses[:0], Cursors: ev.Cursors[:0]}
+	addresses, cursors := ev.Addresses[:0], ev.Cursors[:0]
+	*ev = Event{}
+	ev.Addresses, ev.Cursors = addresses, cursors
 	d.event(ev, n)
 	d.End()
 	if err := d.failure(); err != nil {
@@ -386,23 +386,10 @@ func decodeRecord(ev *Event, id ID, seq Seq, record []byte, text string) error {
 }
 
 func (d *decoder) event(ev *Event, recordLen int) {
-	if d.Code() != msgpcode.FixedArrayLow|3 {
-		d.Fail(wire.ErrShape)
+	n, ok := d.header(ev)
+	if !ok {
+		n = d.plainHeader(ev)
 	}
-	n := d.Array()
-	if version := d.Code(); d.Err() == nil && version != recordVersion {
-		d.Fail(fmt.Errorf("record version %d: %w", version, ErrNewer))
-		return
-	}
-	if n < recordFields || n > 15 {
-		d.Fail(wire.ErrShape)
-	}
-	ev.Seq = Seq(d.Fixed64(msgpcode.Uint64))
-	ev.Synced = Seq(d.Fixed64(msgpcode.Uint64))
-	d.bytes(ev.Prev[:])
-	ev.Wall = int64(d.Fixed64(msgpcode.Int64))
-	ev.BootTime = int64(d.Fixed64(msgpcode.Int64))
-	d.bytes(ev.Boot[:])
 	ev.Synchronised = d.Bool()
 	ev.MaxError = time.Duration(d.small(1<<40)) * time.Microsecond
 	ev.Kind = Kind(d.small(maxField))
@@ -427,10 +414,10 @@ func (d *decoder) body(ev *Event) {
 	last := 0
 	for range d.Map() {
 		k := d.small(maxField)
-		if d.Err() == nil && k <= last {
-			d.Fail(errOrder)
-		}
-		if d.Err() != nil {
+		if k <= last { // zero after an error
+			if d.Err() == nil {
+				d.Fail(errOrder)
+			}
 			return
 		}
 		last = k

@@ -239,7 +239,7 @@ type run struct {
 // the first entry that is not valid, with the reason in bad. err is what apply said, or a
 // chain that doesn't fit.
 func (r *run) segment(p segmentPath, data []byte) (s *scanner, bad, err error) {
-	s = newSharingScanner(r.id, p.first, data)
+	s = newScanner(r.id, p.first, data)
 	ev := &r.event
 	var newest []byte
 	for !s.done() && bad == nil {

@@ -50,8 +50,8 @@ type Record struct {
 	Event  Event
 	File   string // below the store's folder, such as "journal/00000000000000000001"
 	Offset int64  // of the record in File, after its length
-	Raw    []byte
-	Light  bool // only Seq, Clock and Kind of Event are set, and mostly no Raw: who asked did not need the rest
+	Raw    []byte // must not be changed: the event's strings are made of it
+	Light  bool   // only Seq, Clock and Kind of Event are set, and mostly no Raw: who asked did not need the rest
 }
 
 // maxRestarts bounds how often a Reader lists the store anew because files moved under it.
@@ -484,9 +484,6 @@ func (p *pass) segment(path string, first Seq) {
 	r := p.r
 	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 	s := newScanner(r.meta.ID, first, p.data)
-	if p.share {
-		s = newSharingScanner(r.meta.ID, first, p.data)
-	}
 	for !s.done() && s.next <= r.cov.Durable {
 		at, seq := s.off, s.next
 		var record []byte
@@ -494,9 +491,6 @@ func (p *pass) segment(path string, first Seq) {
 		if seq <= p.last {
 			err = s.skip()
 		} else {
-			if !p.share {
-				p.rec = Record{}
-			}
 			record, err = p.read(s)
 		}
 		if err == nil && record != nil && seq == r.marker.durable && RecordHash(record) != r.marker.hash {
@@ -532,7 +526,11 @@ func (p *pass) read(s *scanner) ([]byte, error) {
 	case p.raw:
 		return s.copying(&p.rec)
 	}
-	record, err := s.readInto(&p.rec.Event)
+	read := s.readKept
+	if p.share {
+		read = s.readInto
+	}
+	record, err := read(&p.rec.Event)
 	p.rec.Raw = record
 	return record, err
 }

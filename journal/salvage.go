@@ -102,17 +102,20 @@ type salvage struct {
 	missed  Seq // the event that a listing has missed already
 	yield   func(Piece, error) bool
 	stopped bool
+	piece   Piece // the next one that is a record
 }
 
 // ended reports whether the event to come is beyond what a live store's reader may tell.
 func (s *salvage) ended(next Seq) bool { return s.r.cov.Live && next > s.r.cov.Durable }
 
-func (s *salvage) record(rec Record) {
-	if rec.Event.Seq < s.next {
+// record yields the event in piece.
+func (s *salvage) record(name string, offset int, raw []byte) {
+	if s.piece.Event.Seq < s.next {
 		return
 	}
-	s.next = rec.Event.Seq + 1
-	s.stopped = !s.yield(Piece{Record: rec}, nil)
+	s.next = s.piece.Event.Seq + 1
+	s.piece.File, s.piece.Offset, s.piece.Raw = name, int64(offset), raw
+	s.stopped = !s.yield(s.piece, nil)
 }
 
 func (s *salvage) loss(l Loss) {
@@ -222,14 +225,15 @@ func (s *salvage) segment(first, until Seq) error {
 			return nil
 		}
 		at := sc.off
-		ev, record, err := sc.read()
+		ev := &s.piece.Event
+		record, err := sc.readKept(ev)
 		switch {
 		case errors.Is(err, ErrNewer):
 			return fmt.Errorf("%s: event %d: %w", path, sc.next, err)
 		case err == nil && ev.Seq == s.r.marker.durable && RecordHash(record) != s.r.marker.hash:
 			s.loss(Loss{File: name, Offset: int64(at), Bytes: int64(sc.off - at), First: ev.Seq, Last: ev.Seq, Cause: errNotAcknowledged})
 		case err == nil:
-			s.record(Record{Event: ev, File: name, Offset: int64(sc.off - len(record)), Raw: record})
+			s.record(name, sc.off-len(record), record)
 		case s.torn(sc, until, err):
 			return nil
 		default:
@@ -265,7 +269,8 @@ func (s *salvage) skip(sc *scanner, name string, until Seq, bad error) {
 		}
 		s.loss(Loss{File: name, Offset: int64(from), Bytes: int64(i - from), First: low, Last: ev.Seq - 1, Cause: bad})
 		if !s.stopped && !s.ended(ev.Seq) {
-			s.record(Record{Event: ev, File: name, Offset: int64(i), Raw: sc.data[i:end]})
+			s.piece.Event = ev
+			s.record(name, i, sc.data[i:end])
 		}
 		sc.off, sc.next = end, ev.Seq+1
 		return

@@ -126,27 +126,60 @@ type scanner struct {
 	next Seq // of the entry at off
 	off  int
 
-	text   string // data from textAt on, from which decoded strings are cut; made for the first of them
-	textAt int
-	before int // where the entry before off begins, if it was passed over
+	text   string // the bytes of data, from which decoded strings are cut
+	before int    // where the entry before off begins, if it was passed over
+
+	lists lists // for events that are kept
 }
 
+// newScanner returns a scanner whose events share memory with data: their strings are good for as long as its bytes
+// stay as they are. So a walk that keeps what it reads takes new bytes for each segment, which is
+// cheaper than to copy what may not be kept.
 func newScanner(id ID, first Seq, data []byte) *scanner {
-	return &scanner{id: id, data: data, next: first}
-}
-
-// newSharingScanner returns a scanner whose events share memory with data: they are good for as long
-// as its bytes stay. A tail of some thousand events would otherwise be copied once more.
-func newSharingScanner(id ID, first Seq, data []byte) *scanner {
 	return &scanner{id: id, data: data, next: first, text: unsafe.String(unsafe.SliceData(data), len(data))}
 }
 
 // decode reads the record that stands there in data as event seq.
 func (s *scanner) decode(ev *Event, seq Seq, start, end int) error {
-	if s.text == "" || start < s.textAt {
-		s.text, s.textAt = string(s.data[start:]), start
+	return decodeRecord(ev, s.id, seq, s.data[start:end], s.text[start:end])
+}
+
+// lists is room for the lists of events that are kept, made for many events at once.
+type lists struct {
+	addresses []Address
+	cursors   []Cursor
+}
+
+// listsOf is how many elements are made at once. Who keeps one address of them keeps all.
+const listsOf = 32
+
+// lend gives an event room for its lists, and settle takes back what it left of that.
+func (l *lists) lend(ev *Event) {
+	if cap(l.addresses) == 0 {
+		l.addresses = make([]Address, 0, listsOf)
 	}
-	return decodeRecord(ev, s.id, seq, s.data[start:end], s.text[start-s.textAt:end-s.textAt])
+	if cap(l.cursors) == 0 {
+		l.cursors = make([]Cursor, 0, listsOf)
+	}
+	ev.Addresses, ev.Cursors = l.addresses, l.cursors
+}
+
+func (l *lists) settle(ev *Event) {
+	ev.Addresses, l.addresses = divide(ev.Addresses, l.addresses)
+	ev.Cursors, l.cursors = divide(ev.Cursors, l.cursors)
+}
+
+// divide returns a list without room to grow, nil if it is empty, and the room behind it; all of the room if the list had to
+// be made elsewhere.
+func divide[T any](list, room []T) (own, rest []T) {
+	n := len(list)
+	switch {
+	case n == 0:
+		return nil, room
+	case n > cap(room):
+		return list, room
+	}
+	return list[:n:n], list[n:n]
 }
 
 // frame returns where the record at off begins and ends.
@@ -220,7 +253,7 @@ func (s *scanner) endsWith(seq Seq) bool {
 // the first entry that is not valid and behind which none is, nil if there is no such entry. Where a later one is valid
 // under its number, all lengths up to there were right, and what is damaged before is nobody's business here.
 func (s *scanner) blame(path string, first Seq) error {
-	again := scanner{id: s.id, data: s.data, next: first}
+	again := newScanner(s.id, first, s.data)
 	var suspect error
 	for again.off < s.off {
 		at, seq := again.off, again.next
@@ -245,11 +278,21 @@ func (s *scanner) blame(path string, first Seq) error {
 // the segment. On an error the scanner stays before the entry.
 func (s *scanner) read() (Event, []byte, error) {
 	var ev Event
-	record, err := s.readInto(&ev)
+	record, err := s.readKept(&ev)
 	if err != nil {
 		return Event{}, nil, err
 	}
 	return ev, record, nil
+}
+
+// readKept is read into an event, which gets lists of its own.
+func (s *scanner) readKept(ev *Event) ([]byte, error) {
+	s.lists.lend(ev)
+	record, err := s.readInto(ev)
+	if err == nil {
+		s.lists.settle(ev)
+	}
+	return record, err
 }
 
 // readInto is read into an event, see decodeRecord.

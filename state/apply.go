@@ -195,6 +195,7 @@ func listedBefore(list []journal.Address, i int) bool {
 // give applies a del or release: every address listed must be the attachment's. None
 // listed is a DEL of something unknown.
 func (st *State) give(ev *journal.Event) error {
+	known := none
 	for i, a := range ev.Addresses {
 		if !representable(a.IP) {
 			return impossible(ev, "%s is not an address of a lease", a.IP)
@@ -203,10 +204,11 @@ func (st *State) give(ev *journal.Event) error {
 		if _, err := st.changing(keyOf(a.IP)); err != nil {
 			return err
 		}
-		ok, err := st.holds(ev, keyOf(a.IP))
+		ok, owner, err := st.holds(ev, keyOf(a.IP))
 		if err != nil {
 			return err
 		}
+		known = owner
 		if !ok || listedBefore(ev.Addresses, i) {
 			return impossible(ev, "range set %d: %s: not held by %s/%s", a.Set, a.IP, ev.ContainerID, ev.IfName)
 		}
@@ -215,7 +217,12 @@ func (st *State) give(ev *journal.Event) error {
 		st.end(ev, keyOf(a.IP))
 	}
 	st.held -= len(ev.Addresses)
-	st.note(ev)
+	if known == none {
+		st.note(ev)
+		return nil
+	}
+	w := &st.over.owners[known]
+	w.last, w.seq = ev.Kind, ev.Seq
 	return nil
 }
 
@@ -232,24 +239,30 @@ func (st *State) end(ev *journal.Event, k key) {
 
 // holds reports whether the event's attachment, whose bytes are in scratch, holds the address, whose page is
 // there. A lease taken over without an interface name answers to every one; a blocked address
-// answers to the zero Attachment.
-func (st *State) holds(ev *journal.Event, k key) (bool, error) {
+// answers to the zero Attachment. known is the attachment's place among the owners, if that has come to light.
+func (st *State) holds(ev *journal.Event, k key) (ok bool, known int32, err error) {
 	p := st.over.page(k)
 	if p.knows(k) && !p.held.has(k) {
-		return false, nil
+		return false, none, nil
 	}
 	if i, ok := st.over.lease(k); ok {
 		raw := st.over.record(i)
 		if ownedBy(raw, st.scratch) {
-			return true, nil // as nearly always
+			return true, st.over.entries[i].owner, nil // as nearly always
 		}
 		r, err := parseRecord(raw)
-		return err == nil && r.answers(st.scratch), err
+		return err == nil && r.answers(st.scratch), none, err
 	}
 	if st.trusting {
-		return true, nil
+		return true, none, nil
 	}
-	if a := attachmentOf(ev); a.ContainerID != "" {
+	ok, err = st.baseHolds(attachmentOf(ev), k)
+	return ok, none, err
+}
+
+// baseHolds reports whether the attachment, whose bytes are in scratch, holds an address that is in a held run of the base.
+func (st *State) baseHolds(a Attachment, k key) (bool, error) {
+	if a.ContainerID != "" {
 		// By owner takes two reads where by address takes a search.
 		found := false
 		err := st.base.held(st.scratch, fingerprint(a), func(r *record) { found = found || r.key == k })

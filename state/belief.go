@@ -24,7 +24,7 @@ func OverTrusting(s *Snapshot) *State {
 
 // Expect makes room for what n events may change, so that it is made once.
 func (st *State) Expect(n int) {
-	if n > 0 && st.over.byAddr == nil {
+	if n > 0 && st.over.byPage == nil {
 		st.over.make(n)
 	}
 }

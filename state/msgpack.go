@@ -44,7 +44,11 @@ func appendText(b []byte, s string) []byte {
 		}
 	}
 	cut := len(s) - uuidText
-	if cut < 0 || !isUUID(s[cut:]) {
+	if cut < 0 {
+		return wire.AppendString(b, s)
+	}
+	digits, ok := uuidDigits(s[cut:])
+	if !ok {
 		return wire.AppendString(b, s)
 	}
 	switch n := uuidBytes + cut; {
@@ -55,60 +59,77 @@ func appendText(b []byte, s string) []byte {
 	default:
 		b = append(binary.BigEndian.AppendUint16(append(b, msgpcode.Ext16), uint16(n)), extUUID)
 	}
-	for _, part := range uuidParts {
-		b, _ = appendHex(b, s[cut+part[0]:cut+part[1]])
-	}
+	b, _ = appendHex(b, digits[:])
 	return append(b, s[:cut]...)
 }
 
 // uuidParts are the runs of hex digits in a UUID's 8-4-4-4-12 form.
 var uuidParts = [...][2]int{{0, 8}, {9, 13}, {14, 18}, {19, 23}, {24, uuidText}}
 
-// hexValues has the value of each lower-case hex digit, and notHex for all other bytes.
-var hexValues = func() (values [256]byte) {
-	for i := range values {
-		values[i] = notHex
-	}
-	for i, digit := range []byte("0123456789abcdef") {
-		values[digit] = byte(i)
-	}
-	return values
-}()
+// everyByte has a one in each byte: times a byte, it is that byte eight times.
+const everyByte = 0x0101010101010101
 
-const notHex = 0xff
+// hexWord returns the bytes of eight lower-case hex digits, false if one of them is something else. It looks at
+// all of them at once: there are a hundred in a lease, and which comes next is as good as random.
+func hexWord(w uint64) (packed uint32, ok bool) {
+	const high = 0x80 * everyByte
+	// No sum carries into the byte above, as long as none is beyond ASCII; the high bit of each tells the result.
+	digit := (w + (0x80-'0')*everyByte) &^ (w + (0x80-'9'-1)*everyByte)
+	letter := (w + (0x80-'a')*everyByte) &^ (w + (0x80-'f'-1)*everyByte)
+	ok = w&high == 0 && (digit|letter)&high == high
+	w = w&(0x0f*everyByte) + w>>6&everyByte*9 // 'a' is 0x61
+	w = (w | w>>4) & 0x00ff00ff00ff00ff
+	w = (w | w>>8) & 0x0000ffff0000ffff
+	return uint32(w | w>>16), ok
+}
 
-// isHex has no branch in its loop: which digit comes next is as good as random.
+// wordAt returns the eight bytes at i, the first in the highest.
+func wordAt[T string | []byte](s T, i int) uint64 {
+	_ = s[i+7]
+	return uint64(s[i])<<56 | uint64(s[i+1])<<48 | uint64(s[i+2])<<40 | uint64(s[i+3])<<32 |
+		uint64(s[i+4])<<24 | uint64(s[i+5])<<16 | uint64(s[i+6])<<8 | uint64(s[i+7])
+}
+
+// isHex reports whether s, of a multiple of eight bytes, is all lower-case hex digits.
 func isHex[T string | []byte](s T) bool {
-	all := byte(0)
-	for i := range len(s) {
-		all |= hexValues[s[i]]
+	all := true
+	for i := 0; i+8 <= len(s); i += 8 {
+		_, ok := hexWord(wordAt(s, i))
+		all = all && ok
 	}
-	return all != notHex
+	return all
 }
 
-// isUUID reports whether s, of uuidText bytes, is a UUID in lower-case hex digits. Others stay
+// uuidDigits returns the digits of s, of uuidText bytes, and whether it is a UUID in lower-case hex digits. Others stay
 // text, because what is read back must be what was given, letter by letter.
-func isUUID[T string | []byte](s T) bool {
-	at := 0
-	for _, part := range uuidParts {
-		if part[0] != at && s[at] != '-' || !isHex(s[part[0]:part[1]]) {
-			return false
-		}
-		at = part[1]
+func uuidDigits[T string | []byte](s T) (digits [2 * uuidBytes]byte, ok bool) {
+	if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return digits, false
 	}
-	return true
+	copy(digits[:8], s[:8])
+	copy(digits[8:12], s[9:13])
+	copy(digits[12:16], s[14:18])
+	copy(digits[16:20], s[19:23])
+	copy(digits[20:], s[24:uuidText])
+	return digits, isHex(digits[:])
 }
 
-// appendHex appends the bytes of an even number of lower-case hex digits, false if s is something else.
-func appendHex(b []byte, s string) ([]byte, bool) {
-	n, all := len(b), byte(0)
-	b = slices.Grow(b, len(s)/2)[:n+len(s)/2]
-	for i := range b[n:] {
-		high, low := hexValues[s[2*i]], hexValues[s[2*i+1]]
-		b[n+i] = high<<4 | low
-		all |= high | low
+// isUUID reports whether s, of uuidText bytes, is a UUID in lower-case hex digits.
+func isUUID[T string | []byte](s T) bool {
+	_, ok := uuidDigits(s)
+	return ok
+}
+
+// appendHex appends the bytes of lower-case hex digits, a multiple of eight, false if s is something else.
+func appendHex[T string | []byte](b []byte, s T) ([]byte, bool) {
+	all := true
+	b = slices.Grow(b, len(s)/2)
+	for i := 0; i+8 <= len(s); i += 8 {
+		packed, ok := hexWord(wordAt(s, i))
+		b = binary.BigEndian.AppendUint32(b, packed)
+		all = all && ok
 	}
-	return b, all != notHex
+	return b, all
 }
 
 // text is a string in one of the forms of appendText; its bytes belong to the block it was read from.

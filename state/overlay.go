@@ -18,15 +18,16 @@ import (
 // it is asked for a free one. A bit that is clear where the base has a lease means that the lease ended.
 type overlay struct {
 	arena   []byte
-	dead    int // bytes of the arena that are ended leases or owners without leases
-	limit   int // size of arena below which compact isn't worth its cost
-	entries []entry
-	byAddr  map[key]int32
-	owners  []owner
-	byOwner map[uint64]int32 // by hash of the owner's bytes; the first of a chain
-	seed    maphash.Seed     // orders nothing that anybody sees
+	dead    int     // bytes of the arena that are ended leases or owners without leases
+	limit   int     // size of arena below which compact isn't worth its cost
+	entries []entry // ascending by off
+	owners  []owner // likewise
+	index   []uint64
+	seed    maphash.Seed // orders nothing that anybody sees
 	pages   []page
 	byPage  map[key]int32
+	recent  int32   // the page that was asked for last: an event asks for one several times
+	slots   []int32 // which entry holds an address, plus one; 0 = none does. See page
 }
 
 // entry is a lease given, or annotated, by an event of the overlay.
@@ -43,12 +44,12 @@ type owner struct {
 	off   int
 	n     int32
 	first int32 // first of the owner's entries
-	chain int32 // next owner with the same hash
+	hash  uint32
 	last  journal.Kind
 	seq   journal.Seq // of its newest event
 }
 
-// none ends the chains of entries and owners.
+// none ends the chains of entries, and is what is looked up in vain.
 const none int32 = -1
 
 // page says which of pageAddrs neighbouring addresses are held. A map of single
@@ -62,7 +63,13 @@ type page struct {
 	filled bool  // what the base holds is in held; what follows is no longer looked at
 	about  addrs // addresses that events were about
 	given  addrs // those of them that were given first, so that the base can't hold them
+
+	// slots says where in the overlay's slots those of each slotAddrs addresses begin, plus one; 0 = there are none.
+	slots [pageAddrs / slotAddrs]int32
 }
+
+// slotAddrs is how many addresses get slots at once: all of a page's would be a lot where addresses lie far apart.
+const slotAddrs = 64
 
 // addrs is a set of the addresses of one page.
 type addrs [pageAddrs / 64]uint64
@@ -118,7 +125,7 @@ const remembered = 4096
 
 // init makes the maps, which a state without changes does without.
 func (o *overlay) init() {
-	if o.byAddr != nil {
+	if o.byPage != nil {
 		return
 	}
 	o.make(0)
@@ -126,8 +133,7 @@ func (o *overlay) init() {
 
 // make makes the maps with room for what n events may change.
 func (o *overlay) make(n int) {
-	o.byAddr = make(map[key]int32, n)
-	o.byOwner = make(map[uint64]int32, n)
+	o.index = make([]uint64, indexSize(n))
 	o.byPage = make(map[key]int32, n/4)
 	o.seed = maphash.MakeSeed()
 	o.limit = arenaSlack
@@ -141,13 +147,36 @@ func (o *overlay) record(i int32) []byte {
 
 // lease returns the index of the entry that holds k.
 func (o *overlay) lease(k key) (int32, bool) {
-	i, ok := o.byAddr[k]
-	return i, ok
+	p := o.page(k)
+	if p == nil {
+		return none, false
+	}
+	first := p.slots[k.lo%pageAddrs/slotAddrs]
+	if first == 0 {
+		return none, false
+	}
+	i := o.slots[first-1+int32(k.lo%slotAddrs)]
+	return i - 1, i != 0
+}
+
+// hold makes an entry the one that holds its address, whose page is there; none if nothing does.
+func (o *overlay) hold(k key, i int32) {
+	first := &o.page(k).slots[k.lo%pageAddrs/slotAddrs]
+	if *first == 0 {
+		*first = int32(len(o.slots)) + 1
+		o.slots = append(roomy(o.slots, slotAddrs), make([]int32, slotAddrs)...)
+	}
+	o.slots[*first-1+int32(k.lo%slotAddrs)] = i + 1
 }
 
 // page returns the page of k if something in it has changed.
 func (o *overlay) page(k key) *page {
-	if i, ok := o.byPage[k.page()]; ok {
+	k = k.page()
+	if int(o.recent) < len(o.pages) && o.pages[o.recent].first == k {
+		return &o.pages[o.recent]
+	}
+	if i, ok := o.byPage[k]; ok {
+		o.recent = i
 		return &o.pages[i]
 	}
 	return nil
@@ -180,20 +209,48 @@ func (o *overlay) owner(packed []byte) int32 {
 	if len(o.owners) == 0 {
 		return none
 	}
-	i, _ := o.findOwner(packed, maphash.Bytes(o.seed, packed))
+	i, _ := o.findOwner(packed, o.hash(packed))
 	return i
 }
 
-// findOwner returns the owner, or none, and the first one of those with its hash.
-func (o *overlay) findOwner(packed []byte, hash uint64) (found, first int32) {
-	first, ok := o.byOwner[hash]
-	if !ok {
-		return none, none
+// The index is a hash table of owners: each element has an owner's hash in the upper half and its number plus one in the
+// lower, or is 0. An owner stands in the first free element from the one on that its hash says. At most half of them
+// are used, and none is ever freed, so that the next owner costs one place in memory and no garbage.
+
+func (o *overlay) hash(packed []byte) uint32 { return uint32(maphash.Bytes(o.seed, packed)) }
+
+// indexSize is the size, a power of two, of an index of n owners with some room.
+func indexSize(n int) int { return 2 << bits.Len(uint(max(n, 15))) }
+
+// findOwner returns the owner, or none, and where in the index it is or would be.
+func (o *overlay) findOwner(packed []byte, hash uint32) (found, at int32) {
+	last := uint32(len(o.index) - 1)
+	for i := hash & last; ; i = (i + 1) & last {
+		e := o.index[i]
+		if e == 0 {
+			return none, int32(i)
+		}
+		if w := int32(uint32(e)) - 1; uint32(e>>32) == hash && bytes.Equal(o.ownerBytes(w), packed) {
+			return w, int32(i)
+		}
 	}
-	for found = first; found != none && !bytes.Equal(o.ownerBytes(found), packed); {
-		found = o.owners[found].chain
+}
+
+// reindex makes the index anew, for the owners that there are and n more.
+func (o *overlay) reindex(n int) {
+	size := indexSize(len(o.owners) + n)
+	if size == len(o.index) {
+		clear(o.index)
+	} else {
+		o.index = make([]uint64, size)
 	}
-	return found, first
+	for i := range o.owners {
+		at := o.owners[i].hash & uint32(size-1)
+		for o.index[at] != 0 {
+			at = (at + 1) & uint32(size-1)
+		}
+		o.index[at] = uint64(o.owners[i].hash)<<32 | uint64(i+1)
+	}
 }
 
 // ownerBytes returns what appendOwner wrote for an owner. They move with the next append.
@@ -204,16 +261,19 @@ func (o *overlay) ownerBytes(i int32) []byte {
 
 // addOwner returns the index of the owner with these bytes, and makes it if need be.
 func (o *overlay) addOwner(packed []byte) int32 {
-	hash := maphash.Bytes(o.seed, packed)
-	i, first := o.findOwner(packed, hash)
+	hash := o.hash(packed)
+	i, at := o.findOwner(packed, hash)
 	if i != none {
 		return i
 	}
 	i = int32(len(o.owners))
-	o.owners = append(roomy(o.owners, 1), owner{off: len(o.arena), n: int32(len(packed)), first: none, chain: first})
+	o.owners = append(roomy(o.owners, 1), owner{off: len(o.arena), n: int32(len(packed)), first: none, hash: hash})
 	o.arena = append(roomy(o.arena, len(packed)), packed...)
-	o.byOwner[hash] = i
+	o.index[at] = uint64(hash)<<32 | uint64(i+1)
 	o.dead += len(packed)
+	if 2*len(o.owners) > len(o.index) {
+		o.reindex(len(o.owners))
+	}
 	return i
 }
 
@@ -237,13 +297,13 @@ func (o *overlay) link(i int32) {
 		}
 		e.next, w.first = w.first, i
 	}
-	o.byAddr[e.key] = i
+	o.hold(e.key, i)
 }
 
 // unlink ends the entry's lease.
 func (o *overlay) unlink(i int32) {
 	e := &o.entries[i]
-	delete(o.byAddr, e.key)
+	o.hold(e.key, none)
 	o.dead += int(e.n)
 	e.n = 0
 	if e.owner == none {
@@ -262,10 +322,10 @@ func (o *overlay) unlink(i int32) {
 
 // sorted returns the entries that hold an address, in order of address.
 func (o *overlay) sorted() []int32 {
-	live := make([]int32, 0, len(o.byAddr))
+	var live []int32
 	for i := range o.entries {
 		if o.entries[i].n > 0 {
-			live = append(live, int32(i))
+			live = append(roomy(live, 1), int32(i))
 		}
 	}
 	slices.SortFunc(live, func(a, b int32) int { return o.entries[a].key.compare(o.entries[b].key) })
@@ -275,43 +335,71 @@ func (o *overlay) sorted() []int32 {
 // bloated reports whether compact would give back more than half of a large arena.
 func (o *overlay) bloated() bool { return len(o.arena) > o.limit && o.dead > len(o.arena)/2 }
 
-// compact rebuilds the overlay without ended leases, and without owners that have
+// compact frees the overlay of ended leases, and of owners that have
 // neither leases nor an event in the last events before now. Without it the
 // replay of a long history would grow with the history instead of with the leases.
 // Pages without a held address go too, unless they hide leases of a base.
+//
+// What stays slides down to where it has room, in the order in which it lies there already: a second
+// arena would be the larger part of what a long replay takes.
 func (o *overlay) compact(now journal.Seq, based bool) {
-	old := *o
-	o.arena, o.dead, o.entries, o.owners = nil, 0, nil, nil
-	o.byAddr = make(map[key]int32, len(old.byAddr))
-	o.byOwner = make(map[uint64]int32)
-	moved := make([]int32, len(old.owners)) // where owners that stay are now
-	for i := range old.owners {
-		w := &old.owners[i]
-		if w.first == none && w.seq+remembered < now {
+	moved := make([]int32, len(o.owners)) // where owners that stay will be
+	stay := int32(0)
+	for i := range o.owners {
+		if w := &o.owners[i]; w.first == none && w.seq+remembered < now {
+			moved[i] = none
 			continue
 		}
-		moved[i] = o.addOwner(old.ownerBytes(int32(i)))
-		o.owners[moved[i]].last, o.owners[moved[i]].seq = w.last, w.seq
+		moved[i] = stay
+		stay++
 	}
-	for i := range old.entries {
-		e := old.entries[i]
-		if e.n == 0 {
+	end, kept, next := 0, 0, 0 // of the arena and of the entries that stay; the entry to look at
+	slide := func(off int, n int32) int {
+		at := end
+		end += copy(o.arena[at:], o.arena[off:off+int(n)])
+		return at
+	}
+	entriesBefore := func(off int) {
+		for ; next < len(o.entries) && o.entries[next].off < off; next++ {
+			e := o.entries[next]
+			if e.n == 0 {
+				continue
+			}
+			e.off = slide(e.off, e.n)
+			if e.owner != none {
+				e.owner = moved[e.owner]
+			}
+			o.entries[kept] = e
+			kept++
+		}
+	}
+	o.dead = 0
+	for i := range o.owners {
+		w := o.owners[i]
+		entriesBefore(w.off)
+		if moved[i] == none {
 			continue
 		}
-		e.off = len(o.arena)
-		o.arena = append(roomy(o.arena, int(e.n)), old.record(int32(i))...)
-		if e.owner != none {
-			e.owner = moved[e.owner]
-		}
-		o.entries = append(roomy(o.entries, 1), e)
-		o.link(int32(len(o.entries) - 1))
+		w.off, w.first = slide(w.off, w.n), none
+		o.owners[moved[i]] = w
+		o.dead += int(w.n) // until it is linked
 	}
+	entriesBefore(len(o.arena))
+	o.arena, o.entries, o.owners = o.arena[:end], o.entries[:kept], o.owners[:stay]
 	o.limit = 2*len(o.arena) + arenaSlack
+	o.reindex(len(o.owners))
 	if !based {
 		o.pages = slices.DeleteFunc(o.pages, func(p page) bool { return p.held == addrs{} })
-		o.byPage = make(map[key]int32, len(o.pages))
+		clear(o.byPage)
 		for i := range o.pages {
 			o.byPage[o.pages[i].first] = int32(i)
 		}
+	}
+	o.slots = o.slots[:0]
+	for i := range o.pages {
+		o.pages[i].slots = [pageAddrs / slotAddrs]int32{}
+	}
+	for i := range o.entries {
+		o.link(int32(i))
 	}
 }

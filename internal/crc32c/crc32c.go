@@ -3,6 +3,7 @@ package crc32c
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
 	"runtime"
 	"sync/atomic"
 )
@@ -56,6 +57,14 @@ func UpdateUint32(crc, v uint32) uint32 {
 		crc = tables[0][byte(crc)^byte(v>>shift)] ^ crc>>8
 	}
 	return ^crc
+}
+
+// UpdateUint64 is Update by the eight bytes of v, the highest first. It doesn't make a slice of them either.
+func UpdateUint64(crc uint32, v uint64) uint32 {
+	t := &tables
+	first, last := bits.ReverseBytes32(uint32(v>>32))^^crc, bits.ReverseBytes32(uint32(v))
+	return ^(t[7][first&0xff] ^ t[6][first>>8&0xff] ^ t[5][first>>16&0xff] ^ t[4][first>>24] ^
+		t[3][last&0xff] ^ t[2][last>>8&0xff] ^ t[1][last>>16&0xff] ^ t[0][last>>24])
 }
 
 func byTable(crc uint32, p []byte) uint32 {

@@ -47,6 +47,10 @@ func TestAgainstLibrary(t *testing.T) {
 		if got, want := UpdateUint32(seed, v), crc32.Update(seed, table, binary.BigEndian.AppendUint32(nil, v)); got != want {
 			t.Fatalf("UpdateUint32 = %08x, want %08x", got, want)
 		}
+		wide := r.Uint64()
+		if got, want := UpdateUint64(seed, wide), crc32.Update(seed, table, binary.BigEndian.AppendUint64(nil, wide)); got != want {
+			t.Fatalf("UpdateUint64 = %08x, want %08x", got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 
@@ -108,8 +109,12 @@ func (d *Decoder) Null() bool {
 // below atLeast has a shorter form.
 func (d *Decoder) Number(n int, atLeast uint64) uint64 {
 	var v uint64
-	for _, c := range d.Take(n) {
-		v = v<<8 | uint64(c)
+	if b := d.Take(n); len(b) == 8 {
+		v = binary.BigEndian.Uint64(b)
+	} else {
+		for _, c := range b {
+			v = v<<8 | uint64(c)
+		}
 	}
 	if v < atLeast {
 		d.Fail(ErrNotMin)
@@ -120,9 +125,16 @@ func (d *Decoder) Number(n int, atLeast uint64) uint64 {
 
 // Uint reads what AppendUint wrote.
 func (d *Decoder) Uint() uint64 {
+	if d.i < len(d.b) && d.b[d.i] <= msgpcode.PosFixedNumHigh { // as nearly always
+		d.i++
+		return uint64(d.b[d.i-1])
+	}
+	return d.wide()
+}
+
+// wide reads a number that takes more than its first byte.
+func (d *Decoder) wide() uint64 {
 	switch c := d.Code(); {
-	case c <= msgpcode.PosFixedNumHigh:
-		return uint64(c)
 	case c == msgpcode.Uint8:
 		return d.Number(1, 1<<7)
 	case c == msgpcode.Uint16:
@@ -183,6 +195,12 @@ func (d *Decoder) StrBytes() []byte {
 
 // Str reads what AppendString wrote: cut from the text if there is one, else a copy.
 func (d *Decoder) Str() string {
+	if b := d.b[d.i:]; len(b) > 0 && b[0]&^0x1f == msgpcode.FixedStrLow && d.s != "" {
+		if end := 1 + int(b[0]&0x1f); end <= len(b) { // the short way for short ones, of which there are many
+			d.i += end
+			return d.s[d.i-end+1 : d.i]
+		}
+	}
 	v := d.StrBytes()
 	if d.s == "" {
 		return string(v)
@@ -192,6 +210,12 @@ func (d *Decoder) Str() string {
 
 // Bin reads what AppendBin wrote.
 func (d *Decoder) Bin() []byte {
+	if b := d.b[d.i:]; len(b) >= 2 && b[0] == msgpcode.Bin8 { // as nearly always
+		if end := 2 + int(b[1]); end <= len(b) {
+			d.i += end
+			return b[2:end:end]
+		}
+	}
 	switch d.Code() {
 	case msgpcode.Bin8:
 		return d.Take(int(d.Number(1, 0)))
@@ -250,7 +274,11 @@ func (d *Decoder) Map() int {
 // Addr reads an address that must be there. 4in6 is none: it would be a second form of an
 // IPv4 address.
 func (d *Decoder) Addr() netip.Addr {
-	a, ok := netip.AddrFromSlice(d.Bin())
+	b := d.Bin()
+	if len(b) == 4 {
+		return netip.AddrFrom4([4]byte(b))
+	}
+	a, ok := netip.AddrFromSlice(b)
 	if !ok || a.Is4In6() {
 		d.Fail(ErrAddress)
 	}

@@ -246,11 +246,10 @@ func (st *State) holds(ev *journal.Event, k key) (ok bool, known int32, err erro
 		return false, none, nil
 	}
 	if i, ok := st.over.lease(k); ok {
-		raw := st.over.record(i)
-		if ownedBy(raw, st.scratch) {
+		if st.over.ownedBy(i, st.scratch) {
 			return true, st.over.entries[i].owner, nil // as nearly always
 		}
-		r, err := parseRecord(raw)
+		r, err := parseRecord(st.over.record(i))
 		return err == nil && r.answers(st.scratch), none, err
 	}
 	if st.trusting {

@@ -35,7 +35,7 @@ func AppendLease(b []byte, l *Lease) []byte {
 func DecodeLease(raw []byte) (Lease, error) { return decodeLease(raw) }
 
 // ArenaBytes tells how much memory the overlay's records take.
-func (st *State) ArenaBytes() int { return len(st.over.arena) }
+func (st *State) ArenaBytes() int { return st.over.bytes() }
 
 // SortOwners sorts entries of the owner index, given as fingerprint and block.
 func SortOwners(entries [][2]uint64) {

@@ -122,11 +122,11 @@ func isUUID[T string | []byte](s T) bool {
 
 // appendHex appends the bytes of lower-case hex digits, a multiple of eight, false if s is something else.
 func appendHex[T string | []byte](b []byte, s T) ([]byte, bool) {
-	all := true
-	b = slices.Grow(b, len(s)/2)
+	all, n := true, len(b)
+	b = slices.Grow(b, len(s)/2)[:n+len(s)/2]
 	for i := 0; i+8 <= len(s); i += 8 {
 		packed, ok := hexWord(wordAt(s, i))
-		b = binary.BigEndian.AppendUint32(b, packed)
+		binary.BigEndian.PutUint32(b[n+i/2:], packed)
 		all = all && ok
 	}
 	return b, all

@@ -10,16 +10,18 @@ import (
 )
 
 // overlay holds what changed since the base, or everything if there is none. Its
-// records and owners are bytes in one arena: nothing of an event is kept alive, the
-// garbage collector has nothing to follow, and a snapshot copies them as they are.
+// records and owners are bytes in two arenas: nothing of an event is kept alive, the
+// garbage collector has nothing to follow, and a snapshot copies them as they are. Those of
+// owners lie close together, because whether a lease is somebody's is asked far more often than what is in it.
 //
 // Which addresses are held is in pages of bits. A page is filled from the base when
 // one of its addresses changes for the first time, or where events are trusted when
 // it is asked for a free one. A bit that is clear where the base has a lease means that the lease ended.
 type overlay struct {
-	arena   []byte
-	dead    int     // bytes of the arena that are ended leases or owners without leases
-	limit   int     // size of arena below which compact isn't worth its cost
+	arena   []byte  // records
+	names   []byte  // owners, as appendOwner writes them
+	dead    int     // bytes of both that are ended leases or owners without leases
+	limit   int     // size of both below which compact isn't worth its cost
 	entries []entry // ascending by off
 	owners  []owner // likewise
 	index   []uint64
@@ -256,7 +258,13 @@ func (o *overlay) reindex(n int) {
 // ownerBytes returns what appendOwner wrote for an owner. They move with the next append.
 func (o *overlay) ownerBytes(i int32) []byte {
 	w := &o.owners[i]
-	return o.arena[w.off : w.off+int(w.n)]
+	return o.names[w.off : w.off+int(w.n)]
+}
+
+// ownedBy reports whether an entry is a lease of the owner with these bytes.
+func (o *overlay) ownedBy(i int32, packed []byte) bool {
+	w := o.entries[i].owner
+	return w != none && bytes.Equal(o.ownerBytes(w), packed)
 }
 
 // addOwner returns the index of the owner with these bytes, and makes it if need be.
@@ -267,8 +275,8 @@ func (o *overlay) addOwner(packed []byte) int32 {
 		return i
 	}
 	i = int32(len(o.owners))
-	o.owners = append(roomy(o.owners, 1), owner{off: len(o.arena), n: int32(len(packed)), first: none, hash: hash})
-	o.arena = append(roomy(o.arena, len(packed)), packed...)
+	o.owners = append(roomy(o.owners, 1), owner{off: len(o.names), n: int32(len(packed)), first: none, hash: hash})
+	o.names = append(roomy(o.names, len(packed)), packed...)
 	o.index[at] = uint64(hash)<<32 | uint64(i+1)
 	o.dead += len(packed)
 	if 2*len(o.owners) > len(o.index) {
@@ -333,7 +341,10 @@ func (o *overlay) sorted() []int32 {
 }
 
 // bloated reports whether compact would give back more than half of a large arena.
-func (o *overlay) bloated() bool { return len(o.arena) > o.limit && o.dead > len(o.arena)/2 }
+func (o *overlay) bloated() bool { return o.bytes() > o.limit && o.dead > o.bytes()/2 }
+
+// bytes returns how long both arenas are.
+func (o *overlay) bytes() int { return len(o.arena) + len(o.names) }
 
 // compact frees the overlay of ended leases, and of owners that have
 // neither leases nor an event in the last events before now. Without it the
@@ -343,50 +354,36 @@ func (o *overlay) bloated() bool { return len(o.arena) > o.limit && o.dead > len
 // What stays slides down to where it has room, in the order in which it lies there already: a second
 // arena would be the larger part of what a long replay takes.
 func (o *overlay) compact(now journal.Seq, based bool) {
-	moved := make([]int32, len(o.owners)) // where owners that stay will be
-	stay := int32(0)
-	for i := range o.owners {
-		if w := &o.owners[i]; w.first == none && w.seq+remembered < now {
-			moved[i] = none
+	moved := make([]int32, len(o.owners)) // where owners that stay are now
+	end, stay := 0, int32(0)
+	o.dead = 0
+	for i, w := range o.owners {
+		if w.first == none && w.seq+remembered < now {
 			continue
 		}
+		end += copy(o.names[end:], o.ownerBytes(int32(i)))
+		w.off, w.first = end-int(w.n), none
+		o.owners[stay] = w
 		moved[i] = stay
 		stay++
-	}
-	end, kept, next := 0, 0, 0 // of the arena and of the entries that stay; the entry to look at
-	slide := func(off int, n int32) int {
-		at := end
-		end += copy(o.arena[at:], o.arena[off:off+int(n)])
-		return at
-	}
-	entriesBefore := func(off int) {
-		for ; next < len(o.entries) && o.entries[next].off < off; next++ {
-			e := o.entries[next]
-			if e.n == 0 {
-				continue
-			}
-			e.off = slide(e.off, e.n)
-			if e.owner != none {
-				e.owner = moved[e.owner]
-			}
-			o.entries[kept] = e
-			kept++
-		}
-	}
-	o.dead = 0
-	for i := range o.owners {
-		w := o.owners[i]
-		entriesBefore(w.off)
-		if moved[i] == none {
-			continue
-		}
-		w.off, w.first = slide(w.off, w.n), none
-		o.owners[moved[i]] = w
 		o.dead += int(w.n) // until it is linked
 	}
-	entriesBefore(len(o.arena))
-	o.arena, o.entries, o.owners = o.arena[:end], o.entries[:kept], o.owners[:stay]
-	o.limit = 2*len(o.arena) + arenaSlack
+	o.names, o.owners = o.names[:end], o.owners[:stay]
+	end, stay = 0, 0
+	for i, e := range o.entries {
+		if e.n == 0 {
+			continue
+		}
+		end += copy(o.arena[end:], o.record(int32(i)))
+		e.off = end - int(e.n)
+		if e.owner != none {
+			e.owner = moved[e.owner]
+		}
+		o.entries[stay] = e
+		stay++
+	}
+	o.arena, o.entries = o.arena[:end], o.entries[:stay]
+	o.limit = 2*o.bytes() + arenaSlack
 	o.reindex(len(o.owners))
 	if !based {
 		o.pages = slices.DeleteFunc(o.pages, func(p page) bool { return p.held == addrs{} })

@@ -131,12 +131,14 @@ func kindExists(name string) bool {
 	return err == nil && journal.Kind(n).String() == name
 }
 
-func unknownKind(name string) error {
+func unknownKind(name string) error { return noSuch("kind", name, kindNames()) }
+
+func kindNames() []string {
 	var names []string
 	for k := journal.Kind(1); k.Known(); k++ {
 		names = append(names, k.String())
 	}
-	return noSuch("kind", name, names)
+	return names
 }
 
 // match reports whether the event is meant, whose effective time is at.
@@ -202,6 +204,9 @@ func (a *app) events(f *eventFilter) error {
 	}
 	err = show(a, ans, items, layout[eventItem]{"events", eventTable, eventCSV})
 	a.exit(ans.worst, found)
+	if err == nil && !found && f.container != "" {
+		a.say("%v", a.noKnown("container", f.container, knownContainers))
+	}
 	return err
 }
 

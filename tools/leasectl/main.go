@@ -177,6 +177,9 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), changes(a.exportCommand()))
+	if err := a.completions(root); err != nil {
+		panic("main: a command has another completion for a flag: " + err.Error())
+	}
 	return root
 }
 

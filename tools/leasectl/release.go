@@ -54,7 +54,8 @@ It is recorded with reason force and the text of --reason, which history shows. 
 meanwhile: what changes hands before the release is left alone.
 
 Exit codes: 0 released (--dry-run: it would be); 1 nothing is held; 4 error; 64 usage.`,
-		Example: "  leasectl release 10.88.0.17 --reason 'host was replaced'\n  leasectl release 3f2a9c --network podman",
+		Example:           "  leasectl release 10.88.0.17 --reason 'host was replaced'\n  leasectl release 3f2a9c --network podman",
+		ValidArgsFunction: a.completeFirst(knownHolders),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("release what? give one address or container ID")

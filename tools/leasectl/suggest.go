@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,7 +29,9 @@ func alternatives(name string, there []string) string {
 	names := slices.Clone(there)
 	slices.Sort(names)
 	names = slices.Compact(names)
-	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(distance(x, name), distance(y, name)) })
+	// Of a long ID one gives the beginning: what begins alike is near.
+	far := func(x string) int { return min(distance(x, name), 1+distance(x[:min(len(x), len(name))], name)) }
+	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(far(x), far(y)) })
 	more := ""
 	if len(names) > shownAlternatives {
 		more = fmt.Sprintf(" and %d more", len(names)-shownAlternatives)
@@ -67,6 +71,15 @@ func flagError(cmd *cobra.Command, err error) error {
 		name = "-" + unknown.GetSpecifiedName()
 	}
 	return noSuch("flag", name, names)
+}
+
+// noKnown is noSuch for a name that stores may know: of what is held and of the newest events, as far as they are
+// read in short time.
+func (a *app) noKnown(what, name string, of func(*known) map[string]bool) error {
+	ctx, stop := context.WithTimeout(context.Background(), completeWithin)
+	defer stop()
+	there := of(a.quiet().known(ctx))
+	return noSuch(what, name, slices.Collect(maps.Keys(there)))
 }
 
 func noNetwork(name string, stores []*store) error {

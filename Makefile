@@ -5,6 +5,8 @@ GO      ?= go
 BIN     := bin
 REFS    := $(BIN)/test
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Man pages bear the day of the newest commit, so that the same source gives the same pages.
+MAN_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS := -s -w -X github.com/leaselog/leaselog/plugin.version=$(VERSION)
 
 # A clone owned by another user must build as well; the version is stamped by LDFLAGS.
@@ -28,7 +30,7 @@ BENCH ?=
 FOR  ?= 10m
 SEED ?=
 
-.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench microbench soak mutants cover vuln clean help
+.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench microbench soak mutants cover vuln man clean help
 .DEFAULT_GOAL := help
 
 all: build
@@ -103,6 +105,10 @@ cover: ## test coverage by function, bin/cover.out and bin/cover.html
 
 vuln: ## known vulnerabilities in what is linked; needs a network
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+man: ## leasectl's man pages, into bin/man
+	@rm -rf $(BIN)/man && mkdir -p $(BIN)/man
+	$(GO) test -count=1 -run '^TestMan$$' ./tools/leasectl -args -man '$(CURDIR)/$(BIN)/man' -man-version '$(VERSION)' -man-date '$(MAN_DATE)'
 
 clean: ## removes bin/
 	rm -rf $(BIN)

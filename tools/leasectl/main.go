@@ -3,7 +3,7 @@
 //	leasectl leases                        what is held now
 //	leasectl networks                      what networks there are
 //	leasectl history --ip ADDRESS          who held an address, and when
-//	leasectl events                        the journal itself
+//	leasectl events                        the journal itself, with --follow as it grows
 //	leasectl stats                         how much of everything, also for Prometheus
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
@@ -14,8 +14,8 @@
 //	leasectl export host-local DIR         the files that host-local would have, to go back to it
 //
 // Where to look is said by --data-dir (default /var/lib/cni/networks): the dataDir of a
-// network configuration, a historyDir, or the folder of one store; and by --network,
-// without which all networks are meant. A store in use says itself where its dataDir is, so
+// network configuration, a historyDir, the folder of one store or its archive by itself, and several
+// of them if it is given more than once; and by --network, without which all networks are meant. A store in use says itself where its dataDir is, so
 // that a wipe shows; in a copy there is nothing that tells.
 //
 // Most of it changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin may run
@@ -186,6 +186,9 @@ func (a *app) root() *cobra.Command {
 const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, gc,
 release, import and export change anything, under the plugin's lock, and each can say first what it would
 do (--dry-run). The plugin may run meanwhile.
+
+Give --data-dir several times for the stores of several nodes. leasectl completion bash (zsh, fish) writes
+completions for a shell.
 
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.

@@ -102,6 +102,9 @@ func (a *app) verify() error {
 
 // verify verifies the store, or says that it is gone.
 func (s *store) verify() (*replay.Verified, error) {
+	if s.bare {
+		return s.verifyArchive()
+	}
 	if !s.gone {
 		folder := s.folder
 		if history := filepath.Dir(s.dir); folder == "" && filepath.Base(history) == historyName {

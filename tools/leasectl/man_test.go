@@ -147,6 +147,23 @@ func manPages(dir string, cmd *cobra.Command, version, date string) ([]string, e
 	return names, nil
 }
 
+func TestRoffText(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"words", "a word", "a word"},
+		{"dash", "--flag", `\-\-flag`},
+		{"dot", ".leaselog is a folder", `\&.leaselog is a folder`},
+		{"quote", "'a'", `\&'a'`},
+		{"backslash", `a\b`, `a\eb`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := roffText(tt.text); got != tt.want {
+				t.Errorf("roffText(%q) = %q, want %q", tt.text, got, tt.want)
+			}
+		})
+	}
+}
+
 // TestMan: each command has a page, which tells its flags, depends on nothing but what it is made of, and has no line that
 // roff would take for a request by accident.
 func TestMan(t *testing.T) {

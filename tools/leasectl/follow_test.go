@@ -187,7 +187,7 @@ func TestFollow(t *testing.T) {
 
 // TestFollowNew: without --since there are new events alone, of every store; a later one is waited for.
 func TestFollowNew(t *testing.T) {
-	a, b := t.TempDir(), t.TempDir()
+	b, a := t.TempDir(), t.TempDir() // b comes first in order, and so is looked at before a tells anything
 	give(t, a, 0, 3)
 	give(t, b, 0, 1)
 	w := follow(t, "--data-dir", a, "--data-dir", b, "--since", "4")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -20,7 +21,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const firstSegment = "journal/00000000000000000001"
 
-// parseEvents reads events, one a line: second, kind, then name=value fields.
+// parseEvents reads events, one a line: second or time in RFC 3339, kind, then name=value fields.
 // "\t" and the like in values are Go escapes.
 func parseEvents(text string) ([]journal.Event, error) {
 	var events []journal.Event
@@ -30,7 +31,7 @@ func parseEvents(text string) ([]journal.Event, error) {
 		if len(fields) == 0 {
 			continue
 		}
-		sec, err := strconv.ParseInt(fields[0], 10, 64)
+		at, err := parseAt(fields[0])
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +39,7 @@ func parseEvents(text string) ([]journal.Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		ev := journal.Event{Kind: kind, Clock: journal.Clock{Wall: epoch.UnixNano() + sec*1e9, BootTime: sec * 1e9,
+		ev := journal.Event{Kind: kind, Clock: journal.Clock{Wall: at.UnixNano(), BootTime: int64(at.Sub(epoch)),
 			Boot: journal.BootID{1}, Synchronised: true, MaxError: time.Millisecond}}
 		for _, f := range fields[2:] {
 			name, value, _ := strings.Cut(f, "=")
@@ -49,6 +50,15 @@ func parseEvents(text string) ([]journal.Event, error) {
 		events = append(events, ev)
 	}
 	return events, nil
+}
+
+// parseAt reads when an event was.
+func parseAt(text string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return at, nil
+	}
+	sec, err := strconv.ParseInt(text, 10, 64)
+	return epoch.Add(time.Duration(sec) * time.Second), err
 }
 
 func setField(ev *journal.Event, name, value string) (err error) {
@@ -101,6 +111,16 @@ func setField(ev *journal.Event, name, value string) (err error) {
 		}
 		ev.Ranges = [][]journal.Range{{g}}
 		ev.Digest = journal.Hash{1}
+	case "subnet":
+		p, err := netip.ParsePrefix(value)
+		if err != nil {
+			return err
+		}
+		sets, err := allocator.Canonical([]allocator.RangeSet{{{Subnet: p}}})
+		if err != nil {
+			return err
+		}
+		ev.Ranges, ev.Digest = [][]journal.Range{{journal.Range(sets[0][0])}}, journal.Hash{1}
 	case "config":
 		n, err := strconv.ParseUint(value, 10, 64)
 		ev.Config = journal.Seq(n)

@@ -29,18 +29,23 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", quickExit)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    cmdExits,
-			"old":      storeCommand(oldStore),
-			"live":     storeCommand(liveStore),
-			"snapshot": cmdSnapshot,
-			"flip":     cmdFlip,
-			"watch":    cmdWatch,
-			"parent":   cmdParent,
-			"copy":     cmdCopy,
-			"node":     cmdNode,
-		},
+		Cmds: scriptCommands(),
 	})
+}
+
+// scriptCommands are the commands of scripts beside testscript's own.
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"exits":    cmdExits,
+		"old":      storeCommand(oldStore),
+		"live":     storeCommand(liveStore),
+		"snapshot": cmdSnapshot,
+		"flip":     cmdFlip,
+		"watch":    cmdWatch,
+		"parent":   cmdParent,
+		"copy":     cmdCopy,
+		"node":     cmdNode,
+	}
 }
 
 // quickExit has a process under the race detector end without a second's wait for other goroutines.

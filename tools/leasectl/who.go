@@ -26,10 +26,10 @@ type whoAsked struct {
 
 // whoItem is a holder, or in a table what an address was that nobody held.
 type whoItem struct {
+	leaseItem
 	State     string `json:"state"`
 	OverlapNS *int64 `json:"overlap_ns,omitempty"` // within the time asked about, with a skew
 	Partly    bool   `json:"partly,omitempty"`     // it was not the holder in all of it, or may not have been
-	leaseItem
 }
 
 // stateItem is what one store says of the address.
@@ -170,7 +170,11 @@ func (a *app) who(ip netip.Addr, m *moment) error {
 			held = append(held, states[i].row())
 		}
 	}
-	return show(a, ans, each(held), layout[whoItem]{"holders", whoTable, whoCSV})
+	table := whoTable
+	if m.skew > 0 {
+		table = slices.Insert(slices.Clone(whoTable), 8, overlapColumn)
+	}
+	return show(a, ans, each(held), layout[whoItem]{"holders", table, whoCSV})
 }
 
 // who answers for a store and those that it has succeeded.
@@ -243,6 +247,7 @@ func earlierOf(a, b time.Time) time.Time {
 // holder describes a holder. Its certainty is that of the answer: that of the whole lease may be worse.
 func (e *era) holder(held *replay.Holder, m *moment) whoItem {
 	it := whoItem{State: replay.StateHeld.String(), Partly: held.Partly, leaseItem: e.lease(&held.Interval)}
+	it.Schema = "leaselog.holder/1"
 	it.Certainty = replay.Certain.String()
 	if held.Unsure {
 		it.Certainty = replay.Uncertain.String()
@@ -334,6 +339,14 @@ var whoTable = []column[whoItem]{
 	{"certainty", func(it *whoItem) string { return it.Certainty }},
 	{"doubts", func(it *whoItem) string { return strings.Join(it.Doubts, "; ") }},
 }
+
+// overlapColumn is what holders are ordered by: how long each held the address within the time asked about.
+var overlapColumn = column[whoItem]{"overlap", func(it *whoItem) string {
+	if it.OverlapNS == nil {
+		return ""
+	}
+	return time.Duration(*it.OverlapNS).String()
+}}
 
 // whoCSV are the columns of a holder; their order is fixed, new ones come last.
 var whoCSV = whoColumns()

@@ -42,7 +42,7 @@ func TestCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &guide{text: string(text), ran: map[string]bool{}}
-	commands := scriptCommands()
+	commands := scriptCommands(loadSchemas(t))
 	commands["evidence"], commands["transcript"] = cmdEvidence, g.transcript
 	t.Run("case", func(t *testing.T) { testscript.Run(t, testscript.Params{Dir: "testdata/cases", Cmds: commands}) })
 	for _, section := range sections(g.text) {

@@ -33,12 +33,15 @@ type dumpAsked struct {
 
 // dumpItem is an entry of a segment: an event, or what is wrong there.
 type dumpItem struct {
+	Schema   string     `json:"schema"`
 	Offset   int64      `json:"offset"`
 	Length   int        `json:"length"`
 	Seq      uint64     `json:"seq"`
 	Checksum string     `json:"checksum"` // "ok", or what is wrong
 	Event    *eventItem `json:"event"`    // null if it can't be read
 }
+
+const recordSchema = "leaselog.record/1"
 
 // snapshotHead is what a snapshot says beside its leases.
 type snapshotHead struct {
@@ -137,7 +140,7 @@ func (a *app) dumpSegment(path string, id journal.ID) error {
 			if len(items) == 0 {
 				ans.doubt(replay.Unknown, "or the segment is not one of journal %s", id)
 			}
-			items = append(items, dumpItem{Offset: damage.Offset, Seq: uint64(damage.Seq), Checksum: damage.Cause.Error()})
+			items = append(items, dumpItem{Schema: recordSchema, Offset: damage.Offset, Seq: uint64(damage.Seq), Checksum: damage.Cause.Error()})
 			a.failed = true
 			break
 		}
@@ -146,7 +149,7 @@ func (a *app) dumpSegment(path string, id journal.ID) error {
 		}
 		ev := newEvent(&rec)
 		ev.Evidence.StoreID = id.String()
-		items = append(items, dumpItem{rec.Offset, len(rec.Raw), ev.Seq, "ok", &ev})
+		items = append(items, dumpItem{recordSchema, rec.Offset, len(rec.Raw), ev.Seq, "ok", &ev})
 	}
 	return show(a, ans, each(items), layout[dumpItem]{"records", dumpTable(), dumpCSV()})
 }

@@ -40,16 +40,7 @@ func repaired(t *testing.T, dataDir string, times int) string {
 
 func flip(t *testing.T, path, text string) {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := bytes.Index(b, []byte(text))
-	if at < 0 {
-		t.Fatalf("%s does not hold %q", path, text)
-	}
-	b[at] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := flipBit(path, text); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,22 +22,29 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"leasectl": main})
 }
 
+// TestScripts runs the scripts in testdata. What they have leasectl print as JSON is checked against docs/schemas.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:       "testdata",
-		Condition: condition,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", quickExit)
-			return nil
-		},
-		Cmds: scriptCommands(),
+	known := loadSchemas(t)
+	t.Run("script", func(t *testing.T) {
+		testscript.Run(t, testscript.Params{
+			Dir:       "testdata",
+			Condition: condition,
+			Setup: func(env *testscript.Env) error {
+				env.Setenv("GORACE", quickExit)
+				return nil
+			},
+			Cmds: scriptCommands(known),
+		})
 	})
+	if unused := known.unused(); len(unused) > 0 && !someAlone() {
+		t.Errorf("schemas that no script has anything of: %q", unused)
+	}
 }
 
 // scriptCommands are the commands of scripts beside testscript's own.
-func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+func scriptCommands(known *schemas) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exits":    cmdExits,
+		"exits":    known.exits,
 		"old":      storeCommand(oldStore),
 		"live":     storeCommand(liveStore),
 		"snapshot": cmdSnapshot,
@@ -59,8 +67,9 @@ func condition(name string) (bool, error) {
 	return os.Getenv("LEASELOG_E2E_REQUIRE") != "" || exec.Command("unshare", "--mount", "--net", "true").Run() == nil, nil
 }
 
-// cmdExits runs leasectl and checks its exit code: exits CODE ARG...
-func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+// exits runs leasectl and checks its exit code: exits CODE ARG... A command that only reads is run once more for each format of
+// JSON: the exit code has to be the same.
+func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 	code, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	// The script's folder is not this process's.
@@ -76,8 +85,24 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 			args[next] = ts.MkAbs(args[next])
 		}
 	}
-	if got := run(args[1:], ts.Stdout(), ts.Stderr(), time.Now); got != code || neg {
+	var shown bytes.Buffer
+	if got := run(args[1:], io.MultiWriter(ts.Stdout(), &shown), ts.Stderr(), time.Now); got != code || neg {
 		ts.Fatalf("exit code %d, want %d", got, code)
+	}
+	if strings.HasPrefix(formatOf(args[1:]), "json") {
+		ts.Check(s.check(shown.Bytes()))
+		return
+	}
+	for _, format := range []string{"json", "jsonl"} {
+		again, ok := asJSON(args[1:], format)
+		if !ok {
+			return
+		}
+		shown.Reset()
+		if got := run(again, &shown, io.Discard, time.Now); got != code {
+			ts.Fatalf("exit code %d with -o %s, want %d", got, format, code)
+		}
+		ts.Check(s.check(shown.Bytes()))
 	}
 }
 
@@ -103,15 +128,21 @@ func cmdSnapshot(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdFlip flips a bit in the record that holds a text: flip FILE TEXT
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
-	path := ts.MkAbs(args[0])
+	ts.Check(flipBit(ts.MkAbs(args[0]), args[1]))
+}
+
+// flipBit flips a bit where a file holds a text.
+func flipBit(path, text string) error {
 	b, err := os.ReadFile(path)
-	ts.Check(err)
-	i := bytes.Index(b, []byte(args[1]))
+	if err != nil {
+		return err
+	}
+	i := bytes.Index(b, []byte(text))
 	if i < 0 {
-		ts.Fatalf("%s does not hold %q", args[0], args[1])
+		return fmt.Errorf("%s does not hold %q", path, text)
 	}
 	b[i] ^= 1
-	ts.Check(os.WriteFile(path, b, 0o600))
+	return os.WriteFile(path, b, 0o600)
 }
 
 // cmdParent makes the folder in which a store keeps the one it succeeded known as parent: parent DIR

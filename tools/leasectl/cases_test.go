@@ -112,12 +112,24 @@ func (g *guide) transcript(ts *testscript.TestScript, neg bool, args []string) {
 			return "```console\n" + sh.run(ts, consoleBlock.FindStringSubmatch(block)[1]) + "```"
 		})
 		if redone != section && !*update {
-			ts.Fatalf("case %s: the guide shows\n%s\nand it is\n%s", args[0], section, redone)
+			shown, is := differing(section, redone)
+			ts.Fatalf("case %s: the guide shows\n%s\nand it is\n%s\n(-update writes it anew)", args[0], shown, is)
 		}
 		g.text = strings.Replace(g.text, section, redone, 1)
 		return
 	}
 	ts.Fatalf("%s has no case %s", forensics, args[0])
+}
+
+// differing returns the first lines in which two texts differ.
+func differing(a, b string) (string, string) {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return x[i], y[i]
+		}
+	}
+	return fmt.Sprintf("%d lines", len(x)), fmt.Sprintf("%d lines", len(y))
 }
 
 // shell runs the lines of a transcript that begin with a prompt.

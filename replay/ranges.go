@@ -104,6 +104,15 @@ func (r *rangesOf) points(c *Clocks) {
 	}
 }
 
+// newest returns the events that the ranges in force rest on, 0 where there is none.
+func (r *rangesOf) newest() (config, add journal.Seq) {
+	n := len(r.changes)
+	if n == 0 {
+		return 0, 0
+	}
+	return r.changes[n-1].config, r.changes[n-1].from.seq
+}
+
 // state says what an address is that nobody holds.
 func (f *inForce) state(ip netip.Addr) State {
 	if !f.known {

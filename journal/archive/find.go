@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,20 +34,11 @@ type Found struct {
 // also where others begin with it.
 func (r *Reader) Find(q Query) (Found, error) {
 	var c finding
-	needles := journal.NewNeedles(nil, q.texts()...)
-	walk := r.read(0, walker{
-		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Sparse(needles, after) },
-		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
-			return f.find(&q, after, yield)
-		},
-	})
-	for rec, err := range walk {
+	for rec, err := range r.Events(q) {
 		if err != nil {
 			return Found{}, err
 		}
-		if !rec.Light && q.Match(&rec.Event) {
-			c.add(&rec.Event)
-		}
+		c.add(&rec.Event)
 	}
 	return c.found(q.Container), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/big"
 	"net/netip"
 	"os"
@@ -35,6 +36,8 @@ type census struct {
 	setAsideBytes int64
 	unlisted      error // why the files above could not all be counted
 	lastAdd       journal.Seq
+
+	question func(*state.State) error // asked of the leases instead of counting them; again after damage in a snapshot
 }
 
 // maxCensusLooks bounds how often a store in use is looked at again: what a look meets there may be a store that
@@ -161,6 +164,9 @@ func (c *census) standOn(snap *state.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	if c.question != nil {
+		return c.question(st)
+	}
 	sets, err := c.ranges()
 	if err := c.met(err); err != nil {
 		return err
@@ -220,8 +226,13 @@ func (c *census) ranges() ([][]journal.Range, error) {
 	return append(slices.Clip(sets), config.Ranges...), nil
 }
 
+// recorder reads events after a given one.
+type recorder interface {
+	Records(after journal.Seq) iter.Seq2[journal.Record, error]
+}
+
 // eventAt reads one event; there is none with number 0.
-func eventAt(r *journal.Reader, seq journal.Seq) (ev journal.Event, ok bool, err error) {
+func eventAt(r recorder, seq journal.Seq) (ev journal.Event, ok bool, err error) {
 	if seq == 0 {
 		return ev, false, nil
 	}

@@ -121,6 +121,23 @@ func setField(ev *journal.Event, name, value string) (err error) {
 			return err
 		}
 		ev.Ranges, ev.Digest = [][]journal.Range{{journal.Range(sets[0][0])}}, journal.Hash{1}
+	case "set": // subnet,start,end,gateway
+		parts := strings.Split(value, ",")
+		p, err := netip.ParsePrefix(parts[0])
+		if err != nil || len(parts) != 4 {
+			return fmt.Errorf("set %q: %v", value, err)
+		}
+		ev.Ranges = append(ev.Ranges, []journal.Range{{Subnet: p, Start: netip.MustParseAddr(parts[1]), End: netip.MustParseAddr(parts[2]),
+			Gateway: netip.MustParseAddr(parts[3])}})
+		if ev.Kind == journal.KindConfig {
+			ev.Digest = journal.Hash{1}
+		}
+	case "cursor":
+		ip, err := netip.ParseAddr(value)
+		ev.Cursors = append(ev.Cursors, journal.Cursor{Set: len(ev.Cursors), IP: ip})
+		return err
+	case "text":
+		ev.Text = value
 	case "config":
 		n, err := strconv.ParseUint(value, 10, 64)
 		ev.Config = journal.Seq(n)

@@ -2,8 +2,12 @@
 //
 //	leasectl leases                        what is held now
 //	leasectl networks                      what networks there are
+//	leasectl who ADDRESS                   who held an address at a time
+//	leasectl at TIME                       all leases as of a time
+//	leasectl diff TIME TIME                what changed between two times
 //	leasectl history --ip ADDRESS          who held an address, and when
 //	leasectl events                        the journal itself, with --follow as it grows
+//	leasectl explain ADDRESS               why an address is, or is not, available
 //	leasectl stats                         how much of everything, also for Prometheus
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
@@ -174,7 +178,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.color, "color", "auto", "colours in tables, `when`: "+strings.Join(colourModes, ", "))
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
-	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.eventsCommand(), a.statsCommand(),
+	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), changes(a.exportCommand()))
 	if err := a.completions(root); err != nil {

@@ -36,6 +36,8 @@ type answer struct {
 	State     string      `json:"state,omitempty"`   // of an address
 	Answers   []stateItem `json:"answers,omitempty"` // of the stores, on the state of an address
 
+	Sentences []sentenceItem `json:"sentences,omitempty"` // of explain
+
 	worst replay.Certainty
 }
 

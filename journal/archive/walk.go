@@ -13,6 +13,8 @@ import (
 // keyframeChunk is how much of a keyframe is compressed together.
 const keyframeChunk = 64 << 10
 
+var errChain = errors.New("what was made of the frame has another hash than the record that was packed")
+
 // digest returns the SHA-256 of what a reader has.
 func digest(r io.Reader) (h journal.Hash, err error) {
 	s := sha256.New()
@@ -50,6 +52,9 @@ func (w *walk) frame() error {
 	if err != nil {
 		return err
 	}
+	if fr := w.b.fr; fr != nil && fr.number+1 == number && fr.prev != info.prev {
+		return w.f.damaged(info.offset, w.seq, errChain)
+	}
 	fr, err := w.f.openFrame(number)
 	if err != nil {
 		return err
@@ -83,10 +88,14 @@ func (w *walk) next() (record []byte, outlined bool, err error) {
 			return nil, false, err
 		}
 	}
-	if record, outlined, err = w.build(); err == nil {
-		w.seq++
+	if record, outlined, err = w.build(); err != nil {
+		return nil, false, err
 	}
-	return record, outlined, err
+	if w.seq == w.f.head.last && w.b.fr.prev != w.f.head.after {
+		return nil, false, w.f.damaged(w.place, w.seq, errChain)
+	}
+	w.seq++
+	return record, outlined, nil
 }
 
 // decode makes the whole record of what was built.

@@ -31,6 +31,8 @@ type file struct {
 	tables    map[int][]byte
 	templates []*template // by number
 	slots     []slot
+	newest    uint64 // behind the newest identity that was asked for, and the row of its block
+	lastRow   int
 	frame     frame // room
 	plain     []byte
 }
@@ -259,7 +261,14 @@ func (f *file) identityAt(number uint64) (*template, []byte, error) {
 	if number >= f.head.identities {
 		return nil, nil, errShape
 	}
-	lo, hi := 0, len(rows)/identityRow
+	lo, hi := f.lastRow, len(rows)/identityRow // the next one is mostly in the same block, or in the one behind
+	if lo+1 < hi && number >= uint64(firstOf(rows[lo*identityRow:])) {
+		if number < uint64(firstOf(rows[(lo+1)*identityRow:])) {
+			hi = lo + 1
+		}
+	} else {
+		lo = 0
+	}
 	for lo+1 < hi {
 		if mid := (lo + hi) / 2; uint64(firstOf(rows[mid*identityRow:])) <= number {
 			lo = mid
@@ -282,6 +291,9 @@ func (f *file) identityAt(number uint64) (*template, []byte, error) {
 	}
 	if first != number || r.err != nil {
 		return nil, nil, errShape
+	}
+	if number+1 > f.newest { // new ones are asked for in order, what is referred to in none
+		f.newest, f.lastRow = number+1, lo
 	}
 	t, vars, err := f.entry(&r)
 	s.next, s.at = number+1, len(s.bytes)-len(r.b)

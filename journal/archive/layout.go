@@ -132,7 +132,7 @@ type header struct {
 	from, to          journal.Clock // of the first and last event
 	before, after     journal.Hash  // of the record before the first, and of the last
 	boots             []Boot
-	kinds             map[journal.Kind]uint64
+	kinds             [256]uint64  // events by kind
 	content           journal.Hash // SHA-256 of all bytes before the footer
 	previous          journal.Hash // content of the file before; zero if there is none
 	keyframes         []keyframe   // ascending
@@ -172,9 +172,15 @@ func (h *header) encode() []byte {
 		b = wire.AppendBin(wire.AppendArray(b, 3), boot.ID[:])
 		b = wire.AppendUint(wire.AppendUint(b, uint64(boot.First)), uint64(boot.Last))
 	}
-	b = wire.AppendArray(wire.AppendString(b, "kinds"), len(h.kinds))
-	for k := range 256 {
-		if n := h.kinds[journal.Kind(k)]; n > 0 {
+	kinds := 0
+	for _, n := range h.kinds {
+		if n > 0 {
+			kinds++
+		}
+	}
+	b = wire.AppendArray(wire.AppendString(b, "kinds"), kinds)
+	for k, n := range h.kinds {
+		if n > 0 {
 			b = wire.AppendUint(wire.AppendUint(wire.AppendArray(b, 2), uint64(k)), n)
 		}
 	}
@@ -206,7 +212,7 @@ var (
 
 // parseFooter reads what encode wrote, but for the trailer.
 func parseFooter(b []byte) (header, error) {
-	h := header{kinds: make(map[journal.Kind]uint64), sections: make(map[int]chunk)}
+	h := header{sections: make(map[int]chunk)}
 	d := wire.NewDecoder(b, "")
 	for range d.Map() {
 		switch key := d.Str(); key {
@@ -264,7 +270,7 @@ func (h *header) list(d *wire.Decoder, key string) {
 	case "kinds":
 		for range d.Array() {
 			d.Tuple(2)
-			h.kinds[journal.Kind(d.AtMost(255))] += d.Uint()
+			h.kinds[d.AtMost(255)] += d.Uint()
 		}
 	case "keyframes":
 		for range d.Array() {

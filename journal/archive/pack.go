@@ -106,7 +106,7 @@ func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source,
 		return 0, err
 	}
 	p := &packing{w: w, boots: make(map[journal.BootID]int), head: header{format: formatVersion, minReader: formatVersion,
-		id: meta.ID, network: meta.Network, node: meta.Node, first: first, last: last, kinds: make(map[journal.Kind]uint64)}}
+		id: meta.ID, network: meta.Network, node: meta.Node, first: first, last: last}}
 	p.marks.synced = make(map[journal.BootID]mark)
 	if p.head.previous, err = contentBefore(filepath.Dir(tmp), meta.ID, first); err != nil {
 		return 0, err

@@ -39,7 +39,6 @@ const (
 	minDigits   = 4
 	maxDigits   = 18
 	minHex      = 16 // letters
-	uuidLen     = 36
 	longText    = 96 // a text without a hole that is longer is no template's
 )
 
@@ -124,6 +123,14 @@ func (t *tokens) identity(raw []byte, o *journal.Outline) {
 
 // name makes holes in a string, or one hole of it if it is of no form that is known.
 func (t *tokens) name(head, b []byte, whole bool) {
+	if whole && len(b) >= minHex {
+		if vars, ok := allHex(t.vars, b); ok {
+			t.lit(head...)
+			t.op(opHex, len(b)/2)
+			t.vars = vars
+			return
+		}
+	}
 	if whole && !(len(b) >= minHex && len(b)%2 == 0 && hexRun(b) == len(b)) || len(b) > longText && hexRun(b) != len(b) {
 		t.long(append(head[:len(head):len(head)], b...))
 		return
@@ -193,31 +200,31 @@ func (t *tokens) string(b []byte) {
 			at++
 			continue
 		}
+		if vars, ok := appendUUID(t.vars, b[at:]); ok {
+			t.lit(b[plain:at]...)
+			t.op(opUUID, 16)
+			t.vars = vars
+			at += uuidLen
+			plain = at
+			continue
+		}
 		run, digits := hexRun(b[at:]), 0
 		if run >= minDigits {
 			digits = decimalRun(b[at : at+run])
 		}
 		end := at + run
 		switch {
-		case run == 8 && isUUID(b[at:]):
-			t.lit(b[plain:at]...)
-			t.op(opUUID, 16)
-			for _, part := range [...][2]int{{0, 8}, {9, 13}, {14, 18}, {19, 23}, {24, uuidLen}} {
-				t.hex(b[at+part[0] : at+part[1]])
-			}
-			end = at + uuidLen
-			plain = end
 		case run >= minHex:
 			run &^= 1
 			t.lit(b[plain:at]...)
 			t.op(opHex, run/2)
-			t.hex(b[at : at+run])
 			end = at + run
+			t.vars = appendHex(t.vars, b[at:end])
 			plain = end
 		case digits >= minDigits && digits <= maxDigits && b[at] != '0':
 			t.lit(b[plain:at]...)
-			t.decimal(b[at : at+digits])
 			end = at + digits
+			t.decimal(b[at:end])
 			plain = end
 		case digits > 0:
 			end = at + digits
@@ -234,57 +241,6 @@ func (t *tokens) decimal(b []byte) {
 	}
 	t.op(opDecimal, 0)
 	t.vars = binary.AppendUvarint(t.vars, v)
-}
-
-// hex takes an even number of hex digits.
-func (t *tokens) hex(b []byte) {
-	for ; len(b) >= 2; b = b[2:] {
-		t.vars = append(t.vars, unhex(b[0])<<4|unhex(b[1]))
-	}
-}
-
-func unhex(c byte) byte {
-	if c >= 'a' {
-		return c - 'a' + 10
-	}
-	return c - '0'
-}
-
-func isHex(c byte) bool { return c-'0' < 10 || c-'a' < 6 }
-
-func hexRun(b []byte) int {
-	for i, c := range b {
-		if !isHex(c) {
-			return i
-		}
-	}
-	return len(b)
-}
-
-func decimalRun(b []byte) int {
-	for i, c := range b {
-		if c-'0' >= 10 {
-			return i
-		}
-	}
-	return len(b)
-}
-
-// isUUID reports whether b, which begins with eight hex digits, begins with a UUID.
-func isUUID(b []byte) bool {
-	if len(b) < uuidLen {
-		return false
-	}
-	for i, c := range b[:uuidLen] {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if c != '-' {
-				return false
-			}
-		} else if !isHex(c) {
-			return false
-		}
-	}
-	return true
 }
 
 // splitString returns the head of a msgpack string and what it holds.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"hash/maphash"
+	"math/bits"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -138,14 +139,8 @@ type identityWriter struct {
 
 // find returns the number of an identity that was given one. That two have one hash would be found when the file is
 // read back.
-func (w *identityWriter) find(parts ...[]byte) (key uint64, number uint32, ok bool) {
-	var h maphash.Hash
-	h.SetSeed(w.seed)
-	for _, p := range parts {
-		_, _ = h.Write(p)
-		_ = h.WriteByte(0)
-	}
-	key = h.Sum64()
+func (w *identityWriter) find(names, address []byte) (key uint64, number uint32, ok bool) {
+	key = bits.RotateLeft64(maphash.Bytes(w.seed, names), 23) ^ maphash.Bytes(w.seed, address)
 	number, ok = w.numbers[key]
 	return key, number, ok
 }

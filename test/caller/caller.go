@@ -24,10 +24,6 @@ func Build(root, dir string, flags ...string) (string, error) {
 // BuildPinned makes the plugin with its main goroutine bound to one thread, at dir/leaselog: strace counts system calls
 // by thread, and so finds the one that it is to break. That is the only difference to the plugin as it is released.
 func BuildPinned(root, dir string) (string, error) {
-	added, err := filepath.Abs(filepath.Join(root, "pinned.go"))
-	if err != nil {
-		return "", err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -35,20 +31,38 @@ func BuildPinned(root, dir string) (string, error) {
 	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
 		return "", err
 	}
+	overlay, err := Overlay(root, dir, map[string]string{"pinned.go": source})
+	if err != nil {
+		return "", err
+	}
+	return Build(root, dir, "-overlay", overlay)
+}
+
+// Overlay writes an overlay for go build to dir, and returns its path: other files in place of some of the module's. Those are
+// named as seen from the module's folder root, what stands in for them by any path.
+func Overlay(root, dir string, by map[string]string) (string, error) {
 	replace, err := replaced()
 	if err != nil {
 		return "", err
 	}
-	replace[added] = source
+	for file, source := range by {
+		path, err := filepath.Abs(filepath.Join(root, file))
+		if err != nil {
+			return "", err
+		}
+		if _, twice := replace[path]; twice {
+			return "", fmt.Errorf("%s: replaced by the overlay in GOFLAGS already", file)
+		}
+		if replace[path], err = filepath.Abs(source); err != nil {
+			return "", err
+		}
+	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(path, overlay, 0o600); err != nil {
-		return "", err
-	}
-	return Build(root, dir, "-overlay", path)
+	return path, os.WriteFile(path, overlay, 0o600)
 }
 
 // replaced returns what the overlay in GOFLAGS replaces, which another overlay would take the place of.

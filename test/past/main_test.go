@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -124,3 +125,5 @@ func (c clock) env(boot journal.BootID) []string {
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
 func stamp(ns int64) string { return instant(ns).Format(time.RFC3339Nano) }
+
+func stampSeq(seq journal.Seq) string { return strconv.FormatUint(uint64(seq), 10) }

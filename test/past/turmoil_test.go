@@ -49,8 +49,8 @@ func (tm *turmoil) call(c caller.Call) (caller.Answer, span) {
 type worker struct {
 	*turmoil
 	r       *rand.Rand
-	name    string // begins the IDs of its containers
-	calls   int    // that it may make
+	name    string              // begins the IDs of its containers
+	more    func(made int) bool // whether it is to make another call
 	made    int
 	valid   []caller.Attachment // all that may be there, for GC
 	network caller.Network
@@ -59,22 +59,27 @@ type worker struct {
 
 // phase has all workers call at once until each has made so many calls.
 func (tm *turmoil) phase(r *rand.Rand, name string, calls int) {
-	var group sync.WaitGroup
-	valid := everyID(name, calls)
-	for i := range workers {
-		w := &worker{turmoil: tm, r: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), name: fmt.Sprintf("%s-%d", name, i), calls: calls, valid: valid}
-		w.network = tm.networks[i%3%len(tm.networks)] // two thirds on the first of two
-		group.Go(w.run)
-	}
-	group.Wait()
+	tm.work(r, name, everyID(name, calls), func(made int) bool { return made < calls })
 	for _, n := range tm.networks { // what is doomed still is ended by a reboot, or not at all
 		tm.doomed[n.Name] = nil
 	}
 }
 
+// work has all workers call at once, and returns when they are done. With a list of all containers that may be there,
+// valid, there are GCs as well.
+func (tm *turmoil) work(r *rand.Rand, name string, valid []caller.Attachment, more func(made int) bool) {
+	var group sync.WaitGroup
+	for i := range workers {
+		w := &worker{turmoil: tm, r: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), name: fmt.Sprintf("%s-%d", name, i), more: more, valid: valid}
+		w.network = tm.networks[i%3%len(tm.networks)] // two thirds on the first of two
+		group.Go(w.run)
+	}
+	group.Wait()
+}
+
 // everyID lists all containers that may be there in a phase: what GC is told to keep.
 func everyID(name string, calls int) []caller.Attachment {
-	var all []caller.Attachment
+	all := []caller.Attachment{{ContainerID: firstID, IfName: "eth0"}}
 	for i := range workers {
 		for j := range calls {
 			all = append(all, caller.Attachment{ContainerID: containerID(fmt.Sprintf("%s-%d", name, i), j), IfName: "eth0"})
@@ -83,13 +88,16 @@ func everyID(name string, calls int) []caller.Attachment {
 	return all
 }
 
+// firstID is the container that a network begins with.
+const firstID = "first"
+
 func containerID(worker string, n int) string { return fmt.Sprintf("%s-%d", worker, n) }
 
 func (w *worker) run() {
-	for w.calls > w.made && !w.t.Failed() {
+	for w.more(w.made) && !w.t.Failed() {
 		w.made++
 		switch p := w.r.IntN(100); {
-		case p < 3:
+		case p < 3 && w.valid != nil:
 			w.gc()
 		case len(w.held) > 0 && (p < 38 || len(w.held) > 1 && p < 70):
 			w.release()
@@ -140,7 +148,7 @@ func (w *worker) release() {
 	i := w.r.IntN(len(w.held))
 	tn := w.held[i]
 	w.held = slices.Delete(w.held, i, i+1)
-	if w.r.IntN(6) == 0 {
+	if w.valid != nil && w.r.IntN(6) == 0 {
 		w.victims.Lock()
 		w.doomed[w.network.Name] = append(w.doomed[w.network.Name], tn)
 		w.victims.Unlock()

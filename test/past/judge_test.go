@@ -1,0 +1,188 @@
+package past_test
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
+	"github.com/leaselog/leaselog/test/caller"
+)
+
+// course is all that has happened on a network by its journal.
+type course struct {
+	hashes []string            // of records, by sequence number
+	held   []map[string]string // the table after each event
+	adds   []int               // up to each event, as stats counts
+	leases []lease             // all of them
+}
+
+func (w *watcher) course(n caller.Network) *course {
+	w.t.Helper()
+	j, err := journal.OpenReader(n.StoreDir())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer j.Close()
+	c := &course{hashes: []string{""}, held: []map[string]string{{}}, adds: []int{0}}
+	st := state.New()
+	for rec, err := range j.Records(0) {
+		if err == nil {
+			err = st.Apply(&rec.Event)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c.hashes = append(c.hashes, journal.RecordHash(rec.Raw).String())
+		held, adds := c.held[len(c.held)-1], c.adds[len(c.adds)-1]
+		if len(rec.Event.Addresses) > 0 { // else the table stays as it is
+			held = heldIn(w.t, n.Name, st)
+		}
+		if rec.Event.Kind == journal.KindAdd {
+			adds++
+		}
+		c.held, c.adds = append(c.held, held), append(c.adds, adds)
+		c.take(n.Name, &rec.Event)
+	}
+	return c
+}
+
+// take takes in which leases an event begins and ends.
+func (c *course) take(network string, ev *journal.Event) {
+	for _, a := range ev.Addresses {
+		switch ev.Kind {
+		case journal.KindAdd:
+			c.leases = append(c.leases, lease{Network: network, IP: a.IP, ContainerID: ev.ContainerID, Start: point{Seq: ev.Seq}})
+		case journal.KindDel, journal.KindRelease:
+			for i := range c.leases {
+				if l := &c.leases[i]; l.IP == a.IP && l.End == nil {
+					l.End = &end{point: point{Seq: ev.Seq}}
+				}
+			}
+		}
+	}
+}
+
+// upTo returns the names of the leases of an address that had begun with an event, with the ends that had come by then.
+func (c *course) upTo(ip netip.Addr, seq journal.Seq) []string {
+	var names []string
+	for _, l := range c.leases {
+		if l.IP == ip && l.Start.Seq <= seq {
+			names = append(names, l.until(seq))
+		}
+	}
+	return names
+}
+
+// until names a lease with its end, if that had come by an event.
+func (l *lease) until(seq journal.Seq) string {
+	name := l.name()
+	if l.End != nil && l.End.Seq <= seq {
+		name += " to event " + stampSeq(l.End.Seq)
+	}
+	return name
+}
+
+// judge holds all answers against all events.
+func (w *watcher) judge() {
+	w.t.Helper()
+	courses := map[string]*course{}
+	for _, n := range w.networks {
+		courses[n.Name] = w.course(n)
+	}
+	was := map[string]string{} // answers about the past, which stays as it is
+	for _, s := range w.seen {
+		r := s.said.read(w.t)
+		last := map[string]journal.Seq{} // by network
+		tables := map[string]string{}    // at these events
+		for _, st := range r.Stores {
+			last[st.Network] = st.LastSeq
+			if c := courses[st.Network]; int(st.LastSeq) < len(c.held) {
+				maps.Copy(tables, c.held[st.LastSeq])
+			} else {
+				w.t.Errorf("%v: tells of event %d of %d", s.said, st.LastSeq, len(c.held)-1)
+			}
+		}
+		wrong := func(what string) {
+			w.t.Errorf("%s: %v", what, s.said)
+		}
+		switch question := strings.Join(s.said.args[:2], " "); {
+		case s.said.args[0] == "who" && slices.Contains(s.said.args, "--skew"):
+		case s.said.args[0] == "who" && slices.Contains(s.said.args, "--at"):
+			w.ledger.judge(s.q.network, s.q.ip, s.q.at, true).agrees(w.t, s.q.ip, s.q.at, whoSaid(w.t, s.said), &tally{})
+		case s.said.args[0] == "who":
+			key := s.q.network + " " + s.q.ip.String()
+			if got := table(r.Holders)[key]; got != tables[key] || (s.said.exit == 0) != (got != "") {
+				wrong("held by " + tables[key])
+			}
+		case s.said.args[0] == "history" && slices.Contains(s.said.args, "--ip"):
+			var got []string
+			for _, l := range r.Intervals {
+				got = append(got, l.until(last[s.q.network]))
+			}
+			if want := courses[s.q.network].upTo(s.q.ip, last[s.q.network]); !slices.Equal(got, want) {
+				wrong("the leases are " + strings.Join(want, ", "))
+			}
+		case s.said.args[0] == "leases", question == "at now":
+			if !maps.Equal(table(r.Leases), tables) {
+				wrong("the table is another: " + differences(table(r.Leases), tables))
+			}
+		case s.said.args[0] == "at":
+			got := strings.Join(slices.Sorted(maps.Values(table(r.Leases))), " ")
+			if before, ok := was[question]; ok && before != got {
+				wrong("it was " + before)
+			}
+			was[question] = got
+		case s.said.args[0] == "diff":
+			if got := applied(w.t, w.tableAt(w.quiet), s.said); !maps.Equal(got, tables) {
+				wrong("it does not lead to the table of now: " + differences(got, tables))
+			}
+		case s.said.args[0] == "events":
+			w.chained(s.said, r.Events, courses[w.networks[0].Name], last[w.networks[0].Name])
+		case s.said.args[0] == "verify":
+			if len(r.Findings) > 0 {
+				wrong("a false finding")
+			}
+		case s.said.args[0] == "networks", s.said.args[0] == "stats":
+			for _, n := range r.Networks {
+				c := courses[n.Network]
+				if n.Held+n.Leases != len(c.held[n.LastSeq]) || len(n.Damage) > 0 || s.said.args[0] == "stats" && n.Adds != c.adds[n.LastSeq] {
+					wrong("miscounted")
+				}
+			}
+		}
+	}
+}
+
+// differences says where two tables differ.
+func differences(got, want map[string]string) string {
+	var text []string
+	for key, holder := range got {
+		if want[key] != holder {
+			text = append(text, fmt.Sprintf("%s is held by %s and not by %q", key, holder, want[key]))
+		}
+	}
+	for key, holder := range want {
+		if got[key] == "" {
+			text = append(text, fmt.Sprintf("%s is held by nobody and not by %s", key, holder))
+		}
+	}
+	slices.Sort(text)
+	return strings.Join(text, ", ")
+}
+
+// chained fails the test unless events are whole, in order, and up to the last one.
+func (w *watcher) chained(s said, events []event, c *course, last journal.Seq) {
+	w.t.Helper()
+	for i, ev := range events {
+		if i > 0 && (ev.Seq != events[i-1].Seq+1 || ev.Prev != events[i-1].Evidence.SHA256) || ev.Evidence.SHA256 != c.hashes[ev.Seq] {
+			w.t.Errorf("event %d is out of place: %v", ev.Seq, s)
+		}
+	}
+	if n := len(events); n == 0 || events[n-1].Seq != last {
+		w.t.Errorf("%d events, not up to event %d: %v", n, last, s)
+	}
+}

@@ -46,13 +46,13 @@ func (w *watcher) copies(r *rand.Rand) {
 			dir  string
 			last int64 // time up to which it tells
 		}{{filepath.Join(dir, "copy"), whole}, {filepath.Join(dir, n.Name), archived}} {
-			first := w.first[n.Name].returned
-			a, b := first+r.Int64N(other.last-first), first+r.Int64N(other.last-first)
+			first, last := w.first[n.Name].returned+1_000_000, other.last-1_000_000
+			a, b := first+r.Int64N(last-first), first+r.Int64N(last-first)
 			a, b = min(a, b), max(a, b)
 			ip := addresses(w.t, n)[0][r.IntN(len(addresses(w.t, n)[0]))].String()
 			for _, args := range [][]string{
 				{"who", ip, "--at", stamp(a)},
-				{"who", ip, "--at", stamp(a), "--skew", "50ms"},
+				{"who", ip, "--at", stamp(a), "--skew", "1ms"},
 				{"history", "--ip", ip, "--until", stamp(a)},
 				{"history", "--cidr", ip + "/30", "--since", stamp(a), "--until", stamp(b)},
 				{"at", stamp(a)},

@@ -95,9 +95,30 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	return d
 }
 
-// annotate takes over what an event adds to open leases. That it was added later says nothing against the lease, but is
-// told: whoever reads it must not take it for the word of the ADD.
+// annotate takes over what an event adds to open leases.
 func (r *reading) annotate(ev *journal.Event) {
+	note := annotationNote(ev)
+	for _, a := range ev.Addresses {
+		if d := r.told(a, ev); d != nil && note != "" {
+			annotated(&d.lease, ev)
+			d.notes = append(d.notes, note)
+		}
+	}
+}
+
+// annotated adds to a lease what an event tells of it.
+func annotated(l *state.Lease, ev *journal.Event) {
+	if ev.NetNS != "" {
+		l.NetNS, l.NetNSID = ev.NetNS, ev.NetNSID
+	}
+	if ev.Pod != (journal.Pod{}) {
+		l.Pod = ev.Pod
+	}
+}
+
+// annotationNote says what an event adds to a lease; "" if that was dropped. That it was added later says nothing against the
+// lease, but is told: whoever reads it must not take it for the word of the ADD.
+func annotationNote(ev *journal.Event) string {
 	var added []string
 	if ev.NetNS != "" {
 		added = append(added, "netns")
@@ -105,24 +126,14 @@ func (r *reading) annotate(ev *journal.Event) {
 	if ev.Pod != (journal.Pod{}) {
 		added = append(added, "pod")
 	}
+	if len(added) == 0 {
+		return ""
+	}
 	verb, source := "was", cmp.Or(attribute(ev, journal.AttributeSource), "a source that is not named")
 	if len(added) > 1 {
 		verb = "were"
 	}
-	note := fmt.Sprintf("%s %s added by event %d, from %s", strings.Join(added, " and "), verb, ev.Seq, source)
-	for _, a := range ev.Addresses {
-		d := r.told(a, ev)
-		if d == nil || len(added) == 0 { // not kept, or what was to be added was dropped
-			continue
-		}
-		if ev.NetNS != "" {
-			d.lease.NetNS, d.lease.NetNSID = ev.NetNS, ev.NetNSID
-		}
-		if ev.Pod != (journal.Pod{}) {
-			d.lease.Pod = ev.Pod
-		}
-		d.notes = append(d.notes, note)
-	}
+	return fmt.Sprintf("%s %s added by event %d, from %s", strings.Join(added, " and "), verb, ev.Seq, source)
 }
 
 // told returns the open interval of the lease that an event speaks of: one whose beginning is lost if need be. It is nil

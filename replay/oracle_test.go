@@ -36,6 +36,7 @@ type maker struct {
 	held   map[netip.Addr]string
 	clock  journal.Clock
 	ids    int
+	calm   int // how much rarer clocks are set and the node boots
 }
 
 func newMaker(seed uint64) *maker {
@@ -58,7 +59,7 @@ func (m *maker) tick() {
 	passed := int64(m.rnd.IntN(50_000)) * int64(time.Millisecond)
 	m.clock.BootTime += passed
 	m.clock.Wall += passed
-	switch m.rnd.IntN(12) {
+	switch m.rnd.IntN(12 * (1 + m.calm)) {
 	case 0:
 		m.clock.Wall += int64(m.rnd.IntN(200)-100) * int64(time.Second)
 	case 1:

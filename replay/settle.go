@@ -2,16 +2,15 @@ package replay
 
 import (
 	"cmp"
-	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 
-	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
 
-// settledAtOnce is how many addresses one reading of the journal answers about where whole histories are needed.
-const settledAtOnce = 1000
+// SettledAtOnce is how many addresses one reading of the journal answers about where whole histories are needed.
+const SettledAtOnce = 1000
 
 // Settle answers questions in any order. It begins at the journal's first event, and leaves the sweep behind the newest of
 // the questions.
@@ -39,7 +38,7 @@ func (s *Sweep) Settle(questions []Question) error {
 	for len(left) > 0 {
 		n, addrs := 0, map[netip.Addr]bool{}
 		for ; n < len(left); n++ {
-			if !addrs[left[n].IP] && len(addrs) == settledAtOnce {
+			if !addrs[left[n].IP] && len(addrs) == SettledAtOnce {
 				break
 			}
 			addrs[left[n].IP] = true
@@ -54,8 +53,7 @@ func (s *Sweep) Settle(questions []Question) error {
 
 // fromWhole answers questions about some addresses from all that the journal tells of them.
 func (s *Sweep) fromWhole(questions []*Question, addrs map[netip.Addr]bool) error {
-	o := Options{Keep: func(l *state.Lease) bool { return addrs[l.IP] }, Wiped: s.Wiped}
-	h, err := ReadPieces(s.pieces(), o)
+	h, err := s.whole(addrs)
 	if err != nil {
 		return err
 	}
@@ -79,16 +77,10 @@ func (s *Sweep) fromWhole(questions []*Question, addrs map[netip.Addr]bool) erro
 	return nil
 }
 
-// pieces is Pieces, or Records as such.
-func (s *Sweep) pieces() iter.Seq2[journal.Piece, error] {
-	if s.Pieces != nil {
-		return s.Pieces()
+// whole reads all that the journal tells of some addresses.
+func (s *Sweep) whole(addrs map[netip.Addr]bool) (*History, error) {
+	if s.Whole != nil {
+		return s.Whole(slices.Collect(maps.Keys(addrs)))
 	}
-	return func(yield func(journal.Piece, error) bool) {
-		for rec, err := range s.Records() {
-			if !yield(journal.Piece{Record: rec}, err) {
-				return
-			}
-		}
-	}
+	return Read(s.Records(), Options{Keep: func(l *state.Lease) bool { return addrs[l.IP] }, Wiped: s.Wiped})
 }

@@ -16,8 +16,8 @@ import (
 type SweepOptions struct {
 	// Records returns the journal's records from its first event on, the same ones each time, the last ones included.
 	Records func() iter.Seq2[journal.Record, error]
-	// Pieces is likewise what can be read behind a loss; nil is Records.
-	Pieces  func() iter.Seq2[journal.Piece, error]
+	// Whole returns the history of some addresses; nil is by Read. It is asked where events are lost, and may go on behind that.
+	Whole   func([]netip.Addr) (*History, error)
 	Wiped   bool          // as in Options
 	Covered time.Time     // as in Asked
 	Window  time.Duration // how far behind the newest question others may be without being late
@@ -111,11 +111,11 @@ func (s *Sweep) span(at int64) span {
 // Who answers who held an address at an instant, in nanoseconds since 1970. It returns nil if the question is late: then it
 // is one for Settle. Answers are shared, and not to be changed.
 func (s *Sweep) Who(ip netip.Addr, at int64) (*Holding, error) {
+	if s.Plain() && at < s.fold.clear[0] {
+		return s.early(ip, at), nil
+	}
 	if !s.Plain() || at < s.horizon {
 		return nil, nil
-	}
-	if at < s.fold.clear[0] {
-		return s.early(ip, at), nil
 	}
 	if at > s.newest {
 		s.newest = at
@@ -186,7 +186,8 @@ func (s *Sweep) since(ip netip.Addr, at int64, entry *sweepAddr, l *sweepLease, 
 // held returns the answer that is kept with a lease, or makes it.
 func (s *Sweep) held(ip netip.Addr, at int64, l *sweepLease, kept **Holding) *Holding {
 	if *kept == nil {
-		*kept = s.evaluate(ip, at, &sweepAddr{leases: []*sweepLease{l}})
+		*kept = shared(s.evaluate(ip, at, &sweepAddr{leases: []*sweepLease{l}}))
+		l.iv = &(*kept).Holders[0].Interval // the same one, and its memory once
 	}
 	return *kept
 }
@@ -200,7 +201,7 @@ func (s *Sweep) notHeld(ip netip.Addr, at int64, entry *sweepAddr, seg *segment)
 	}
 	state := h.ranges.changes[i].stateIn(s.ranges[i], ip)
 	if s.nobody[i][state] == nil {
-		s.nobody[i][state] = s.evaluate(ip, at, nil)
+		s.nobody[i][state] = shared(s.evaluate(ip, at, nil))
 	}
 	return s.nobody[i][state]
 }
@@ -211,7 +212,7 @@ func (s *Sweep) early(ip netip.Addr, at int64) *Holding {
 		return s.whoOf(ip, at, []Interval{s.survey.interval(claims[0])})
 	}
 	if s.before == nil {
-		s.before = s.whoOf(ip, at, nil)
+		s.before = shared(s.whoOf(ip, at, nil))
 	}
 	return s.before
 }
@@ -220,12 +221,12 @@ func (s *Sweep) early(ip netip.Addr, at int64) *Holding {
 func (s *Sweep) late(ip netip.Addr, at int64, entry *sweepAddr) *Holding {
 	if entry == nil {
 		if s.beyond == nil {
-			s.beyond = s.whoOf(ip, at, nil)
+			s.beyond = shared(s.whoOf(ip, at, nil))
 		}
 		return s.beyond
 	}
 	if entry.beyond == nil {
-		entry.beyond = s.evaluate(ip, at, entry)
+		entry.beyond = shared(s.evaluate(ip, at, entry))
 	}
 	return entry.beyond
 }
@@ -248,13 +249,22 @@ func (s *Sweep) evaluate(ip netip.Addr, at int64, entry *sweepAddr) *Holding {
 	a := s.whoOf(ip, at, leases)
 	for i := range a.Holders {
 		for _, l := range entry.leases {
-			if l.lease.Start == a.Holders[i].Start.Seq {
+			if l.began.seq == a.Holders[i].Start.Seq {
 				a.Holders[i].End = l.iv.End
 			}
 		}
 	}
 	return a
 }
+
+// shared marks an answer that is given more than once.
+func shared(a *Holding) *Holding {
+	a.shared = true
+	return a
+}
+
+// Shared reports whether a Sweep gives this answer, the same pointer, to many questions.
+func (a *Holding) Shared() bool { return a.shared }
 
 // farAway is the end of what has none, in a form that has nanoseconds.
 var farAway = time.Unix(0, math.MaxInt64)
@@ -272,7 +282,7 @@ func (s *Sweep) whoOf(ip netip.Addr, at int64, leases []Interval) *Holding {
 // interval returns the lease as History has it.
 func (s *Sweep) interval(l *sweepLease) *Interval {
 	if l.iv == nil {
-		d := &draft{lease: l.lease, start: mark{l.lease.Start, l.lease.Clock}, doubt: l.doubt, parentSeq: l.parentSeq}
+		d := l.draft()
 		if n := s.survey.added[l.number]; n != nil {
 			if n.netNS != "" {
 				d.lease.NetNS, d.lease.NetNSID = n.netNS, n.netNSID

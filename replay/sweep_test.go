@@ -106,7 +106,7 @@ func sweepOf(t *testing.T, events []journal.Event, o replay.SweepOptions) *repla
 
 // TestSweepAgainstWho: a sweep says what History.Who says, whatever the clocks did and in whatever order it is asked.
 func TestSweepAgainstWho(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if *sweepSeed != 0 {
 		seeds = 1
 	}
@@ -123,7 +123,7 @@ func TestSweepAgainstWho(t *testing.T) {
 		if rnd.IntN(2) == 0 {
 			o.Covered = h.Last.Effective.Add(time.Duration(rnd.IntN(100)) * time.Second)
 		}
-		questions := sweptQuestions(h, events, rnd, 700)
+		questions := sweptQuestions(h, events, rnd, 500)
 		check := func(q *replay.Question, how string) {
 			at := time.Unix(0, q.At).UTC()
 			want := h.Who(q.IP, replay.Asked{From: at, To: at, Covered: o.Covered})

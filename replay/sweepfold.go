@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -37,12 +38,12 @@ type sweepAddr struct {
 
 // sweepLease is a lease that is kept.
 type sweepLease struct {
-	lease     state.Lease
-	doubt     string
-	parentSeq string
-	number    uint32
-	until     int64   // as survey.endOf
-	odd       *oddEnd // if that is endOdd
+	began  place
+	boot   journal.BootID
+	facts  *facts
+	number uint32
+	until  int64   // as survey.endOf
+	odd    *oddEnd // if that is endOdd
 
 	start, end moment
 	ended      bool // the ending event was read: then last and lastWall are of it
@@ -55,6 +56,52 @@ type sweepLease struct {
 	always     bool // doubtful throughout
 	sure       *Holding
 	unsure     *Holding
+}
+
+// facts are what the event says that begins a lease, in one piece of memory.
+type facts struct {
+	text            string // container ID, interface name, namespace's path, pod's namespace, name and UID, doubt, parentSeq
+	cuts            [7]int // where each but the first begins
+	netNSID         journal.NetNSID
+	address         journal.Address
+	claimed         int64
+	imports, blocks bool
+}
+
+func factsOf(ev *journal.Event, a journal.Address) *facts {
+	f := &facts{netNSID: ev.NetNSID, address: a, claimed: ev.Claimed, imports: ev.Kind == journal.KindImport, blocks: ev.Blocked}
+	parts := [8]string{ev.ContainerID, ev.IfName, ev.NetNS, ev.Pod.Namespace, ev.Pod.Name, ev.Pod.UID}
+	if f.imports {
+		parts[6], parts[7] = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
+	}
+	at := 0
+	for i := range f.cuts {
+		at += len(parts[i])
+		f.cuts[i] = at
+	}
+	f.text = strings.Join(parts[:], "")
+	return f
+}
+
+func (f *facts) part(i int) string {
+	from, to := 0, len(f.text)
+	if i > 0 {
+		from = f.cuts[i-1]
+	}
+	if i < len(f.cuts) {
+		to = f.cuts[i]
+	}
+	return f.text[from:to]
+}
+
+// draft returns the lease as a reading has it.
+func (l *sweepLease) draft() *draft {
+	f := l.facts
+	m := mark{l.began.seq, journal.Clock{Wall: l.began.wall, BootTime: l.began.boot, Boot: l.boot}}
+	return &draft{start: m, doubt: f.part(6), parentSeq: f.part(7), lease: state.Lease{
+		Address: f.address, Attachment: state.Attachment{ContainerID: f.part(0), IfName: f.part(1)}, NetNS: f.part(2), NetNSID: f.netNSID,
+		Pod: journal.Pod{Namespace: f.part(3), Name: f.part(4), UID: f.part(5)}, Start: m.seq, Clock: m.clock,
+		Claimed: f.claimed, Import: f.imports, Blocked: f.blocks}}
 }
 
 // over puts what the ending event says into the interval.
@@ -164,10 +211,7 @@ func (f *sweepFold) begin(ev *journal.Event, a journal.Address, horizon int64) {
 			return
 		}
 	}
-	l.lease = cloned(leaseOf(ev, a))
-	if ev.Kind == journal.KindImport {
-		l.doubt, l.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
-	}
+	l.began, l.boot, l.facts = place{seq: ev.Seq, wall: ev.Wall, boot: ev.BootTime}, ev.Boot, factsOf(ev, a)
 	p := f.survey.h.Clocks.Point(ev.Seq, ev.Clock)
 	l.start = momentIn(f.stretch, &p)
 	entry := f.addrs[a.IP]
@@ -190,7 +234,7 @@ func (f *sweepFold) close(ip netip.Addr, ev *journal.Event) {
 	}
 	entry.beyond = nil
 	p := f.survey.h.Clocks.Point(ev.Seq, ev.Clock)
-	start := f.survey.h.Clocks.Point(l.lease.Start, l.lease.Clock)
+	start := f.survey.h.Clocks.Point(l.began.seq, journal.Clock{Wall: l.began.wall, BootTime: l.began.boot, Boot: l.boot})
 	l.end, l.ended = momentIn(f.stretch, &p), true
 	l.last, l.lastWall = ev.Seq, ev.Wall
 	l.over()

@@ -50,6 +50,7 @@ type Holding struct {
 
 	others []*phase // at which nobody held it
 	maybe  bool     // it is possible that it is unknown
+	shared bool     // by questions to a Sweep
 }
 
 // phase is a row of positions at which an address is the same.

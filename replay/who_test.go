@@ -23,7 +23,7 @@ func config() journal.Event {
 	return ev
 }
 
-func given(c journal.Clock, id string, ips ...netip.Addr) journal.Event {
+func gave(c journal.Clock, id string, ips ...netip.Addr) journal.Event {
 	ev := event(journal.KindAdd, c, id, ips...)
 	ev.Config = 2
 	return ev
@@ -83,23 +83,23 @@ type whoTest struct {
 }
 
 func TestWho(t *testing.T) {
-	plain := journalOf(config(), given(at(10), "a", addrA), released(at(20), "a", addrA), given(at(30), "b", addrA),
-		ended(event(journal.KindDel, at(40), "b", addrA), journal.ReasonGC), given(at(50), "c", addrB), given(at(60), "d", addrA))
+	plain := journalOf(config(), gave(at(10), "a", addrA), released(at(20), "a", addrA), gave(at(30), "b", addrA),
+		ended(event(journal.KindDel, at(40), "b", addrA), journal.ReasonGC), gave(at(50), "c", addrB), gave(at(60), "d", addrA))
 	late := func(sec int64) journal.Clock { return unsynced(at(sec), -time.Hour) }
-	corrected := journalOf(config(), given(late(10), "a", addrA), released(late(20), "a", addrA), given(at(30), "x", addrB))
-	back := journalOf(config(), given(at(10), "a", addrA), released(inBoot2(at(5)), "a", addrA), given(inBoot2(at(50)), "b", addrA))
-	rebooted := journalOf(config(), given(at(10), "a", addrA), given(at(20), "x", addrB), event(journal.KindRefuse, inBoot2(at(30)), "y"))
+	corrected := journalOf(config(), gave(late(10), "a", addrA), released(late(20), "a", addrA), gave(at(30), "x", addrB))
+	back := journalOf(config(), gave(at(10), "a", addrA), released(inBoot2(at(5)), "a", addrA), gave(inBoot2(at(50)), "b", addrA))
+	rebooted := journalOf(config(), gave(at(10), "a", addrA), gave(at(20), "x", addrB), event(journal.KindRefuse, inBoot2(at(30)), "y"))
 	imported := event(journal.KindImport, at(30), "i", addrA)
 	imported.Claimed = at(15).Wall
 	blocked := event(journal.KindImport, at(30), "", addrA)
 	blocked.Blocked = true
-	own := given(at(30), "o", addrB)
+	own := gave(at(30), "o", addrB)
 	own.Config, own.Ranges = 0, [][]journal.Range{{{Subnet: netip.MustParsePrefix("10.9.0.0/24"),
 		Start: netip.MustParseAddr("10.9.0.2"), End: netip.MustParseAddr("10.9.0.9")}}}
-	dropped := given(at(40), "p", netip.MustParseAddr("10.0.0.8"))
+	dropped := gave(at(40), "p", netip.MustParseAddr("10.0.0.8"))
 	dropped.Dropped = []string{"ranges"}
 	ms := func(sec int64, ms int) time.Time { return instant(sec).Add(time.Duration(ms) * time.Millisecond) }
-	through := journalOf(config(), given(at(10), "a", addrA), given(at(20), "x", addrB), event(journal.KindRefuse, at(30), "y"),
+	through := journalOf(config(), gave(at(10), "a", addrA), gave(at(20), "x", addrB), event(journal.KindRefuse, at(30), "y"),
 		released(at(40), "a", addrA), event(journal.KindRefuse, at(60), "y"))
 	tests := []whoTest{
 		{name: "held", events: plain, at: instant(15), want: "held [a] certain"},
@@ -124,16 +124,16 @@ func TestWho(t *testing.T) {
 		{name: "boots overlap, named", events: back, at: instant(12), want: "free [] certain", doubt: ""},
 		{name: "before the boot's last event", events: rebooted, at: instant(15), want: "held [a] certain"},
 		{name: "after the boot's last event", events: rebooted, at: instant(25), want: "held [a?] uncertain"},
-		{name: "before an import, within its claim", events: journalOf(config(), given(at(5), "x", addrB), imported, released(at(40), "i", addrA)),
+		{name: "before an import, within its claim", events: journalOf(config(), gave(at(5), "x", addrB), imported, released(at(40), "i", addrA)),
 			at: instant(20), want: "unknown [] unknown", doubt: "whose source says since"},
-		{name: "before an import's claim", events: journalOf(config(), given(at(5), "x", addrB), imported, released(at(40), "i", addrA)),
+		{name: "before an import's claim", events: journalOf(config(), gave(at(5), "x", addrB), imported, released(at(40), "i", addrA)),
 			at: instant(12), want: "free [] certain"},
-		{name: "blocked", events: journalOf(config(), blocked, given(at(40), "x", addrB)), at: instant(35), want: "held [?] uncertain"},
-		{name: "ranges of a call", events: journalOf(config(), given(at(5), "x", netip.MustParseAddr("10.0.0.7")), own, event(journal.KindRefuse, at(60), "y")),
+		{name: "blocked", events: journalOf(config(), blocked, gave(at(40), "x", addrB)), at: instant(35), want: "held [?] uncertain"},
+		{name: "ranges of a call", events: journalOf(config(), gave(at(5), "x", netip.MustParseAddr("10.0.0.7")), own, event(journal.KindRefuse, at(60), "y")),
 			ip: netip.MustParseAddr("10.9.0.5"), at: instant(35), want: "free [] certain"},
-		{name: "before the call that brought them", events: journalOf(config(), given(at(5), "x", netip.MustParseAddr("10.0.0.7")), own),
+		{name: "before the call that brought them", events: journalOf(config(), gave(at(5), "x", netip.MustParseAddr("10.0.0.7")), own),
 			ip: netip.MustParseAddr("10.9.0.5"), at: instant(15), want: "not ours [] certain"},
-		{name: "ranges that were dropped", events: journalOf(config(), given(at(5), "x", netip.MustParseAddr("10.0.0.7")), dropped, event(journal.KindRefuse, at(60), "y")),
+		{name: "ranges that were dropped", events: journalOf(config(), gave(at(5), "x", netip.MustParseAddr("10.0.0.7")), dropped, event(journal.KindRefuse, at(60), "y")),
 			at: instant(45), want: "unknown [] unknown"},
 		{name: "in a gap", events: plain, lost: []journal.Seq{4}, at: instant(22), want: "unknown [] unknown", doubt: "event 4 is lost"},
 		{name: "in a gap, named", events: plain, lost: []journal.Seq{4}, at: instant(22), want: "unknown [] unknown", doubt: "before it, the holder was container a"},

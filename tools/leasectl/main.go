@@ -180,7 +180,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
 		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
-		changes(a.importCommand()), changes(a.exportCommand()))
+		changes(a.importCommand()), changes(a.exportCommand()), a.joinCommand())
 	if err := a.completions(root); err != nil {
 		panic("main: a command has another completion for a flag: " + err.Error())
 	}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -90,7 +89,11 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		}
 	}
 	if r.addrs != nil {
-		o.Keep, o.Sparse = func(l *state.Lease) bool { return slices.Contains(r.addrs, l.IP) }, true
+		wanted := make(map[netip.Addr]bool, len(r.addrs))
+		for _, ip := range r.addrs {
+			wanted[ip] = true
+		}
+		o.Keep, o.Sparse = func(l *state.Lease) bool { return wanted[l.IP] }, true
 		h, err := replay.Read(past.About(r.addrs, 0), o)
 		if err != nil || h.Stopped == nil {
 			return h, err

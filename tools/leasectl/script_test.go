@@ -31,7 +31,9 @@ func TestScripts(t *testing.T) {
 			Condition: condition,
 			Setup: func(env *testscript.Env) error {
 				env.Setenv("GORACE", quickExit)
-				return nil
+				node, err := os.Hostname()
+				env.Setenv("NODE", node)
+				return err
 			},
 			Cmds: scriptCommands(known),
 		})
@@ -76,11 +78,11 @@ func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 	for i, arg := range args {
 		next := i + 1
 		switch {
-		case args[1] == "dump" && i == 2:
+		case args[1] == "dump" && i == 2, args[1] == "join" && i == 2 && arg != "-":
 			args[i] = ts.MkAbs(arg)
 		case strings.HasPrefix(arg, "--cni-cache="):
 			args[i] = "--cni-cache=" + ts.MkAbs(strings.TrimPrefix(arg, "--cni-cache="))
-		case slices.Contains([]string{"--data-dir", "--live", "--cni-cache"}, arg) && next < len(args) &&
+		case slices.Contains([]string{"--data-dir", "--live", "--cni-cache", "-O"}, arg) && next < len(args) &&
 			args[next] != "" && !strings.HasPrefix(args[next], "-"):
 			args[next] = ts.MkAbs(args[next])
 		}

@@ -268,7 +268,9 @@ func note(figures map[string]int, u *replay.Use) {
 }
 
 func TestMeasure(t *testing.T) {
-	add := func(sec int64, id string, ip netip.Addr) journal.Event { return event(journal.KindAdd, at(sec), id, ip) }
+	add := func(sec int64, id string, ip netip.Addr) journal.Event {
+		return event(journal.KindAdd, at(sec), id, ip)
+	}
 	del := func(sec int64, id string, ip netip.Addr) journal.Event {
 		return ended(event(journal.KindDel, at(sec), id, ip), journal.ReasonDel)
 	}

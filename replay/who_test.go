@@ -52,8 +52,8 @@ func without(events []journal.Event, lost ...journal.Seq) iter.Seq2[journal.Piec
 	}
 }
 
-// said is an answer in one line: state, holders in order, certainty.
-func said(a *replay.Holding) string {
+// inOneLine is an answer in one line: state, holders in order, certainty.
+func inOneLine(a *replay.Holding) string {
 	var ids []string
 	for i := range a.Holders {
 		id := a.Holders[i].Lease.ContainerID
@@ -162,7 +162,7 @@ func TestWho(t *testing.T) {
 				when = instant(100)
 			}
 			a := h.Who(ip, replay.Asked{From: when.Add(-tt.skew), To: when.Add(tt.skew), Now: tt.now, Covered: instant(100)})
-			if got := said(&a); got != tt.want {
+			if got := inOneLine(&a); got != tt.want {
 				t.Errorf("got %s, want %s; doubts %q", got, tt.want, a.Doubts)
 			}
 			if text := strings.Join(a.Doubts, "\n"); !strings.Contains(text, tt.doubt) {

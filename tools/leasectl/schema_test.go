@@ -130,8 +130,8 @@ func asJSON(args []string, format string) ([]string, bool) {
 	return append(slices.Clone(args), "-o", format), true
 }
 
-// formatOf returns the output format of a command line.
-func formatOf(args []string) string {
+// outputOf returns the output format of a command line.
+func outputOf(args []string) string {
 	for i, arg := range args {
 		if (arg == "-o" || arg == "--output") && i+1 < len(args) {
 			return args[i+1]

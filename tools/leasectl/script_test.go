@@ -91,7 +91,7 @@ func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got := run(args[1:], io.MultiWriter(ts.Stdout(), &shown), ts.Stderr(), time.Now); got != code || neg {
 		ts.Fatalf("exit code %d, want %d", got, code)
 	}
-	if strings.HasPrefix(formatOf(args[1:]), "json") {
+	if strings.HasPrefix(outputOf(args[1:]), "json") {
 		ts.Check(s.check(shown.Bytes()))
 		return
 	}

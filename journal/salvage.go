@@ -71,6 +71,13 @@ func Salvage(dir string, meta Meta, after Seq) iter.Seq2[Piece, error] {
 			return
 		}
 		r.cov.Durable = r.marker.durable
+		r.Pieces(after)(yield)
+	}
+}
+
+// Pieces is Salvage for the store that the Reader has opened, up to the same event as its other readings.
+func (r *Reader) Pieces(after Seq) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
 		s := salvage{r: r, next: after + 1, yield: yield}
 		for misses := 0; ; {
 			before := s.next

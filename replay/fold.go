@@ -158,6 +158,7 @@ func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
 		return nil
 	}
 	l := leaseOf(ev, a)
+	l.Blocked = ev.ContainerID == "" // host-local's file named no owner
 	l.Start, l.Clock = r.gap.before.seq, r.gap.before.clock
 	if d = r.carry(&l, r.gap.file); d != nil {
 		d.fromGap = true

@@ -51,6 +51,9 @@ func (r *reading) goesOn(m mark, rec *journal.Record) error {
 	r.h.Clocks.Lost()
 	r.h.ranges.lost(m)
 	r.lostBehind(g)
+	if err := r.within(g); err != nil {
+		return err
+	}
 	for _, s := range r.Snapshots {
 		if s.Seq() == m.seq-1 && s.Head() == rec.Event.Prev {
 			return r.settleAt(s)
@@ -66,6 +69,45 @@ func (r *reading) lostBehind(g *gap) {
 			d.unsettled, d.seen = true, g.after
 		}
 	}
+}
+
+// within takes over what the newest snapshot tells that was taken within the gap: which leases had ended by then, and
+// which others were held.
+func (r *reading) within(g *gap) error {
+	var newest *Snapshot
+	for i := range r.Snapshots {
+		s := &r.Snapshots[i]
+		if g.after.seq <= s.Seq() && s.Seq() < g.before.seq-1 && (newest == nil || s.Seq() > newest.Seq()) {
+			newest = s
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	st := state.Over(newest.Snapshot)
+	shown := mark{newest.Seq(), st.LastClock()}
+	for l, err := range st.Leases() {
+		if err != nil {
+			return err
+		}
+		d := r.open[l.IP]
+		switch {
+		case !r.keeps(&l):
+		case d != nil && d.start.seq == l.Start:
+			d.seen = shown
+		default:
+			if d != nil {
+				r.loseEnd(d)
+			}
+			r.open[l.IP] = &draft{lease: l, file: newest.File, start: mark{l.Start, l.Clock}, unsettled: true, seen: shown}
+		}
+	}
+	for _, d := range r.open {
+		if d.seen != shown {
+			r.loseEnd(d)
+		}
+	}
+	return nil
 }
 
 // settleBySnapshot looks whether a snapshot tells what is held after the event that was just taken in.

@@ -72,8 +72,6 @@ type portion struct {
 	from Point
 	to   *Point
 	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
-
-	begins, ends bool // where the positions asked for do
 }
 
 // portions returns the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
@@ -125,7 +123,7 @@ type met struct {
 	candidate bool    // by some clock
 	possible  bool    // within the error of the clocks, or a candidate
 	beyond    bool    // as a candidate, when time has passed since the event at the row's beginning
-	surely    [2]bool // by each clock, whatever its error
+	by        [2]bool // a candidate by each clock
 	overlap   int64
 }
 
@@ -134,7 +132,6 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 	var m met
 	moved := [2]bool{} // time has passed since from, by each clock
 	for _, p := range c.portions(from, to) {
-		p.begins, p.ends = p.from.Seq == from.Seq, p.to != nil && to != nil && p.to.Seq == to.Seq
 		for i, clock := range clocks {
 			moved[i] = moved[i] || clock(&p.from) != clock(&from) || p.from.boot != from.boot
 		}
@@ -159,7 +156,11 @@ func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
 		if from.Seq > g.after.seq {
 			p.from = from
 		}
-		m.add(s, &p, [2]bool{true, true})
+		var moved [2]bool
+		for i, clock := range clocks {
+			moved[i] = clock(&p.from) != clock(&from) || p.from.boot != from.boot
+		}
+		m.add(s, &p, moved)
 		m.possible = m.possible || m.candidate
 	}
 	return m
@@ -177,7 +178,7 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 			continue
 		}
 		m.candidate = true
-		m.surely[i] = m.surely[i] || s.deepIn(p, i, begin, end)
+		m.by[i] = true
 		m.beyond = m.beyond || moved[i] || s.to > begin
 		if i == 0 {
 			m.overlap += min(s.to, end) - max(s.from, begin)
@@ -191,19 +192,13 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 	m.possible = m.possible || s.to >= begin && (s.from < end || closed && s.from == end) && (begin < end || closed && begin == end)
 }
 
-// deepIn reports whether a candidate is one also if the times of the interval's ends are off by as much as they may be.
-// Recorded times stand for themselves.
-func (s *span) deepIn(p *portion, clock int, begin, end int64) bool {
-	if clock != 0 {
-		return true
+// within reports whether the interval's times and the span's ends are so far apart that an interval which is a candidate
+// by the effective clock is one also if its times are off by as much as they may be.
+func (s *span) within(from Point, to *Point) bool {
+	if s.to != math.MaxInt64 && s.to < effective(&from)+int64(from.MaxError) {
+		return false
 	}
-	if s.to != math.MaxInt64 && p.begins {
-		begin += int64(p.from.MaxError)
-	}
-	if s.from != math.MinInt64 && p.ends {
-		end -= int64(p.to.MaxError)
-	}
-	return s.to >= begin && (s.from < end || p.to == nil && s.from == end)
+	return s.from == math.MinInt64 || to == nil || to.Time.IsZero() || s.from < effective(to)-int64(to.MaxError)
 }
 
 // window returns when the portion was the state of things by a clock.

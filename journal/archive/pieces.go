@@ -49,7 +49,7 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 	}
 	next := s.first
 	if r.j != nil {
-		for p, err := range journal.Salvage(r.dir, r.meta, s.first-1) {
+		for p, err := range r.j.Pieces(s.first - 1) {
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,6 +34,8 @@ type guide struct {
 	mu   sync.Mutex // scripts run side by side
 	text string
 	ran  map[string]bool // by case
+
+	known *schemas
 }
 
 // TestCases runs the transcripts of docs/FORENSICS.md against stores that the scripts in testdata/cases make.
@@ -41,8 +44,8 @@ func TestCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guide{text: string(text), ran: map[string]bool{}}
-	commands := scriptCommands(loadSchemas(t))
+	g := &guide{text: string(text), ran: map[string]bool{}, known: loadSchemas(t)}
+	commands := scriptCommands(g.known)
 	commands["evidence"], commands["transcript"] = cmdEvidence, g.transcript
 	t.Run("case", func(t *testing.T) { testscript.Run(t, testscript.Params{Dir: "testdata/cases", Cmds: commands}) })
 	for _, section := range sections(g.text) {
@@ -107,7 +110,7 @@ func (g *guide) transcript(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		g.ran[args[0]] = true
-		sh := shell{dir: ts.MkAbs("evidence"), now: now}
+		sh := shell{dir: ts.MkAbs("evidence"), now: now, known: g.known}
 		redone := consoleBlock.ReplaceAllStringFunc(section, func(block string) string {
 			return "```console\n" + sh.run(ts, consoleBlock.FindStringSubmatch(block)[1]) + "```"
 		})
@@ -137,6 +140,8 @@ type shell struct {
 	dir  string // that evidenceDir stands for
 	now  time.Time
 	code int // of the last command
+
+	known *schemas
 }
 
 // run returns the transcript as it ought to be.
@@ -153,8 +158,11 @@ func (sh *shell) run(ts *testscript.TestScript, text string) string {
 		case command == "echo $?":
 			fmt.Fprintln(&out, sh.code)
 		case len(words) > 1 && words[0] == "leasectl":
-			var shown bytes.Buffer
-			sh.code = run(words[1:], &shown, &shown, func() time.Time { return sh.now })
+			var shown, data bytes.Buffer
+			sh.code = run(words[1:], io.MultiWriter(&shown, &data), &shown, func() time.Time { return sh.now })
+			if strings.HasPrefix(formatOf(words), "json") {
+				ts.Check(sh.known.check(data.Bytes()))
+			}
 			out.WriteString(strings.ReplaceAll(shown.String(), sh.dir, evidenceDir))
 		default:
 			ts.Fatalf("%q: want leasectl, or echo $?", command)

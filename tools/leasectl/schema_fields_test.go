@@ -23,7 +23,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"interval": leaseItem{}, "holder": whoItem{}, "state": stateItem{}, "change": changeItem{}, "event": eventItem{},
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
-		"export_file": exportedFile{},
+		"export_file": exportedFile{}, "sentence": sentenceItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {
@@ -39,6 +39,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"at", atAsked{}, map[string]any{"leases": leaseItem{}}},
 		{"diff", diffAsked{}, changes},
 		{"events", eventsAsked{}, map[string]any{"events": eventItem{}}},
+		{"explain", explainAsked{}, map[string]any{"evidence": eventItem{}}},
 		{"leases", leasesAsked{}, map[string]any{"leases": leaseItem{}}},
 		{"networks", leasesAsked{}, map[string]any{"networks": networkItem{}}},
 		{"verify", verifyAsked{}, map[string]any{"findings": findingItem{}}},

@@ -160,7 +160,7 @@ func (sh *shell) run(ts *testscript.TestScript, text string) string {
 		case len(words) > 1 && words[0] == "leasectl":
 			var shown, data bytes.Buffer
 			sh.code = run(words[1:], io.MultiWriter(&shown, &data), &shown, func() time.Time { return sh.now })
-			if strings.HasPrefix(formatOf(words), "json") {
+			if strings.HasPrefix(outputOf(words), "json") {
 				ts.Check(sh.known.check(data.Bytes()))
 			}
 			out.WriteString(strings.ReplaceAll(shown.String(), sh.dir, evidenceDir))

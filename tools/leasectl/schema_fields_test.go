@@ -60,6 +60,9 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		items[a.name] = nil
 		c.answer(a.name, a.asked, a.items)
 	}
+	items["join"] = nil
+	joined := c.file("join.json").object()["$defs"].(map[string]any)["address"]
+	c.object("join", schemaPart{"join.json", joined}, reflect.TypeFor[joinAnswer]())
 	for field := range fieldsOf(reflect.TypeFor[answer]()) {
 		if !c.head[field] {
 			t.Errorf("%s of answers is in no schema", field)

@@ -88,6 +88,28 @@ func (s *schemas) check(text []byte) error {
 	}
 }
 
+// checkJoined validates what join added to rows of JSON Lines. Other rows, and those that went through as they were, have
+// nothing of it.
+func (s *schemas) checkJoined(text []byte) error {
+	const name = "leaselog.join/1"
+	for line := range bytes.Lines(text) {
+		row, err := jsonschema.UnmarshalJSON(bytes.NewReader(line))
+		if err != nil {
+			continue
+		}
+		object, _ := row.(map[string]any)
+		added, ok := object["leaselog"].(map[string]any)
+		if !ok {
+			continue
+		}
+		if err := s.byName[name].Validate(added); err != nil {
+			return fmt.Errorf("%w\n%s", err, line)
+		}
+		s.note(map[string]any{"schema": name})
+	}
+	return nil
+}
+
 // note notes the schemas that a value and all within it name.
 func (s *schemas) note(value any) {
 	switch v := value.(type) {

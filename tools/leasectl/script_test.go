@@ -91,6 +91,10 @@ func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got := run(args[1:], io.MultiWriter(ts.Stdout(), &shown), ts.Stderr(), time.Now); got != code || neg {
 		ts.Fatalf("exit code %d, want %d", got, code)
 	}
+	if args[1] == "join" {
+		ts.Check(s.checkJoined(shown.Bytes()))
+		return
+	}
 	if strings.HasPrefix(outputOf(args[1:]), "json") {
 		ts.Check(s.check(shown.Bytes()))
 		return

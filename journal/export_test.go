@@ -44,6 +44,21 @@ func FencePath(id ID) string { return fencePath(id) }
 // EncodeMeta returns the bytes of META.
 func (m Meta) EncodeMeta() []byte { return m.encode() }
 
+// DecodeHeaderPlainly reads a record's fixed part value by value, as where it is not as it should be. It returns the number
+// of the event's elements.
+func DecodeHeaderPlainly(record []byte) (ev Event, elements int, err error) {
+	d := newDecoder(record, string(record))
+	elements = d.plainHeader(&ev)
+	return ev, elements, d.failure()
+}
+
+// DecodeHeader reads it at once, and reports whether that was possible.
+func DecodeHeader(record []byte) (ev Event, elements int, ok bool) {
+	d := newDecoder(record, string(record))
+	elements, ok = d.header(&ev)
+	return ev, elements, ok
+}
+
 // Reseal gives a changed record a checksum that fits, so that tests reach what lies behind it.
 func Reseal(id ID, seq Seq, record []byte) {
 	if n := len(record); n >= minRecord {

@@ -1,4 +1,9 @@
 package replay
 
+import "github.com/leaselog/leaselog/state"
+
 // Confirm is what Verify makes of several looks at a store.
 func Confirm(look func() (*Verified, error)) (*Verified, error) { return confirm(look) }
+
+// Detached returns a lease with strings of its own.
+func Detached(l state.Lease) state.Lease { return detached(l) }

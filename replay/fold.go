@@ -76,7 +76,8 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.carry(&l, rec.File); d != nil {
 			r.gap.settle(a.IP, ev.Seq)
 			if ev.Kind == journal.KindImport {
-				d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
+				d.doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
+				d.parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
 			}
 		}
 	}
@@ -87,7 +88,7 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	if !r.keeps(l) {
 		return nil
 	}
-	d := &draft{lease: *l, file: file, start: mark{l.Start, l.Clock}}
+	d := &draft{lease: detached(*l), file: file, start: mark{l.Start, l.Clock}}
 	r.open[l.IP] = d
 	if r.Base != nil && file == r.BaseFile && l.Import {
 		d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)

@@ -36,7 +36,11 @@ func (r *rangesOf) config(ev *journal.Event) {
 	if r.configs == nil {
 		r.configs = make(map[journal.Seq][][]journal.Range)
 	}
-	r.configs[ev.Seq] = ev.Ranges
+	sets := make([][]journal.Range, len(ev.Ranges)) // the event may be read over
+	for i, set := range ev.Ranges {
+		sets[i] = slices.Clone(set)
+	}
+	r.configs[ev.Seq] = sets
 	r.note(ev.Ranges)
 }
 

@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,16 @@ var version = "dev"
 
 const defaultDataDir = "/var/lib/cni/networks"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now)) }
+// memoryLimit is what the garbage collector keeps the process below where it can without stopping all else: a long history
+// makes much garbage, and a node has better uses for memory. GOMEMLIMIT and GOGC are obeyed instead if they are set.
+const memoryLimit = 96 << 20
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now))
+}
 
 // app is one run of the command.
 type app struct {

@@ -285,13 +285,16 @@ func (o *overlay) addOwner(packed []byte) int32 {
 	return i
 }
 
+// mostRoom is how much is doubled: where the old and the new copy count for as much as all the rest, growing slowly is cheaper.
+const mostRoom = 8 << 20
+
 // roomy returns s with room for n more. It doubles what append would let grow by a
 // quarter: a tail is folded once, and copying it over and over would cost more than the folding.
 func roomy[T any](s []T, n int) []T {
 	if cap(s)-len(s) >= n {
 		return s
 	}
-	return slices.Grow(s, max(n, len(s), 64))
+	return slices.Grow(s, max(n, min(len(s), mostRoom), 64))
 }
 
 // link makes the entry its owner's and the holder of its address.
@@ -340,8 +343,8 @@ func (o *overlay) sorted() []int32 {
 	return live
 }
 
-// bloated reports whether compact would give back more than half of a large arena.
-func (o *overlay) bloated() bool { return o.bytes() > o.limit && o.dead > o.bytes()/2 }
+// bloated reports whether compact would give back more than a third of a large arena.
+func (o *overlay) bloated() bool { return o.bytes() > o.limit && o.dead > o.bytes()/3 }
 
 // bytes returns how long both arenas are.
 func (o *overlay) bytes() int { return len(o.arena) + len(o.names) }
@@ -383,7 +386,7 @@ func (o *overlay) compact(now journal.Seq, based bool) {
 		stay++
 	}
 	o.arena, o.entries = o.arena[:end], o.entries[:stay]
-	o.limit = 2*o.bytes() + arenaSlack
+	o.limit = o.bytes()*3/2 + arenaSlack
 	o.reindex(len(o.owners))
 	if !based {
 		o.pages = slices.DeleteFunc(o.pages, func(p page) bool { return p.held == addrs{} })

@@ -102,7 +102,8 @@ func (r *reading) annotate(ev *journal.Event) {
 	for _, a := range ev.Addresses {
 		if d := r.told(a, ev); d != nil && note != "" {
 			annotated(&d.lease, ev)
-			d.notes = append(d.notes, note)
+			d.lease = detached(d.lease)
+		d.notes = append(d.notes, note)
 		}
 	}
 }

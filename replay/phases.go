@@ -130,7 +130,7 @@ func rows(from Point, to *Point, cuts []Point) []phase {
 func (b *phasing) unknownAt(seq journal.Seq) string {
 	for i, g := range b.h.gaps {
 		if from, to, ok := b.h.unsettled(i, b.ip); ok && from.Seq <= seq && (to == nil || seq < to.Seq) {
-			return "whether anybody held it is not known: " + g.lostEvents() + ", and no event behind them tells"
+			return "whether anybody held it is not known: " + g.lostEvents() + ", " + g.bounds() + ", and no event behind tells"
 		}
 	}
 	return ""

@@ -207,8 +207,8 @@ func (s *span) window(p *portion, clock clockOf) (begin, end int64, closed bool)
 	switch {
 	case p.to != nil:
 		return begin, clock(p.to), false
-	case p.last && s.live:
-		return begin, s.covered, true
+	case p.last && s.live: // its own time is covered, whatever this node's clock shows now
+		return begin, max(begin, s.covered), true
 	}
 	return begin, begin, true
 }

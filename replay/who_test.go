@@ -141,7 +141,7 @@ func TestWho(t *testing.T) {
 		{name: "behind a gap, told by an add", events: plain, lost: []journal.Seq{6}, at: instant(65), want: "held [d] certain"},
 		{name: "behind a gap, not held before the add", events: plain, lost: []journal.Seq{6}, at: instant(55), want: "free [] certain"},
 		{name: "behind a gap, nothing tells", events: plain, lost: []journal.Seq{6}, ip: netip.MustParseAddr("10.0.0.5"), at: instant(55),
-			want: "unknown [] unknown", doubt: "no event behind them tells"},
+			want: "unknown [] unknown", doubt: "no event behind tells"},
 		{name: "through a gap", events: through, lost: []journal.Seq{4}, at: instant(35), want: "held [a] certain"},
 		{name: "through a gap, within it", events: through, lost: []journal.Seq{4}, at: instant(25), want: "unknown [] unknown"},
 		{name: "through a gap, the other one is not known", events: through, lost: []journal.Seq{4}, ip: addrB, at: instant(35), want: "unknown [] unknown"},

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,15 +27,22 @@ type said struct {
 }
 
 func (s said) String() string {
-	return fmt.Sprintf("leasectl %s: exit %d, stdout %.1500s, stderr %.600s", strings.Join(s.args, " "), s.exit, s.stdout, s.stderr)
+	return fmt.Sprintf("leasectl %s: exit %d, stdout %.4500s, stderr %.600s", strings.Join(s.args, " "), s.exit, s.stdout, s.stderr)
 }
 
 // ask runs leasectl, below the words of under if there are any. It may be called from any goroutine.
 func ask(t *testing.T, under []string, args ...string) said {
 	t.Helper()
+	return askAs(t, nil, under, args...)
+}
+
+// askAs is ask for a user; nil is this one.
+func askAs(t *testing.T, as *syscall.Credential, under []string, args ...string) said {
+	t.Helper()
 	argv := append(slices.Clone(under), leasectl)
 	argv = append(argv, args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -83,10 +91,11 @@ type change struct {
 
 // event and network are as leasectl tells them, network also those of stats.
 type event struct {
-	Network  string
-	Seq      journal.Seq
-	Prev     string
-	Evidence struct{ SHA256 string }
+	Network     string
+	Seq         journal.Seq
+	ContainerID string `json:"container_id"`
+	Prev        string
+	Evidence    struct{ SHA256 string }
 }
 
 type network struct {

@@ -41,7 +41,7 @@ func (w *watcher) copies(r *rand.Rand) {
 	lab.Must(w.t, "cp", "-a", filepath.Join(n.StoreDir(), "archive"), filepath.Join(dir, n.Name))
 	whole := w.lastOf(n.StoreDir())
 	archived := w.lastOfArchive(filepath.Join(dir, n.Name))
-	for range 8 {
+	for range 3 {
 		for _, other := range []struct {
 			dir  string
 			last int64 // time up to which it tells

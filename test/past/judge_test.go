@@ -86,13 +86,18 @@ func (l *lease) until(seq journal.Seq) string {
 	return name
 }
 
-// judge holds all answers against all events.
-func (w *watcher) judge() {
+// judge holds all answers against all events, and so what was told as it happened.
+func (w *watcher) judge(told []event) {
 	w.t.Helper()
 	courses := map[string]*course{}
 	for _, n := range w.networks {
 		courses[n.Name] = w.course(n)
 	}
+	w.chained(said{args: []string{"events", "--follow"}}, told, courses[w.networks[0].Name], w.durable(w.networks[0]))
+	if len(told) > 0 && told[0].Seq != 1 {
+		w.t.Errorf("events --follow begins with event %d", told[0].Seq)
+	}
+	quiet := w.tableAt(w.quiet)
 	was := map[string]string{} // answers about the past, which stays as it is
 	for _, s := range w.seen {
 		r := s.said.read(w.t)
@@ -137,7 +142,7 @@ func (w *watcher) judge() {
 			}
 			was[question] = got
 		case s.said.args[0] == "diff":
-			if got := applied(w.t, w.tableAt(w.quiet), s.said); !maps.Equal(got, tables) {
+			if got := applied(w.t, quiet, s.said); !maps.Equal(got, tables) {
 				wrong("it does not lead to the table of now: " + differences(got, tables))
 			}
 		case s.said.args[0] == "events":

@@ -167,6 +167,7 @@ func TestLive(t *testing.T) {
 	tm.boot = journal.CurrentBoot()
 	tm.begin()
 	w := &watcher{turmoil: tm, under: readOnly(t, tm.networks[0].DataDir), traces: t.TempDir(), quiet: tm.clock.now()}
+	follower := w.follow(w.networks[0])
 	var group sync.WaitGroup
 	var over atomic.Bool
 	var left atomic.Int64 // rounds until each reader has made one, as a rule
@@ -191,9 +192,10 @@ func TestLive(t *testing.T) {
 	}
 	over.Store(true)
 	group.Wait()
+	told := follower.end()
 	tm.archived()
 	tm.sane(t)
 	t.Logf("%v; %d commands", tm.counts, w.runs.Load())
-	w.judge()
+	w.judge(told)
 	w.copies(r)
 }

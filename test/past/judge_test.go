@@ -93,7 +93,7 @@ func (w *watcher) judge(told []event) {
 	for _, n := range w.networks {
 		courses[n.Name] = w.course(n)
 	}
-	w.chained(said{args: []string{"events", "--follow"}}, told, courses[w.networks[0].Name], w.durable(w.networks[0]))
+	w.chained(said{args: []string{"events", "--follow"}}, told, courses[w.networks[0].Name], durable(w.t, w.networks[0]))
 	if len(told) > 0 && told[0].Seq != 1 {
 		w.t.Errorf("events --follow begins with event %d", told[0].Seq)
 	}

@@ -44,7 +44,7 @@ type seen struct {
 func (w *watcher) commands(r *rand.Rand) (commands [][]string, q question) {
 	q = w.draw(r, w.clock.now())
 	q.at = max(q.at, w.quiet) // before that one network was without a store
-	durable := w.durable(w.networks[0])
+	newest := durable(w.t, w.networks[0])
 	return [][]string{
 		{"who", q.ip.String()},
 		{"who", q.ip.String(), "--at", stamp(q.at)},
@@ -54,7 +54,7 @@ func (w *watcher) commands(r *rand.Rand) (commands [][]string, q question) {
 		{"at", "now"},
 		{"at", stamp(w.quiet)},
 		{"diff", stamp(w.quiet), "now"},
-		{"events", "--since", fmt.Sprint(max(durable, 30) - 29), "--network", w.networks[0].Name},
+		{"events", "--since", fmt.Sprint(max(newest, 30) - 29), "--network", w.networks[0].Name},
 		{"leases"},
 		{"networks"},
 		{"stats"},
@@ -62,10 +62,12 @@ func (w *watcher) commands(r *rand.Rand) (commands [][]string, q question) {
 	}, q
 }
 
-func (w *watcher) durable(n caller.Network) journal.Seq {
+// durable is a network's newest event.
+func durable(t *testing.T, n caller.Network) journal.Seq {
+	t.Helper()
 	j, err := journal.OpenReader(n.StoreDir())
 	if err != nil {
-		w.t.Error(err)
+		t.Error(err)
 		return 0
 	}
 	defer j.Close()
@@ -145,7 +147,7 @@ func (tm *turmoil) comeAndGo(n caller.Network) {
 // turnOver has the stores grow, beside all other calls, until snapshots were taken and segments archived.
 func (tm *turmoil) turnOver() {
 	for _, n := range tm.networks {
-		for range 20 { // so that more than what grows is archived
+		for durable(tm.t, n) < 100 && !tm.t.Failed() { // so that more than what grows is archived
 			tm.comeAndGo(n)
 		}
 		for len(segments(tm.t, n, "archive")) == 0 && !tm.t.Failed() {

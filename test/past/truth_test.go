@@ -47,12 +47,7 @@ func addresses(t *testing.T, n caller.Network) [][]netip.Addr {
 // grow appends events to the stores until a few calls more make the next snapshot due.
 func (tm *turmoil) grow() {
 	for _, n := range tm.networks {
-		j, err := journal.OpenReader(n.StoreDir())
-		if err != nil {
-			tm.t.Fatal(err)
-		}
-		events := int(j.Coverage().Durable)
-		j.Close()
+		events := int(durable(tm.t, n))
 		cmd := exec.Command(age, n.StoreDir(), strconv.Itoa((events/snapshotEvents+1)*snapshotEvents-20))
 		cmd.Env = tm.clock.env(tm.boot)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,11 +1,14 @@
 package past_test
 
 import (
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
@@ -100,6 +103,10 @@ func (w *watcher) judge(told []event) {
 	quiet := w.tableAt(w.quiet)
 	was := map[string]string{} // answers about the past, which stays as it is
 	for _, s := range w.seen {
+		if s.said.args[0] == "join" {
+			w.joined(s.said)
+			continue
+		}
 		r := s.said.read(w.t)
 		last := map[string]journal.Seq{} // by network
 		tables := map[string]string{}    // at these events
@@ -159,6 +166,37 @@ func (w *watcher) judge(told []event) {
 				}
 			}
 		}
+	}
+}
+
+// joined holds the rows of a flow log with their holders against what was seen from outside.
+func (w *watcher) joined(s said) {
+	w.t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(s.stdout)).ReadAll()
+	if err != nil || len(rows) != 21 {
+		w.t.Errorf("%v: %d rows, want 20 and a header: %v", err, len(rows), s)
+		return
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	for _, row := range rows[1:] {
+		at, err := time.Parse(time.RFC3339Nano, row[column["ts"]])
+		ip, err2 := netip.ParseAddr(row[column["ip"]])
+		if err := errors.Join(err, err2); err != nil {
+			w.t.Errorf("%v: %v", err, s)
+			return
+		}
+		a := answer{state: row[column["ip_state"]], detail: fmt.Sprintf("%q: %v", row, s)}
+		if holders := row[column["ip_container"]]; holders != "" {
+			a.holders = strings.Split(holders, ";")
+		}
+		a.exit = map[string]int{"certain": 0, "uncertain": 2, "unknown": 3}[row[column["ip_certainty"]]]
+		if a.exit == 0 && len(a.holders) == 0 {
+			a.exit = 1
+		}
+		w.ledger.judge(row[column["network"]], ip, at.UnixNano(), true).agrees(w.t, ip, at.UnixNano(), a, &tally{})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,7 +60,23 @@ func (w *watcher) commands(r *rand.Rand) (commands [][]string, q question) {
 		{"networks"},
 		{"stats"},
 		{"verify"},
+		{"explain", q.ip.String()},
+		{"join", w.flows(r), "--ip", "ip", "--time", "ts"},
 	}, q
+}
+
+// flows writes a flow log of addresses and times to ask about.
+func (w *watcher) flows(r *rand.Rand) (path string) {
+	rows := "network,ip,ts\n"
+	for range 20 {
+		q := w.draw(r, w.clock.now())
+		rows += fmt.Sprintf("%s,%s,%s\n", q.network, q.ip, stamp(max(q.at, w.quiet)))
+	}
+	path = filepath.Join(w.traces, fmt.Sprintf("flows-%d.csv", w.runs.Add(1)))
+	if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
+		w.t.Error(err)
+	}
+	return path
 }
 
 // durable is a network's newest event.
@@ -83,13 +100,20 @@ func (w *watcher) round(r *rand.Rand, format string) {
 			return
 		}
 		path := filepath.Join(w.traces, fmt.Sprint(w.runs.Add(1)))
-		s := ask(w.t, append(slices.Clone(w.under), watch(path)...), append(args, "--data-dir", w.networks[0].DataDir, "-o", format)...)
+		args = append(args, "--data-dir", w.networks[0].DataDir)
+		format := format
+		if args[0] == "join" {
+			format = "csv" // as its file
+		} else {
+			args = append(args, "-o", format)
+		}
+		s := ask(w.t, append(slices.Clone(w.under), watch(path)...), args...)
 		bad, opened := wrote(w.t, path)
 		if len(bad) > 0 || opened == 0 {
 			w.t.Errorf("leasectl %s opens %d files, and %s", strings.Join(args, " "), opened, strings.Join(bad, "\n"))
 		}
 		w.wellFormed(s, format)
-		if format == "json" {
+		if format == "json" || args[0] == "join" {
 			w.found.Lock()
 			w.seen = append(w.seen, seen{q, s})
 			w.found.Unlock()
@@ -102,7 +126,7 @@ func (w *watcher) wellFormed(s said, format string) {
 	w.t.Helper()
 	worst := 0
 	switch s.args[0] {
-	case "who", "at", "diff", "history":
+	case "who", "at", "diff", "history", "explain", "join":
 		worst = 2
 	}
 	if s.exit < 0 || s.exit > worst {

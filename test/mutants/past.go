@@ -1,0 +1,33 @@
+package main
+
+// pastMutants are mistakes in what is said of the past, each with the test that notices it from outside.
+var pastMutants = []mutant{
+	{"past: what a reboot ended was in use until then", []edit{{"replay/fold.go",
+		"		// Whatever the reason: nothing of an earlier boot was alive in this one.\n		return r.lastOfBoot(d)\n",
+		"		return m\n"}},
+		[]string{"./test/past -run ^TestTruth$"}},
+	{"past: diff forgets what was removed", []edit{{"replay/at.go",
+		"			d.Removed = append(d.Removed, c)\n",
+		"			_ = c\n"}},
+		[]string{"./test/past -run ^TestTruth$"}},
+	{"past: what is lost is not unknown", []edit{{"replay/gap.go",
+		"func (g *gap) meets(s *span) bool {\n	if s.now {\n",
+		"func (g *gap) meets(s *span) bool {\n	if s.from <= s.to {\n"}},
+		[]string{"./test/past -run ^TestDamage$/^removed_segment$"}},
+	{"past: a reader takes the lock", []edit{{"tools/leasectl/stores.go",
+		"		s.reader, err = journal.OpenReader(s.dir)\n",
+		"		if l, ok, _ := journal.TryLock(filepath.Join(s.dir, \"lock\")); ok {\n			_ = l.Close()\n		}\n		s.reader, err = journal.OpenReader(s.dir)\n"}},
+		[]string{"./test/past -run ^TestLive$"}},
+	{"past: events that come while others are told are passed over", []edit{{"tools/leasectl/follow.go",
+		"	for rec, err := range r.Records(w.cursor) {\n		if damage",
+		"	for rec, err := range r.Records(w.cursor) {\n		if w.cursor > 100 && w.cursor+1 < rec.Event.Seq {\n			break\n		}\n		if w.cursor > 100 && rec.Event.Seq == r.Coverage().Durable && rec.Event.Seq%7 == 0 {\n			w.cursor = rec.Event.Seq\n			break\n		}\n		if damage"}},
+		[]string{"./test/past -run ^TestLive$"}},
+	{"past: words on standard output", []edit{{"tools/leasectl/main.go",
+		"		fmt.Fprintf(a.stderr, \"leasectl: %s\\n\", escape(line))\n",
+		"		fmt.Fprintf(a.stdout, \"leasectl: %s\\n\", escape(line))\n"}},
+		[]string{"./test/past -run ^TestWrongWords$", "./test/past -run ^TestWrongTimes$", "./test/past -run ^TestNoStore$"}},
+	{"past: a store that can't be read held nothing", []edit{{"tools/leasectl/who.go",
+		"			worst, may = replay.Unknown, true\n",
+		"			st.State = replay.StateFree.String()\n"}},
+		[]string{"./test/past -run ^TestBroken$"}},
+}

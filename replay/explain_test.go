@@ -53,8 +53,8 @@ func one(subnet, start, end, gateway string) []journal.Range {
 		Gateway: netip.MustParseAddr(gateway)}}
 }
 
-// given is an ADD with the configuration of event 2, after which the cursor stands at its address.
-func given(c journal.Clock, id string, ip netip.Addr) journal.Event {
+// lease is an ADD with the configuration of event 2, after which the cursor stands at its address.
+func lease(c journal.Clock, id string, ip netip.Addr) journal.Event {
 	ev := event(journal.KindAdd, c, id, ip)
 	ev.Config, ev.Cursors = 2, []journal.Cursor{{IP: ip}}
 	return ev
@@ -75,9 +75,9 @@ func TestExplainAddress(t *testing.T) {
 	blocked.Blocked = true
 	imported := event(journal.KindImport, at(3), "a", addrA)
 	imported.Claimed = epoch - 5e9
-	withCall := given(at(9), "call", netip.MustParseAddr("10.7.0.2"))
+	withCall := lease(at(9), "call", netip.MustParseAddr("10.7.0.2"))
 	withCall.Ranges = [][]journal.Range{one("10.7.0.0/24", "10.7.0.2", "10.7.0.9", "10.7.0.1")}
-	dropped := given(at(9), "d", addrB)
+	dropped := lease(at(9), "d", addrB)
 	dropped.Config, dropped.Dropped = 0, []string{"ranges"}
 	del := ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonDel)
 	other := netip.MustParseAddr("10.0.0.4")
@@ -91,51 +91,51 @@ func TestExplainAddress(t *testing.T) {
 		want   []string // parts of sentences, in order, each of another one
 		not    string
 	}{
-		{"held", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.2", boot1, false, []string{
+		{"held", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.2", boot1, false, []string{
 			"is held by container a, eth0 since 2023-11-14T22:13:25Z: event 3 gave it.",
 			"No event up to the newest one (event 3) ends the lease",
 			"requests it, if it comes with the ranges of the newest one (event 3), is refused with code 102, failed to allocate for range 0: requested IP address 10.0.0.2 is not available",
 		}, "boot of the node"},
-		{"held since an earlier boot", journalOf(config, given(at(5), "a", addrA), given(at(6), "b", addrB), given(inBoot2(at(1)), "c", other)), replay.Options{}, "10.0.0.2", boot2, false, []string{
+		{"held since an earlier boot", journalOf(config, lease(at(5), "a", addrA), lease(at(6), "b", addrB), lease(inBoot2(at(1)), "c", other)), replay.Options{}, "10.0.0.2", boot2, false, []string{
 			"is held by container a", "of an earlier boot of the node: that boot's last event is event 4, and event 5 is of another boot",
 			"The next call releases it where reclaimOnBoot is on", "unless reclaimOnBoot is on",
 		}, "No event up to"},
-		{"held since an earlier boot, looked at", journalOf(config, given(at(5), "a", addrA), given(inBoot2(at(1)), "c", other)), replay.Options{}, "10.0.0.2", boot2, true, []string{
+		{"held since an earlier boot, looked at", journalOf(config, lease(at(5), "a", addrA), lease(inBoot2(at(1)), "c", other)), replay.Options{}, "10.0.0.2", boot2, true, []string{
 			"of an earlier boot", "have left it: only an ADD that it is in the way of looks again",
 		}, "The next call releases"},
-		{"held before the node booted, no call since", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.2", boot2, false, []string{
+		{"held before the node booted, no call since", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.2", boot2, false, []string{
 			"no call of this boot has recorded an event since event 3", "The next call releases it",
 		}, "No event up to"},
-		{"blocked", journalOf(config, blocked, given(at(5), "b", addrB)), replay.Options{}, "10.0.0.2", boot1, false, []string{
+		{"blocked", journalOf(config, blocked, lease(at(5), "b", addrB)), replay.Options{}, "10.0.0.2", boot1, false, []string{
 			"is held by an unknown owner", "It is blocked", "refused with code 102",
 		}, "unless reclaimOnBoot"},
-		{"imported", journalOf(config, imported, given(at(5), "b", addrB)), replay.Options{}, "10.0.0.2", boot1, false, []string{
+		{"imported", journalOf(config, imported, lease(at(5), "b", addrB)), replay.Options{}, "10.0.0.2", boot1, false, []string{
 			"event 3 took it over, and its source says it was held since 2023-11-14T22:13:15Z", "No event up to the newest one (event 4)",
 		}, ""},
-		{"free, next", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.3", boot1, false, []string{
+		{"free, next", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.3", boot1, false, []string{
 			"10.0.0.3 is free: nobody holds it, and it is in a range of the network (10.0.0.2-10.0.0.5; event 2)", "No event has ever given it",
 			"gets it, if it comes with the ranges of the newest one (event 3): the search in range set 0 begins behind 10.0.0.2, where the cursor stands.", "(event 3), gets it.",
 		}, ""},
-		{"free, held before", journalOf(config, given(at(5), "a", addrA), given(at(6), "b", addrB), del), replay.Options{}, "10.0.0.2", boot1, false, []string{
+		{"free, held before", journalOf(config, lease(at(5), "a", addrA), lease(at(6), "b", addrB), del), replay.Options{}, "10.0.0.2", boot1, false, []string{
 			"is free", "held last by container a, eth0, since 2023-11-14T22:13:25Z (event 3), until event 5 released it at 2023-11-14T22:13:40Z (del)",
 			"gets 10.0.0.4, if it comes with the ranges of the newest one (event 4): the search in range set 0 begins behind 10.0.0.3, where the cursor stands, and comes to 2 free addresses before this one",
 		}, ""},
-		{"free, the one after next", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.4", boot1, false, []string{"comes to 1 free address before this one"}, ""},
-		{"free, but another set is full", journalOf(full, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.3", boot1, false, []string{
+		{"free, the one after next", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.4", boot1, false, []string{"comes to 1 free address before this one"}, ""},
+		{"free, but another set is full", journalOf(full, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.3", boot1, false, []string{
 			"is free", "Yet the next ADD is refused with code 100", "range 1: no IP addresses available in range set: 10.0.1.1-10.0.1.1",
 		}, ""},
-		{"gateway", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.0.0.1", boot1, false, []string{
+		{"gateway", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.0.0.1", boot1, false, []string{
 			"is a gateway of the network (10.0.0.2-10.0.0.5; event 2)", "No event has ever", "is refused with code 102",
 		}, "free"},
-		{"not ours", journalOf(config, given(at(5), "a", addrA)), replay.Options{}, "10.9.0.1", boot1, false, []string{
+		{"not ours", journalOf(config, lease(at(5), "a", addrA)), replay.Options{}, "10.9.0.1", boot1, false, []string{
 			"is in none of the network's ranges: 10.0.0.2-10.0.0.5; event 2", "No event has ever", "refused with code 102, failed to allocate all requested IPs: 10.9.0.1",
 		}, "free"},
-		{"of a call's own ranges", journalOf(config, withCall, given(at(10), "a", addrA)), replay.Options{}, "10.7.0.3", boot1, false, []string{
+		{"of a call's own ranges", journalOf(config, withCall, lease(at(10), "a", addrA)), replay.Options{}, "10.7.0.3", boot1, false, []string{
 			"is free", "The newest ADD (event 4) came without the range", "refused with code 102, failed to allocate all requested IPs",
 		}, ""},
 		{"no ADD yet", journalOf(config), replay.Options{}, "10.0.0.2", boot1, false, []string{"What 10.0.0.2 is, is unknown: which addresses the network gives out is not recorded"}, "free"},
 		{"ranges dropped", journalOf(config, dropped), replay.Options{}, "10.0.0.4", boot1, false, []string{"is unknown"}, "free"},
-		{"wiped", journalOf(config, given(at(5), "a", addrA)), replay.Options{Wiped: true}, "10.0.0.2", boot1, false, []string{
+		{"wiped", journalOf(config, lease(at(5), "a", addrA)), replay.Options{Wiped: true}, "10.0.0.2", boot1, false, []string{
 			"data folder was deleted", "is free", "held last by container a, eth0, since 2023-11-14T22:13:25Z (event 3); no event tells the end", "begins at the beginning, since there is no cursor",
 		}, "is held by"},
 	}
@@ -200,7 +200,7 @@ func TestExplainNext(t *testing.T) {
 			if held[ip] {
 				events = append(events, event(journal.KindDel, at(int64(i+2)), "c"+ip.String(), ip))
 			} else {
-				events = append(events, given(at(int64(i+2)), "c"+ip.String(), ip))
+				events = append(events, lease(at(int64(i+2)), "c"+ip.String(), ip))
 			}
 			held[ip] = !held[ip]
 		}
@@ -267,7 +267,7 @@ func TestExplainOwner(t *testing.T) {
 	config.Ranges, config.Digest = [][]journal.Range{one("10.0.0.0/29", "10.0.0.2", "10.0.0.3", "10.0.0.1")}, journal.Hash{1}
 	const fullText = "failed to allocate for range 0: no IP addresses available in range set: 10.0.0.2-10.0.0.3"
 	duplicate := "failed to allocate for range 0: 10.0.0.3 has been allocated to p, duplicate allocation is not allowed"
-	addA, addB := given(at(5), "a", addrA), given(at(6), "p", addrB)
+	addA, addB := lease(at(5), "a", addrA), lease(at(6), "p", addrB)
 	delA := ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonDel)
 	gateway, far := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.9.0.1")
 	var many []journal.Event
@@ -283,12 +283,12 @@ func TestExplainOwner(t *testing.T) {
 	}{
 		{"nothing known", journalOf(config, addA), "q", []string{"No refusal of q is recorded", "No event names it"}, ""},
 		{"never refused", journalOf(config, addA), "a", []string{"No refusal of a is recorded", "event 3 gave it 10.0.0.2; it still holds what it got"}, "names it"},
-		{"full then and now", journalOf(config, addA, given(at(6), "b", addrB), refusal(at(10), "q", 100, fullText)), "q", []string{
+		{"full then and now", journalOf(config, addA, lease(at(6), "b", addrB), refusal(at(10), "q", 100, fullText)), "q", []string{
 			"At 2023-11-14T22:13:30Z an ADD of container q, eth0 was refused with code 100: " + fullText + " (event 5).",
 			"Nothing in that range set was free then; after event 5, 0 of its 2 addresses are free.",
 			"Up to the newest event (event 5), no other event names it", "at least 1",
 		}, ""},
-		{"full then, served later", journalOf(config, addA, given(at(6), "b", addrB), refusal(at(10), "q", 100, fullText), delA, given(at(30), "q", addrA)), "q", []string{
+		{"full then, served later", journalOf(config, addA, lease(at(6), "b", addrB), refusal(at(10), "q", 100, fullText), delA, lease(at(30), "q", addrA)), "q", []string{
 			"refused with code 100", "after event 7, 0 of its 2", "event 7 gave it 10.0.0.2; it still holds what it got", "at least 1",
 		}, "no other event"},
 		{"duplicate, still held", journalOf(config, addB, refusal(at(10), "p", 101, duplicate)), "p", []string{

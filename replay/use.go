@@ -306,7 +306,7 @@ func (u *using) conclude() {
 	rank := uint64(0)
 	for _, bucket := range slices.Sorted(maps.Keys(u.lags)) {
 		if rank += u.lags[bucket]; rank > (u.Reuses.Count-1)/2 {
-			u.Reuses.Median = lagOf(bucket)
+			u.Reuses.Median = max(lagOf(bucket), u.Reuses.Shortest.After)
 			return
 		}
 	}

@@ -317,6 +317,47 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureClocks: a time from one boot to another is as good as the clocks are.
+func TestMeasureClocks(t *testing.T) {
+	del := ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonDel)
+	next := func(sec int64, change func(*journal.Clock)) journal.Event {
+		c := inBoot2(at(sec))
+		change(&c)
+		return event(journal.KindAdd, c, "b", addrA)
+	}
+	none := func(*journal.Clock) {}
+	tests := []struct {
+		name string
+		next journal.Event
+		want replay.Reuses
+	}{
+		{"good clocks", next(30, none), replay.Reuses{Count: 1, Median: 10 * time.Second}},
+		{"within their error", next(20, func(c *journal.Clock) { c.Wall += 2_000_000 }), replay.Reuses{Uncertain: 1}},
+		{"just beyond it", next(20, func(c *journal.Clock) { c.Wall += 2_000_001 }), replay.Reuses{Count: 1, Median: 2_000_001}},
+		{"not synchronised", next(30, func(c *journal.Clock) { c.Synchronised = false }), replay.Reuses{Uncertain: 1}},
+		{"set back", next(10, none), replay.Reuses{Negative: 1}},
+		{"at once, within a boot", event(journal.KindAdd, at(20), "b", addrA), replay.Reuses{Count: 1}},
+		{"within a boot, whatever the wall clock says", event(journal.KindAdd, unsynced(at(25), -time.Hour), "b", addrA), replay.Reuses{Count: 1, Median: 5 * time.Second}},
+		{"an import is no ADD", event(journal.KindImport, at(25), "b", addrA), replay.Reuses{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			u := measure(t, journalOf(event(journal.KindAdd, at(10), "a", addrA), del, tt.next), replay.Asked{From: instant(0), To: instant(1000), Covered: instant(1000)}, false)
+			got := u.Reuses
+			if s := got.Shortest; (s != nil) != (tt.want.Count > 0) || s != nil && s.After != tt.want.Median {
+				t.Errorf("shortest %+v, want %s", s, tt.want.Median)
+			}
+			if got.Shortest = nil; got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	back := journalOf(event(journal.KindAdd, at(10), "a", addrA), ended(event(journal.KindRelease, inBoot2(at(5)), "a", addrA), journal.ReasonReboot))
+	if u := measure(t, back, replay.Asked{From: instant(0), To: instant(1000), Covered: instant(1000)}, false); u.Longest != nil {
+		t.Errorf("a lease that ended before it began is held longest, for %s", u.Longest.For)
+	}
+}
+
 // TestMeasureDamage: what can't have happened is damage, and then no figure is known.
 func TestMeasureDamage(t *testing.T) {
 	twice := journalOf(event(journal.KindAdd, at(1), "a", addrA), event(journal.KindAdd, at(2), "b", addrA))

@@ -28,6 +28,8 @@ type census struct {
 	st     *state.State   // leases as of the newest durable event
 	free   []*big.Int     // by range set
 
+	capacity []*big.Int // by range set, whoever holds what
+
 	held, stale, blocked int // of st
 
 	journalBytes  int64 // segments, in use and archived, and what the archive keeps of stores before this one
@@ -203,7 +205,7 @@ func (c *census) number(st *state.State, sets [][]journal.Range) error {
 			held++
 		}
 	}
-	c.st, c.free = st, room.free
+	c.st, c.free, c.capacity = st, room.free, newRoom(sets).free
 	c.held, c.stale, c.blocked = held, stale, blocked
 	return nil
 }

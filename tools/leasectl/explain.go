@@ -82,7 +82,7 @@ one that comes with the ranges of the newest one. Exit codes are those of who: w
 			case given != 1:
 				return usagef("explain what? give one of ADDRESS, --container ID and --pod NAMESPACE/NAME")
 			case q.Pod != "" && (strings.Count(q.Pod, "/") != 1 || strings.HasSuffix(q.Pod, "/")):
-				return usagef("pod %q: want NAMESPACE/NAME", q.Pod)
+				return usagef("pod %q: want its namespace and name, such as default/web-0", q.Pod)
 			case len(args) == 0:
 				return a.explainOwner(q)
 			}
@@ -160,7 +160,7 @@ func (s *store) explainAddress(a *app, ans *answer, ip netip.Addr) (*explained, 
 	defer past.Close()
 	var refused replay.Refused
 	for rec, err := range past.About([]netip.Addr{ip}, 0) {
-		if err != nil && !isDamage(err) && !errors.Is(err, journal.ErrNewer) {
+		if err != nil && !unreadable(err) {
 			return nil, err
 		}
 		if err != nil {
@@ -314,7 +314,7 @@ func refusalsOf(past *archive.Reader, q archive.Query) (*replay.Refused, string,
 	exact, begins, other := &replay.Refused{}, &replay.Refused{}, ""
 	var more []string // other containers whose ID begins so
 	for rec, err := range past.Events(q) {
-		if err != nil && !isDamage(err) && !errors.Is(err, journal.ErrNewer) {
+		if err != nil && !unreadable(err) {
 			return nil, "", err
 		}
 		if err != nil {
@@ -369,7 +369,7 @@ func (a *app) showSentences(ans *answer) error {
 	for _, d := range ans.Doubts {
 		a.say("%s", d)
 	}
-	w := bufio.NewWriter(a.stdout)
+	w := bufio.NewWriter(answerWriter{a})
 	before := -1
 	for i := range ans.Sentences {
 		it := &ans.Sentences[i]

@@ -20,7 +20,9 @@ import (
 // statsAsked is the question of stats as understood.
 type statsAsked struct {
 	scope
-	At string `json:"at"`
+	At    string `json:"at"`
+	Since string `json:"since,omitempty"` // with a window
+	Until string `json:"until,omitempty"`
 }
 
 // statsItem is what can be counted of a network. What is not known is null.
@@ -52,6 +54,11 @@ type statsItem struct {
 	Damage          []string          `json:"damage"`
 	Node            string            `json:"node"`
 	FoundIn         string            `json:"found_in"` // the data folder that was asked
+	Capacity        []json.Number     `json:"capacity"` // addresses that can be given, by range set
+	Cooling         *int              `json:"cooling"`  // of these three this version has none: it gives whatever is free
+	Reserved        *int              `json:"reserved"`
+	Excluded        *int              `json:"excluded"`
+	Use             *useItem          `json:"window,omitempty"`
 	origin
 
 	created, lastTime int64 // UTC nanoseconds; 0 if not known
@@ -61,6 +68,7 @@ type statsItem struct {
 type statsFlags struct {
 	prometheus string
 	state      string
+	window     useWindow
 }
 
 func (a *app) statsCommand() *cobra.Command {
@@ -77,11 +85,20 @@ only grow; a repair that begins a new journal, and a backup put back, begin them
 leaselog_store_created_timestamp_seconds may show. Numbers of calls are "at least": repeated DELs
 and refusals are not all recorded.
 
+--window, or --since and --until, also tells how addresses were used in that time: most leases held at once, ADDs and
+DELs and how many an hour, how soon addresses were given again (median, shortest), the lease that was held longest.
+An event is of the window by its effective time. Reuse is measured from the end of a lease to the ADD that gives the
+address next: within a boot by the boot-time clock, else by the effective one; what is negative, or less than the error
+of the clocks, is left out and said. Figures are of the part of the window that the journal covers.
+
+This version cools down, reserves and excludes no address: those counts are 0. Capacity is of the newest ADD's ranges.
+
 Counting reads the whole journal. With --state, a run keeps what it counted and the next one goes on
 from there, if the journal still has the event up to which it was counted, by the hash that stands
 for all events before it; otherwise it counts anew. Losing the file costs time alone.
 
-Exit codes: 0 counted; 3 damage was met, or a store is not there; 4 error. The text file is written in
+Exit codes: 0 counted; 2 a window that the journal covers in part; 3 damage was met, or a store is not there, or
+nothing is known of the window; 4 error. The text file is written in
 all cases but those where the data folder or the file itself is the error.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,11 +108,18 @@ all cases but those where the data folder or the file itself is the error.`,
 			if f.prometheus != "" && len(a.dataDirs) > 1 {
 				return usagef("--prometheus tells of one node: --data-dir is given %d times", len(a.dataDirs))
 			}
+			if err := f.window.parse(a); err != nil {
+				return err
+			}
+			if f.prometheus != "" && f.window.asked() {
+				return usagef("--prometheus has counters, of which the server makes windows: leave out --window, --since and --until")
+			}
 			return a.stats(f)
 		},
 	}
 	cmd.Flags().StringVar(&f.prometheus, "prometheus", "", "write a text file for node-exporter to `file`, - for standard output")
 	cmd.Flags().StringVar(&f.state, "state", "", "keep counts in `file`, and go on from those that are there")
+	f.window.flags(cmd)
 	return cmd
 }
 
@@ -111,10 +135,17 @@ func (a *app) stats(f statsFlags) error {
 		return err
 	}
 	tally := a.readCounters(f.state)
-	ans := newAnswer("stats", statsAsked{a.scope(), stamp(a.now)})
+	ans := newAnswer("stats", statsAsked{a.scope(), stamp(a.now), bound(f.window.since), bound(f.window.until)})
 	var items []statsItem
 	for _, s := range stores {
-		items = append(items, a.count(s, ans, tally))
+		it := a.count(s, ans, tally)
+		if f.window.asked() {
+			if it.Use, err = a.measure(s, ans, &f.window); err != nil {
+				a.fail(fmt.Errorf("%s: %w", s.title(), err))
+				it.Use, ans.worst = &useItem{Since: stamp(f.window.since), Until: stamp(f.window.until)}, replay.Unknown
+			}
+		}
+		items = append(items, it)
 	}
 	if len(stores) == 0 && !a.failed {
 		a.say("%v", a.noStore())
@@ -126,7 +157,11 @@ func (a *app) stats(f statsFlags) error {
 		}
 		err = a.writeMetrics(f.prometheus, exposed(items, stores), ans.worst == replay.Certain && !a.failed)
 	} else {
-		err = show(a, ans, each(items), layout[statsItem]{"networks", statsTable, statsCSV})
+		l := layout[statsItem]{"networks", statsTable, statsCSV}
+		if f.window.asked() {
+			l.table, l.csv = useTable, slices.Concat(statsCSV, useColumns())
+		}
+		err = show(a, ans, each(items), l)
 	}
 	if err != nil || f.state == "" {
 		return err
@@ -204,9 +239,12 @@ func (c *census) describe(it *statsItem) {
 	}
 	if c.st != nil {
 		it.Held, it.Stale, it.Blocked = &c.held, &c.stale, &c.blocked
-		for _, n := range c.free {
+		for i, n := range c.free {
 			it.Free = append(it.Free, json.Number(n.String()))
+			it.Capacity = append(it.Capacity, json.Number(c.capacity[i].String()))
 		}
+		none := 0
+		it.Cooling, it.Reserved, it.Excluded = &none, &none, &none
 		seq, t := c.last()
 		n := uint64(seq)
 		it.LastSeq = &n
@@ -293,12 +331,15 @@ func unknownText[N int | int64 | uint64](n *N) string {
 	return fmt.Sprint(*n)
 }
 
-func (it *statsItem) freeText() string {
-	if it.Free == nil {
+func (it *statsItem) freeText() string { return sumText(it.Free) }
+
+// sumText is the text of numbers by range set.
+func sumText(numbers []json.Number) string {
+	if numbers == nil {
 		return replay.Unknown.String()
 	}
 	var texts []string
-	for _, n := range it.Free {
+	for _, n := range numbers {
 		texts = append(texts, n.String())
 	}
 	return strings.Join(texts, "+")
@@ -375,5 +416,9 @@ func statsColumns() []column[statsItem] {
 		column[statsItem]{"damage", func(it *statsItem) string { return strings.Join(it.Damage, "; ") }},
 		column[statsItem]{"node", func(it *statsItem) string { return it.Node }},
 		column[statsItem]{"found_in", func(it *statsItem) string { return it.FoundIn }},
+		column[statsItem]{"capacity", func(it *statsItem) string { return sumText(it.Capacity) }},
+		column[statsItem]{"cooling", func(it *statsItem) string { return unknownText(it.Cooling) }},
+		column[statsItem]{"reserved", func(it *statsItem) string { return unknownText(it.Reserved) }},
+		column[statsItem]{"excluded", func(it *statsItem) string { return unknownText(it.Excluded) }},
 	)
 }

@@ -102,7 +102,7 @@ func (e *Explainer) held(ip netip.Addr, iv *Interval) {
 	case e.earlier(iv):
 		e.stale(iv)
 	default:
-		e.say(rest(start, h.Last.Seq), "No event up to the newest one (event %d) ends the lease: no DEL of its container was recorded.", h.Last.Seq)
+		e.say(rest(start, h.Last.Seq), "No event up to the newest one (event %d) ends the lease: it is held until a DEL, a GC or an operator ends it.", h.Last.Seq)
 	}
 	if iv.doubt != "" {
 		e.say(rest(start), "The import calls it doubtful: %s.", iv.doubt)
@@ -162,6 +162,9 @@ func (e *Explainer) notHeld(ip netip.Addr, s State) {
 	default:
 		e.say(rest(config, add), "%s is free: nobody holds it, and it is in a range of the network (%s).", ip, e.inForce(ip, true))
 	}
+	if text := h.unsettledAt(&span{now: true}); text != "" {
+		e.say(rest(h.First.Seq), "That is uncertain: %s.", text)
+	}
 	e.before(ip)
 	if s == StateFree {
 		e.next(ip)
@@ -182,6 +185,8 @@ func (e *Explainer) before(ip netip.Addr) {
 		e.say(rest(h.First.Seq), "No event that can be read gives it to anybody; some are lost.")
 	case last == nil && h.First.Seq > 1:
 		e.say(rest(h.First.Seq), "No event from event %d on gives it to anybody; those before were not read.", h.First.Seq)
+	case last == nil && h.Origin.Parent != (journal.ID{}):
+		e.say(rest(h.First.Seq), "No event of this journal gives it to anybody; what was before %s is told by journal %s, which it continues.", when(h.First), h.Origin.Parent)
 	case last == nil:
 		e.say(rest(h.First.Seq), "No event has ever given it to anybody: the journal begins at %s.", when(h.First))
 	case last.End != nil:

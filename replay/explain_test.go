@@ -81,6 +81,9 @@ func TestExplainAddress(t *testing.T) {
 	dropped.Config, dropped.Dropped = 0, []string{"ranges"}
 	del := ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonDel)
 	other := netip.MustParseAddr("10.0.0.4")
+	successor := journalOf(config, lease(at(5), "a", addrA))
+	successor[0].Origin = journal.Origin{Parent: journal.ID{7}, ParentSeq: 9}
+	successor[0].Attributes = []journal.Attribute{{Key: journal.AttributeLost, Value: "3"}}
 	tests := []struct {
 		name   string
 		events []journal.Event
@@ -135,6 +138,10 @@ func TestExplainAddress(t *testing.T) {
 		}, ""},
 		{"no ADD yet", journalOf(config), replay.Options{}, "10.0.0.2", boot1, false, []string{"What 10.0.0.2 is, is unknown: which addresses the network gives out is not recorded"}, "free"},
 		{"ranges dropped", journalOf(config, dropped), replay.Options{}, "10.0.0.4", boot1, false, []string{"is unknown"}, "free"},
+		{"in a store that has succeeded another", successor, replay.Options{}, "10.0.0.3", boot1, false, []string{
+			"is free", "That is uncertain: events of journal 07000000000000000000000000000000 are lost, at most 3",
+			"No event of this journal gives it to anybody; what was before 2023-11-14T22:13:20Z is told by journal 07000000000000000000000000000000",
+		}, "No event has ever"},
 		{"wiped", journalOf(config, lease(at(5), "a", addrA)), replay.Options{Wiped: true}, "10.0.0.2", boot1, false, []string{
 			"data folder was deleted", "is free", "held last by container a, eth0, since 2023-11-14T22:13:25Z (event 3); no event tells the end", "begins at the beginning, since there is no cursor",
 		}, "is held by"},

@@ -319,6 +319,8 @@ func jsonType(typ reflect.Type) string {
 		return "array"
 	case reflect.Map, reflect.Struct:
 		return "object"
+	case reflect.Float64:
+		return "number"
 	case reflect.Interface:
 		return ""
 	}

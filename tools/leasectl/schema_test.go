@@ -269,8 +269,9 @@ func (s *schemas) askAll(t *testing.T, forms []string, where ...string) {
 		"who 10.0.0.2", "who 10.0.0.2 --at 2026-01-01T00:00:15Z", "who 10.0.0.2 --at 2026-01-01T00:00:25Z --skew 10s", "who 10.0.0.2 --at 2020-01-01T00:00:00Z",
 		"who 10.0.0.1 --at 2026-01-01T00:00:15Z", "who fd00::2 --at -1h", "history --ip 10.0.0.2", "history --cidr 10.0.0.0/24 --since 2026-01-01T00:00:35Z",
 		"history --container c1 --until 2026-01-01T00:01:00Z", "history --pod default/web", "at now", "at 2026-01-01T00:00:55Z",
-		"diff 2026-01-01T00:00:15Z 2026-01-01T00:00:55Z", "diff 2026-01-01T00:00:00Z now", "events", "events --kind add,import --ip 10.0.0.2 --since 2 --until 2026-01-01T00:02:00Z",
-		"explain 10.0.0.2", "explain --pod default/web", "explain --container c9",
+		"diff 2026-01-01T00:00:15Z 2026-01-01T00:00:55Z", "diff 2026-01-01T00:00:00Z now", "events",
+		"explain 10.0.0.2", "explain 10.0.0.200", "explain --container c1", "explain --pod default/web", "explain --container c9", "stats --window 24h", "stats --since 2026-01-01T00:00:00Z --until now",
+		"stats --since 2026-01-01T00:00:05Z --until 2026-01-01T00:00:55Z", "events --kind add,import --ip 10.0.0.2 --since 2 --until 2026-01-01T00:02:00Z",
 		"gc --boot --dry-run", "release 10.0.0.2 --dry-run", "repair --dry-run"}
 	for _, q := range questions {
 		s.ask(t, forms, append(strings.Fields(q), where...)...)

@@ -70,7 +70,8 @@ one that comes with the ranges of the newest one. Exit codes are those of who: w
 1 if not; else 0 if there are refusals and 1 if none is recorded.`,
 		Example: `  leasectl explain 10.88.0.17
   leasectl explain --pod default/web-0`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeFirst(knownAddresses),
 		RunE: func(_ *cobra.Command, args []string) error {
 			given := len(args)
 			for _, text := range []string{q.Container, q.Pod} {
@@ -192,14 +193,13 @@ func (x *explained) explain(past *archive.Reader, addrs []netip.Addr, tell func(
 	if s.reader.Coverage().Here {
 		e.Boot = journal.CurrentBoot()
 	}
-	why, err := s.stand(past, func(b *replay.Standing) error {
-		e.Standing = b
-		said, err := tell(&e)
-		x.said = said
+	why, err := s.stand(past, func(b *replay.Standing) (err error) {
+		over := e
+		over.Standing = b
+		x.said, err = tell(&over)
 		return err
 	})
 	if err == nil && why != "" {
-		e.Standing = nil
 		if x.said, err = tell(&e); err == nil {
 			x.say("What the next call would do is not known: %s.", why)
 		}

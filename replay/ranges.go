@@ -118,18 +118,25 @@ func (r *rangesOf) newest() (config, add journal.Seq) {
 }
 
 // state says what an address is that nobody holds.
-func (f *inForce) state(ip netip.Addr) State {
+func (f *inForce) state(ip netip.Addr) State { return f.stateIn(f.list(), ip) }
+
+// list returns all ranges in force.
+func (f *inForce) list() []journal.Range {
+	return slices.Concat(append(slices.Clip(f.static), f.own)...)
+}
+
+// stateIn is state with the ranges in a list.
+func (f *inForce) stateIn(ranges []journal.Range, ip netip.Addr) State {
 	if !f.known {
 		return StateUnknown
 	}
 	inside := false
-	for _, set := range append(slices.Clip(f.static), f.own) {
-		for _, g := range set {
-			if g.Gateway == ip {
-				return StateGateway
-			}
-			inside = inside || g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0
+	for i := range ranges {
+		g := &ranges[i]
+		if g.Gateway == ip {
+			return StateGateway
 		}
+		inside = inside || g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0
 	}
 	switch {
 	case inside:

@@ -50,10 +50,9 @@ type openLease struct {
 	boot  uint32 // index of the boot in which it began
 	seq   journal.Seq
 	wall  int64
-	since int64       // boot-time clock
-	owner [2]uint64   // hashes of container ID and interface name
-	taken bool        // imported without an interface name, so it answers to every one
-	prev  journal.Seq // the import's event
+	since int64     // boot-time clock
+	owner [2]uint64 // hashes of container ID and interface name
+	taken bool      // without an interface name, so it answers to every one
 }
 
 // place is a mark in fewer bytes.
@@ -180,7 +179,7 @@ func (s *survey) begin(ev *journal.Event, a journal.Address) bool {
 	}
 	imported := ev.Kind == journal.KindImport
 	s.open[a.IP] = openLease{lease: s.leases, boot: uint32(len(s.boots) - 1), seq: ev.Seq, wall: ev.Wall, since: ev.BootTime,
-		owner: s.hash(ev), taken: imported && ev.IfName == ""}
+		owner: s.hash(ev), taken: ev.IfName == ""}
 	if s.leases>>chunkBits == uint32(len(s.ends)) {
 		s.ends = append(s.ends, make([]int64, 1<<chunkBits))
 	}

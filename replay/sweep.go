@@ -4,7 +4,6 @@ import (
 	"iter"
 	"math"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ type SweepOptions struct {
 	Wiped   bool          // as in Options
 	Covered time.Time     // as in Asked
 	Window  time.Duration // how far behind the newest question others may be without being late
-	Kept    int           // ended leases that are kept for such questions, at most; 0 is 100,000
+	Kept    int           // ended leases that are kept for such questions, at most, beside those read ahead; 0 is 100,000
 }
 
 // Sweep answers who held addresses at many instants, as History.Who does, with memory that doesn't depend on how many they
@@ -71,7 +70,7 @@ func NewSweep(o SweepOptions) (*Sweep, error) {
 	for i := range h.ranges.changes {
 		f := &h.ranges.changes[i]
 		s.changes = append(s.changes, s.survey.moment(&f.point))
-		s.ranges = append(s.ranges, slices.Concat(append(slices.Clip(f.static), f.own)...))
+		s.ranges = append(s.ranges, f.list())
 	}
 	s.rewind()
 	return s, nil
@@ -321,28 +320,6 @@ func (s *survey) ending(d *draft, until int64, odd *oddEnd) {
 		d.end = mark{d.start.seq + 1, clock}
 		d.window, d.reason = d.end, journal.ReasonDel
 	}
-}
-
-// stateIn is state with the ranges in one list.
-func (f *inForce) stateIn(ranges []journal.Range, ip netip.Addr) State {
-	if !f.known {
-		return StateUnknown
-	}
-	inside := false
-	for i := range ranges {
-		g := &ranges[i]
-		if g.Gateway == ip {
-			return StateGateway
-		}
-		inside = inside || g.Start.Compare(ip) <= 0 && ip.Compare(g.End) <= 0
-	}
-	switch {
-	case inside:
-		return StateFree
-	case f.part:
-		return StateUnknown
-	}
-	return StateNotOurs
 }
 
 // cloned returns a lease that shares no memory with the event that it came from.

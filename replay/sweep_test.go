@@ -1,12 +1,14 @@
 package replay_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"iter"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,8 +80,8 @@ func sweptQuestions(h *replay.History, events []journal.Event, rnd *rand.Rand, n
 	return questions
 }
 
-// said is what of an answer has to agree.
-func said(a *replay.Holding) string {
+// sweptText is what of an answer has to agree.
+func sweptText(a *replay.Holding) string {
 	s := fmt.Sprint(a.State, a.Certainty)
 	for i := range a.Holders {
 		h := &a.Holders[i]
@@ -89,6 +91,11 @@ func said(a *replay.Holding) string {
 		}
 		s += fmt.Sprintf(" [%s %d until %s, unsure %t, partly %t, pod %v, netns %v, doubtful %v]", h.Lease.ContainerID, h.Start.Seq, until, h.Unsure, h.Partly,
 			h.Lease.Pod, h.Lease.NetNS, h.Doubtful)
+	}
+	for _, d := range a.Doubts {
+		if strings.Contains(d, "a clock stood still or was set back") {
+			s += " " + d // names who held it
+		}
 	}
 	return s
 }
@@ -106,7 +113,7 @@ func sweepOf(t *testing.T, events []journal.Event, o replay.SweepOptions) *repla
 
 // TestSweepAgainstWho: a sweep says what History.Who says, whatever the clocks did and in whatever order it is asked.
 func TestSweepAgainstWho(t *testing.T) {
-	seeds := 40
+	seeds := 24
 	if *sweepSeed != 0 {
 		seeds = 1
 	}
@@ -127,7 +134,7 @@ func TestSweepAgainstWho(t *testing.T) {
 		check := func(q *replay.Question, how string) {
 			at := time.Unix(0, q.At).UTC()
 			want := h.Who(q.IP, replay.Asked{From: at, To: at, Covered: o.Covered})
-			if got, want := said(q.Holding), said(&want); got != want {
+			if got, want := sweptText(q.Holding), sweptText(&want); got != want {
 				t.Fatalf("seed %d, %s, %s at %s:\n got %s %q\nwant %s %q", seed, how, q.IP, at, got, q.Holding.Doubts, want, h.Who(q.IP, replay.Asked{From: at, To: at, Covered: o.Covered}).Doubts)
 			}
 		}
@@ -162,4 +169,139 @@ func TestSweepAgainstWho(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were late", late, asked)
+}
+
+// TestSweepOfLostEvents: what begins behind its first event, or ends at damage, is answered from whole histories.
+func TestSweepOfLostEvents(t *testing.T) {
+	events := sweptHistory(7, 120)
+	damage := &journal.CorruptionError{File: "journal/00000000000000000001", Seq: 80, Cause: errors.New("bad")}
+	tests := []struct {
+		name    string
+		records func() iter.Seq2[journal.Record, error]
+	}{
+		{"pruned", func() iter.Seq2[journal.Record, error] { return records(events[40:], nil) }},
+		{"damaged", func() iter.Seq2[journal.Record, error] { return records(events[:79], damage) }},
+		{"impossible", func() iter.Seq2[journal.Record, error] {
+			return records(append(events[:60:60], events[61:]...), nil)
+		}},
+		{"empty", func() iter.Seq2[journal.Record, error] { return records(nil, nil) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := replay.NewSweep(replay.SweepOptions{Records: tt.records})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			h, err := replay.Read(tt.records(), replay.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Plain() {
+				t.Error("it is called plain")
+			}
+			questions := sweptQuestions(h, events, rand.New(rand.NewPCG(7, 7)), 300)
+			if a, err := s.Who(questions[0].IP, questions[0].At); a != nil || err != nil {
+				t.Errorf("Who = %v, %v, want it to be late", a, err)
+			}
+			if err := s.Settle(questions); err != nil {
+				t.Fatal(err)
+			}
+			for i := range questions {
+				q := &questions[i]
+				at := time.Unix(0, q.At).UTC()
+				want := h.Who(q.IP, replay.Asked{From: at, To: at})
+				if got, want := sweptText(q.Holding), sweptText(&want); got != want {
+					t.Fatalf("%s at %s:\n got %s\nwant %s", q.IP, at, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestSweepFails: an error of reading is one of the sweep, whenever it comes.
+func TestSweepFails(t *testing.T) {
+	events := sweptHistory(7, 120)
+	broken := errors.New("disk")
+	if _, err := replay.NewSweep(replay.SweepOptions{Records: func() iter.Seq2[journal.Record, error] {
+		return records(events[:50], broken)
+	}}); !errors.Is(err, broken) {
+		t.Errorf("NewSweep = %v, want %v", err, broken)
+	}
+	var fails bool
+	s, err := replay.NewSweep(replay.SweepOptions{Records: func() iter.Seq2[journal.Record, error] {
+		if fails {
+			return records(events[:50], broken)
+		}
+		return records(events, nil)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fails = true
+	if _, err := s.Who(netip.MustParseAddr("10.0.0.1"), s.Last().Effective.UnixNano()+int64(1e12)); !errors.Is(err, broken) {
+		t.Errorf("Who = %v, want %v", err, broken)
+	}
+	if err := s.Settle([]replay.Question{{IP: netip.MustParseAddr("10.0.0.1"), At: s.Last().Effective.UnixNano()}}); !errors.Is(err, broken) {
+		t.Errorf("Settle = %v, want %v", err, broken)
+	}
+}
+
+// TestSweepKeepsLittle: in an ordinary history questions in order are answered on the way, and the answers are shared.
+func TestSweepKeepsLittle(t *testing.T) {
+	var events []journal.Event
+	add := func(ev journal.Event, sec int) {
+		ev.Seq, ev.Clock = journal.Seq(len(events)+1), at(int64(sec))
+		events = append(events, ev)
+	}
+	ip := netip.MustParseAddr("10.0.0.2")
+	add(journal.Event{Kind: journal.KindGenesis}, 0)
+	for i := range 1000 {
+		add(event(journal.KindAdd, journal.Clock{}, fmt.Sprint("c", i), ip), 10+20*i)
+		add(ended(event(journal.KindDel, journal.Clock{}, fmt.Sprint("c", i), ip), journal.ReasonDel), 20+20*i)
+	}
+	s := sweepOf(t, events, replay.SweepOptions{Window: time.Minute})
+	seen := map[*replay.Holding]int{}
+	for sec := 12; sec < 20000; sec++ {
+		a, err := s.Who(ip, instant(int64(sec)).UnixNano()+5e8)
+		if err != nil || a == nil {
+			t.Fatalf("second %d: %v, %v", sec, a, err)
+		}
+		if a.Shared() {
+			seen[a]++
+		}
+	}
+	if most := 1000 + 2; len(seen) > most || len(seen) < 1000 {
+		t.Errorf("%d answers are shared, want one for each lease and for what was between", len(seen))
+	}
+	for a, n := range seen {
+		if a.State == replay.StateHeld && n < 8 {
+			t.Errorf("an answer about %s was given %d times", a.Holders[0].Lease.ContainerID, n)
+		}
+	}
+}
+
+// TestSweepOutside: an instant that one stretch of events means alone may still lie outside of what is covered, and then
+// nothing that is kept for instants within may be said of it.
+func TestSweepOutside(t *testing.T) {
+	ip := netip.MustParseAddr("10.0.0.2")
+	events := journalOf(
+		event(journal.KindAdd, at(100), "c1", ip),
+		ended(event(journal.KindDel, at(200), "c1", ip), journal.ReasonDel),
+		event(journal.KindAdd, inBoot2(at(20)), "c2", ip),
+		event(journal.KindRefuse, inBoot2(at(40)), "c3"),
+	)
+	s := sweepOf(t, events, replay.SweepOptions{Window: time.Hour})
+	h := read(t, events, replay.Options{})
+	for _, sec := range []int64{30, 150, 35, 160, 250, 10, -10, 41} {
+		a, err := s.Who(ip, instant(sec).UnixNano())
+		if err != nil || a == nil {
+			t.Fatalf("second %d: %v, %v", sec, a, err)
+		}
+		want := h.Who(ip, replay.Asked{From: instant(sec), To: instant(sec)})
+		if got, want := sweptText(a), sweptText(&want); got != want {
+			t.Errorf("second %d:\n got %s\nwant %s", sec, got, want)
+		}
+	}
 }

@@ -132,7 +132,10 @@ func (a *app) join(file string, q *joinAsked) (err error) {
 		return err
 	}
 	defer out.discard()
-	j := &joiner{a: a, table: t, look: look, out: out, times: rowTimes{unit: unit, zone: zone}, columns: &q.columns, began: time.Now()}
+	j := &joiner{a: a, table: t, look: look, out: out, times: rowTimes{unit: unit, zone: zone}, columns: &q.columns}
+	if q.out != "" || !isTerminal(a.stdout) { // rows on the terminal tell of themselves
+		j.bar = a.bar
+	}
 	if err := j.run(); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -183,7 +186,7 @@ func openTable(in io.Reader, q *joinAsked) (joinTable, string, error) {
 	}
 	format := q.format
 	if format == "auto" {
-		if format, err = formatOf(head); err != nil {
+		if format, err = joinFormatOf(head); err != nil {
 			return nil, "", err
 		}
 	}
@@ -203,7 +206,7 @@ func newTable(format string, l *lines, columns *joinColumns) (joinTable, error) 
 	return newCSV(l, columns, 0)
 }
 
-func formatOf(head []byte) (string, error) {
+func joinFormatOf(head []byte) (string, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return "", errors.New("UTF-16: convert it to UTF-8 first")

@@ -110,8 +110,16 @@ func (e *sweptEra) open(a *app, until time.Time, window time.Duration) (err erro
 	if covered.IsZero() {
 		covered = e.covered(a.now)
 	}
+	surveyed := false
 	e.sweep, err = replay.NewSweep(replay.SweepOptions{
-		Records: func() iter.Seq2[journal.Record, error] { return e.past.Records(0) },
+		Records: func() iter.Seq2[journal.Record, error] {
+			records := e.past.Records(0)
+			if surveyed { // it is read beside the rows, which tell how far the work is
+				return records
+			}
+			surveyed = true
+			return e.bar.along("reading "+e.title(), uint64(e.reader.Coverage().Durable), records)
+		},
 		Whole: func(addrs []netip.Addr) (*replay.History, error) {
 			return e.read(reading{addrs: addrs}, until)
 		},

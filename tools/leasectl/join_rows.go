@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"time"
 )
 
 // joinLookup says who held an address at an instant, in nanoseconds since 1970.
@@ -35,7 +34,7 @@ type joiner struct {
 	out     *joinOutput
 	times   rowTimes
 	columns *joinColumns
-	began   time.Time
+	bar     *progress // nil where none is shown
 
 	rows, bad, bare int64 // rows, those that could not be read, and addresses that are not there
 	passes          int64 // how often late rows were settled
@@ -74,6 +73,9 @@ func (j *joiner) run() error {
 		}
 		if err := j.row(&row); err != nil {
 			return err
+		}
+		if j.rows%progressStep == 0 {
+			j.bar.tell("rows", uint64(j.rows), 0)
 		}
 		if err := j.out.flush(false); err != nil {
 			return err

@@ -60,11 +60,15 @@ func (p *progress) hide() {
 
 // counted is a store's records after an event, told of while they are read.
 func (p *progress) counted(s *store, after journal.Seq) iter.Seq2[journal.Record, error] {
-	records := s.reader.Records(after)
+	durable := s.reader.Coverage().Durable
+	return p.along("reading "+s.title(), uint64(durable-min(after, durable)), s.reader.Records(after))
+}
+
+// along is records, told of while they are read.
+func (p *progress) along(what string, total uint64, records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
 	if p == nil {
 		return records
 	}
-	what, total := "reading "+s.title(), uint64(s.reader.Coverage().Durable-min(after, s.reader.Coverage().Durable))
 	return func(yield func(journal.Record, error) bool) {
 		done := uint64(0)
 		for rec, err := range records {

@@ -7,3 +7,9 @@ func Confirm(look func() (*Verified, error)) (*Verified, error) { return confirm
 
 // Detached returns a lease with strings of its own.
 func Detached(l state.Lease) state.Lease { return detached(l) }
+
+// ReadAhead has the sweep read so many events at a time, from the beginning.
+func (s *Sweep) ReadAhead(events int) {
+	s.ahead = events
+	s.rewind()
+}

@@ -11,6 +11,7 @@ import (
 type feed struct {
 	records func() iter.Seq2[journal.Record, error]
 	until   journal.Seq // the last event that is handed out
+	size    int         // events of a chunk, whether they stand in it or not
 
 	started bool
 	full    chan *chunk
@@ -27,12 +28,12 @@ type chunk struct {
 }
 
 const (
-	chunkEvents = 1024 // all events of a chunk, whether they stand in it or not
+	chunkEvents = 1024
 	chunksAhead = 3
 )
 
-func newFeed(records func() iter.Seq2[journal.Record, error], until journal.Seq) *feed {
-	f := &feed{records: records, until: until, full: make(chan *chunk, chunksAhead), free: make(chan *chunk, chunksAhead+2),
+func newFeed(records func() iter.Seq2[journal.Record, error], until journal.Seq, size int) *feed {
+	f := &feed{records: records, until: until, size: size, full: make(chan *chunk, chunksAhead), free: make(chan *chunk, chunksAhead+2),
 		done: make(chan struct{})}
 	for range chunksAhead + 2 {
 		f.free <- &chunk{}
@@ -90,7 +91,7 @@ func (f *feed) run() {
 		}
 		c.last = mark{rec.Event.Seq, rec.Event.Clock}
 		over := rec.Event.Seq >= f.until
-		if n++; n == chunkEvents || over {
+		if n++; n == f.size || over {
 			select {
 			case f.full <- c:
 			case <-f.done:

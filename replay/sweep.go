@@ -35,6 +35,7 @@ type Sweep struct {
 	lookup segments
 
 	fold    *sweepFold
+	ahead   int   // events that are read at a time
 	begin   int64 // of what is covered
 	newest  int64 // instant asked about
 	horizon int64 // the oldest that is not late
@@ -58,7 +59,7 @@ func NewSweep(o SweepOptions) (*Sweep, error) {
 	if o.Kept == 0 {
 		o.Kept = 100_000
 	}
-	s := &Sweep{SweepOptions: o}
+	s := &Sweep{SweepOptions: o, ahead: chunkEvents}
 	var err error
 	if s.survey, err = surveyed(o.Records(), o); err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func (s *Sweep) rewind() {
 		s.fold.stop()
 	}
 	s.newest, s.horizon = math.MinInt64, math.MinInt64
-	s.fold = newSweepFold(s.survey, s.Records)
+	s.fold = newSweepFold(s.survey, newFeed(s.Records, s.survey.last.seq, s.ahead))
 }
 
 // span returns the question about an instant.
@@ -142,9 +143,6 @@ func (s *Sweep) Who(ip netip.Addr, at int64) (*Holding, error) {
 	if entry != nil {
 		for i := len(entry.leases) - 1; i >= 0; i-- {
 			l := entry.leases[i]
-			if l.backwards(at) {
-				return s.evaluate(ip, at, entry), nil
-			}
 			switch began := l.start.passed(seg.stretch, at); began {
 			case unclear:
 				return s.evaluate(ip, at, entry), nil

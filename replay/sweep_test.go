@@ -142,6 +142,7 @@ func TestSweepAgainstWho(t *testing.T) {
 		if !s.Plain() {
 			t.Fatalf("seed %d: not plain", seed)
 		}
+		s.ReadAhead(1 + rnd.IntN(4))
 		slices.SortFunc(questions, func(a, b replay.Question) int {
 			return int((a.At - b.At + rnd.Int64N(int64(o.Window)*2+1) - int64(o.Window)) / int64(time.Second))
 		})
@@ -286,15 +287,40 @@ func TestSweepKeepsLittle(t *testing.T) {
 // nothing that is kept for instants within may be said of it.
 func TestSweepOutside(t *testing.T) {
 	ip := netip.MustParseAddr("10.0.0.2")
-	events := journalOf(
-		event(journal.KindAdd, at(100), "c1", ip),
-		ended(event(journal.KindDel, at(200), "c1", ip), journal.ReasonDel),
-		event(journal.KindAdd, inBoot2(at(20)), "c2", ip),
-		event(journal.KindRefuse, inBoot2(at(40)), "c3"),
-	)
+	tests := []struct {
+		name   string
+		events []journal.Event
+		asked  []int64
+	}{
+		{"after it, before a clock was set back", journalOf(
+			event(journal.KindAdd, at(10), "c1", ip),
+			ended(event(journal.KindDel, at(200), "c1", ip), journal.ReasonDel),
+			event(journal.KindRefuse, inBoot2(at(20)), "c2"),
+			event(journal.KindRefuse, inBoot2(at(40)), "c3"),
+		), []int64{15, 150, 16, 250, 30, -10}},
+		{"before it, after a clock was set back", begunAt(at(100), journalOf(
+			event(journal.KindRefuse, at(110), "c1"),
+			event(journal.KindAdd, inBoot2(at(60)), "c2", ip),
+			ended(event(journal.KindDel, inBoot2(at(150)), "c2", ip), journal.ReasonDel),
+			event(journal.KindRefuse, inBoot2(at(160)), "c3"),
+		)), []int64{120, 70, 121, 71, 10, 155}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { testOutside(t, ip, tt.events, tt.asked) })
+	}
+}
+
+// begunAt gives the first event another clock.
+func begunAt(c journal.Clock, events []journal.Event) []journal.Event {
+	events[0].Clock = c
+	return events
+}
+
+func testOutside(t *testing.T, ip netip.Addr, events []journal.Event, asked []int64) {
+	t.Helper()
 	s := sweepOf(t, events, replay.SweepOptions{Window: time.Hour})
 	h := read(t, events, replay.Options{})
-	for _, sec := range []int64{30, 150, 35, 160, 250, 10, -10, 41} {
+	for _, sec := range asked {
 		a, err := s.Who(ip, instant(sec).UnixNano())
 		if err != nil || a == nil {
 			t.Fatalf("second %d: %v, %v", sec, a, err)

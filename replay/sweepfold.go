@@ -2,7 +2,6 @@ package replay
 
 import (
 	"container/heap"
-	"iter"
 	"math"
 	"net/netip"
 	"strings"
@@ -50,7 +49,6 @@ type sweepLease struct {
 	last       journal.Seq
 	lastWall   int64
 	upTo       int64
-	back       [2]int64 // instants between which a clock stood still or was set back, from its beginning to its end; none if the first is larger
 	iv         *Interval
 	doubtful   moment
 	always     bool // doubtful throughout
@@ -111,12 +109,8 @@ func (l *sweepLease) over() {
 	}
 }
 
-// backwards is span.backwards.
-func (l *sweepLease) backwards(at int64) bool { return l.back[0] <= at && at <= l.back[1] }
-
-func newSweepFold(s *survey, records func() iter.Seq2[journal.Record, error]) *sweepFold {
-	f := &sweepFold{survey: s, addrs: map[netip.Addr]*sweepAddr{}, reached: math.MinInt64}
-	f.feed = newFeed(records, s.last.seq)
+func newSweepFold(s *survey, events *feed) *sweepFold {
+	f := &sweepFold{survey: s, addrs: map[netip.Addr]*sweepAddr{}, reached: math.MinInt64, feed: events}
 	n := len(s.h.time.stretches)
 	f.clear = make([]int64, n+1)
 	f.clear[n] = math.MaxInt64
@@ -198,7 +192,7 @@ func (f *sweepFold) event(ev *journal.Event, horizon int64) {
 func (f *sweepFold) begin(ev *journal.Event, a journal.Address, horizon int64) {
 	n := f.number
 	f.number++
-	l := &sweepLease{number: n, until: f.survey.endOf(n), back: [2]int64{math.MaxInt64, math.MinInt64}}
+	l := &sweepLease{number: n, until: f.survey.endOf(n)}
 	if l.until == endOdd {
 		l.odd = &f.survey.odd[f.odd]
 		f.odd++
@@ -234,15 +228,9 @@ func (f *sweepFold) close(ip netip.Addr, ev *journal.Event) {
 	}
 	entry.beyond = nil
 	p := f.survey.h.Clocks.Point(ev.Seq, ev.Clock)
-	start := f.survey.h.Clocks.Point(l.began.seq, journal.Clock{Wall: l.began.wall, BootTime: l.began.boot, Boot: l.boot})
 	l.end, l.ended = momentIn(f.stretch, &p), true
 	l.last, l.lastWall = ev.Seq, ev.Wall
 	l.over()
-	for _, clock := range clocks {
-		if begin, end := clock(&start), clock(&p); end <= begin {
-			l.back = [2]int64{min(l.back[0], end), max(l.back[1], begin)}
-		}
-	}
 	l.upTo = max(l.start.hi, l.end.hi)
 	stretches := f.survey.h.time.stretches
 	for i := l.start.stretch; i < l.end.stretch; i++ {

@@ -103,7 +103,7 @@ func (r *reading) annotate(ev *journal.Event) {
 		if d := r.told(a, ev); d != nil && note != "" {
 			annotated(&d.lease, ev)
 			d.lease = detached(d.lease)
-		d.notes = append(d.notes, note)
+			d.notes = append(d.notes, note)
 		}
 	}
 }

@@ -132,8 +132,10 @@ func (m *maker) boot() {
 	m.clock.BootTime = one(m, int64(0), 1, int64(time.Second), int64(time.Minute))
 	m.sync(m.quiet || m.chance(60))
 	if m.boots > 1 {
-		m.clock.Wall += one(m, 0, 1, int64(time.Second), int64(time.Minute))
-		m.set()
+		m.clock.Wall += one(m, 0, 0, 1, int64(time.Second), int64(time.Minute))
+		if m.chance(60) {
+			m.set()
+		}
 	}
 }
 
@@ -150,8 +152,8 @@ func (m *maker) set() {
 	if m.quiet {
 		return
 	}
-	by := one(m, 0, 1, int64(time.Microsecond), int64(9*time.Millisecond), int64(10*time.Millisecond), int64(11*time.Millisecond), int64(time.Second),
-		int64(2*time.Second), int64(time.Minute))
+	by := one(m, 0, 1, int64(time.Microsecond), int64(9*time.Millisecond), int64(10*time.Millisecond), int64(11*time.Millisecond),
+		int64(time.Second), int64(2*time.Second), int64(time.Minute))
 	m.clock.Wall += one(m, int64(-1), 1) * by
 }
 
@@ -204,7 +206,8 @@ func (m *maker) step() {
 	case n < 64:
 		m.gc()
 	case n < 74:
-		m.del(journal.KindRelease, one(m, journal.ReasonForce, journal.ReasonGC, journal.ReasonReboot, journal.ReasonReplaced, journal.ReasonExternal))
+		m.del(journal.KindRelease, one(m, journal.ReasonForce, journal.ReasonGC, journal.ReasonReboot, journal.ReasonReplaced,
+			journal.ReasonExternal))
 	case n < 81:
 		m.imported(false)
 	case n < 84:
@@ -263,7 +266,8 @@ func (m *maker) add() {
 	if m.config == 0 || m.chance(10) {
 		m.configure()
 	}
-	ev := journal.Event{Kind: journal.KindAdd, ContainerID: m.container(), IfName: one(m, "eth0", "eth0", "net1"), Addresses: m.free(1 + m.rnd.IntN(2)), Config: m.config}
+	ev := journal.Event{Kind: journal.KindAdd, ContainerID: m.container(), IfName: one(m, "eth0", "eth0", "net1"), Config: m.config,
+		Addresses: m.free(1 + m.rnd.IntN(2))}
 	if len(ev.Addresses) == 0 {
 		return
 	}

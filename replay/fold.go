@@ -23,11 +23,11 @@ type draft struct {
 	parentSeq  string // the parent's event that gave it
 	notes      []string
 
-	unsettled bool        // it was held before a gap, and nothing behind it says that it still is
-	seen      mark        // then the last event before the gap
-	lostAfter mark        // the last event that shows it, if its end is lost
-	fromGap   bool        // its beginning is lost: start is the first event behind
-	sure      journal.Seq // a snapshot shows that it was held from start to this event, gaps included; 0 if none does
+	unsettled bool // it was held before a gap, and nothing behind it says that it still is
+	seen      mark // then the last event before the gap
+	lostAfter mark // the last event that shows it, if its end is lost
+	fromGap   bool // its beginning is lost: start is the first event behind
+	sure      mark // a snapshot shows that it was held from start to this event, gaps included; its seq is 0 if none does
 }
 
 // reason returns why the event ended leases, also where it leaves that to its kind.
@@ -234,7 +234,7 @@ func (r *reading) asked(d *draft) bool {
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}
 	}
-	return d.sure != 0 || slices.ContainsFunc(r.spans, func(s span) bool {
+	return d.sure.seq != 0 || slices.ContainsFunc(r.spans, func(s span) bool {
 		return r.final.meet(&s, iv.Start, iv.behind()).possible || s.backwards(&iv)
 	})
 }
@@ -268,7 +268,7 @@ func (r *reading) lastOfBoot(d *draft) mark {
 func (r *reading) interval(d *draft) Interval {
 	clocks := &r.h.Clocks
 	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
-		sure: d.sure, fromGap: d.fromGap}
+		sure: clocks.point(d.sure), fromGap: d.fromGap}
 	doubtful := mark{}
 	switch {
 	case d.end.seq != 0:

@@ -94,12 +94,12 @@ func (r *reading) within(g *gap) error {
 		switch {
 		case !r.keeps(&l):
 		case d != nil && d.start.seq == l.Start:
-			d.seen = shown
+			d.seen, d.sure = shown, shown
 		default:
 			if d != nil {
 				r.loseEnd(d)
 			}
-			r.open[l.IP] = &draft{lease: l, file: newest.File, start: mark{l.Start, l.Clock}, unsettled: true, seen: shown}
+			r.open[l.IP] = &draft{lease: l, file: newest.File, start: mark{l.Start, l.Clock}, unsettled: true, seen: shown, sure: shown}
 		}
 	}
 	for _, d := range r.open {
@@ -130,7 +130,7 @@ func (r *reading) settleAt(s Snapshot) error {
 		if err != nil {
 			return err
 		}
-		r.shown(&l, s)
+		r.shown(&l, s, st.LastClock())
 	}
 	for _, d := range r.open {
 		if d.unsettled {
@@ -146,21 +146,21 @@ func (r *reading) settleAt(s Snapshot) error {
 }
 
 // shown takes over a lease of a snapshot.
-func (r *reading) shown(l *state.Lease, s Snapshot) {
+func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	if !r.keeps(l) {
 		return
 	}
 	d := r.open[l.IP]
 	switch {
 	case d != nil && d.start.seq == l.Start:
-		d.unsettled, d.sure = false, s.Seq()+1
+		d.unsettled, d.sure = false, mark{s.Seq(), at}
 		return
 	case d != nil && !d.unsettled && !d.fromGap:
 		return // a later event gave it: the snapshot can't know another
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
 	}
-	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: s.Seq() + 1}
+	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: mark{s.Seq(), at}}
 	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", s.File))
 	r.open[l.IP] = fresh
 	r.gap.settle(l.IP, l.Start)
@@ -259,17 +259,38 @@ func (g *gap) meets(s *span) bool {
 }
 
 func (g *gap) meetsBy(s *span, clock clockOf) bool {
-	begin, end := clock(&g.from), clock(&g.to)
-	return g.after.seq != 0 && begin < end && s.to > begin && s.from < end
+	return g.after.seq != 0 && s.inside(clock(&g.from), clock(&g.to))
 }
 
-// sureIn reports whether a snapshot shows that the lease was held in the gap, from its beginning on if that is in it.
-func (iv *Interval) sureIn(g *gap) bool {
-	return iv.sure >= g.before.seq && iv.Start.Seq < g.before.seq && (iv.End == nil || iv.End.Seq >= g.before.seq)
+// sureIn returns the positions in the gap at which a snapshot shows that the lease was held: up to the event behind the gap,
+// or up to the snapshot if that was taken within it.
+func (iv *Interval) sureIn(g *gap) []portion {
+	p := portion{from: g.from, to: &g.to}
+	if iv.Start.Seq > g.after.seq {
+		p.from = iv.Start
+	}
+	switch {
+	case p.from.Seq == 0 || iv.sure.Seq < p.from.Seq || iv.Start.Seq >= g.before.seq:
+		return nil
+	case iv.sure.Seq+1 >= g.before.seq:
+		return []portion{p}
+	case iv.sure.Seq == p.from.Seq:
+		return []portion{{from: iv.sure}}
+	}
+	p.to = &iv.sure
+	return []portion{p, {from: iv.sure}}
 }
 
 // sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.
 func (iv *Interval) sureThrough(g *gap, s *span) bool {
-	return iv.sureIn(g) && (iv.Start.Seq <= g.after.seq ||
-		!slices.ContainsFunc(clocks[:], func(clock clockOf) bool { return g.meetsBy(s, clock) && s.from < clock(&iv.Start) }))
+	if len(iv.sureIn(g)) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(clocks[:], func(clock clockOf) bool {
+		return iv.Start.Seq > g.after.seq && s.inside(clock(&g.from), clock(&iv.Start)) ||
+			iv.sure.Seq+1 < g.before.seq && s.inside(clock(&iv.sure), clock(&g.to))
+	})
 }
+
+// inside reports whether the span has a time between two others, which are not meant.
+func (s *span) inside(begin, end int64) bool { return begin < end && s.to > begin && s.from < end }

@@ -42,11 +42,11 @@ type Interval struct {
 	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
 
 	endBoot   journal.BootID
-	sure      journal.Seq // held all the time from Start to this event, whatever events are lost; 0 if that is not known
-	fromGap   bool        // Start is the first event behind those that are lost
-	lost      bool        // no event that can be read ends it, and none after LastSeq shows it
-	doubt     string      // what a successor says against a lease that it carried over
-	parentSeq string      // the parent's event that gave it
+	sure      Point  // held all the time from Start to this event, whatever events are lost; Seq 0 if that is not known
+	fromGap   bool   // Start is the first event behind those that are lost
+	lost      bool   // no event that can be read ends it, and none after LastSeq shows it
+	doubt     string // what a successor says against a lease that it carried over
+	parentSeq string // the parent's event that gave it
 	notes     []string
 }
 

@@ -71,8 +71,9 @@ func (b *phasing) held(iv *Interval) bool {
 // shown adds an interval, but for where only events on both sides of it tell of the lease.
 func (b *phasing) shown(iv *Interval) {
 	to := iv.behind()
-	for _, p := range rows(iv.Start, to, b.unsettled()) {
-		if p.state, p.why = StateHeld, ""; p.from.Seq >= iv.sure {
+	cuts := slices.DeleteFunc(b.unsettled(), func(p Point) bool { return p.Seq <= iv.sure.Seq })
+	for _, p := range rows(iv.Start, to, cuts) {
+		if p.state, p.why = StateHeld, ""; p.from.Seq > iv.sure.Seq {
 			p.why = b.unknownAt(p.from.Seq)
 		}
 		if p.why != "" {

@@ -145,22 +145,23 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 // gap.
 func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
 	m := h.time.meet(s, from, to)
-	if iv == nil || iv.sure == 0 || s.now {
+	if iv == nil || iv.sure.Seq == 0 || s.now {
 		return m
 	}
 	for _, g := range h.gaps {
-		if !iv.sureIn(g) || from.Seq >= g.before.seq || to != nil && to.Seq < g.before.seq {
+		if from.Seq >= g.before.seq || to != nil && to.Seq <= g.after.seq {
 			continue
 		}
-		p := portion{from: g.from, to: &g.to}
-		if from.Seq > g.after.seq {
-			p.from = from
+		for _, p := range iv.sureIn(g) {
+			if from.Seq > p.from.Seq && !from.Time.IsZero() {
+				p.from = from
+			}
+			var moved [2]bool
+			for i, clock := range clocks {
+				moved[i] = clock(&p.from) != clock(&from) || p.from.boot != from.boot
+			}
+			m.add(s, &p, moved)
 		}
-		var moved [2]bool
-		for i, clock := range clocks {
-			moved[i] = clock(&p.from) != clock(&from) || p.from.boot != from.boot
-		}
-		m.add(s, &p, moved)
 		m.possible = m.possible || m.candidate
 	}
 	return m
@@ -192,13 +193,35 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 	m.possible = m.possible || s.to >= begin && (s.from < end || closed && s.from == end) && (begin < end || closed && begin == end)
 }
 
-// within reports whether the interval's times and the span's ends are so far apart that an interval which is a candidate
-// by the effective clock is one also if its times are off by as much as they may be.
-func (s *span) within(from Point, to *Point) bool {
-	if s.to != math.MaxInt64 && s.to < effective(&from)+int64(from.MaxError) {
-		return false
+// surely reports whether positions that are candidates by the effective clock are some also if times are off by as much as
+// they may be: between two of their events without a clock set back in between, the first is surely not after the span, and
+// the last not before it. An end that was not given, or that no event makes, can't be off.
+func (h *History) surely(iv *Interval, s *span, to *Point) bool {
+	rows := [][]portion{h.time.portions(iv.Start, to)}
+	for _, g := range h.gaps {
+		rows = append(rows, iv.sureIn(g))
 	}
-	return s.from == math.MinInt64 || to == nil || to.Time.IsZero() || s.from < effective(to)-int64(to.MaxError)
+	return slices.ContainsFunc(rows, s.surelyIn)
+}
+
+func (s *span) surelyIn(row []portion) bool {
+	begun := false
+	for i := range row {
+		p := &row[i]
+		begin, end, _ := s.window(p, effective)
+		if begin > end {
+			begun = false
+			continue
+		}
+		begun = begun || s.to == math.MaxInt64 || s.to >= begin+int64(p.from.MaxError)
+		if p.to != nil && s.from != math.MinInt64 {
+			end -= int64(p.to.MaxError) + 1
+		}
+		if begun && s.from <= end {
+			return true
+		}
+	}
+	return false
 }
 
 // window returns when the portion was the state of things by a clock.

@@ -56,7 +56,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 		iv := h.Intervals[i] // a copy: doubts are added
 		to := iv.behind()
 		m := h.meetOf(&iv, &s, iv.Start, to)
-		surely := m.by == [2]bool{true, true} && s.within(iv.Start, to)
+		surely := m.by == [2]bool{true, true} && h.surely(&iv, &s, to)
 		switch {
 		case surely:
 		case m.possible:

@@ -153,7 +153,7 @@ func TestAgree(t *testing.T) {
 			q := think.next()
 			asked++
 			a, b := w.ask(q)
-			if a.equal(b) || openAnswer(w, q, a, b) {
+			if a.equal(b) {
 				continue
 			}
 			kind := q.verb + ": " + a.headline() + " | " + b.headline()

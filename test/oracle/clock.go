@@ -88,8 +88,9 @@ func open(s *Store, row []place, covered int64) {
 		t := p.stamp
 		switch {
 		case i == len(row)-1 && s.Live:
-			p.effective = window{t.effective, covered, true}
-			p.recorded = window{t.recorded, covered, true}
+			// Its own time is covered, whatever the clock shows now.
+			p.effective = window{t.effective, max(covered, t.effective), true}
+			p.recorded = window{t.recorded, max(covered, t.recorded), true}
 		case i == len(row)-1 || !p.whole:
 			p.effective = window{t.effective, t.effective, true}
 			p.recorded = window{t.recorded, t.recorded, true}

@@ -32,6 +32,9 @@ func (p *Past) At(q Question) Table {
 			t.Uncertain = t.Uncertain || !h.Certain || !h.Always
 		}
 	}
+	if q.Now && p.Store.Wiped {
+		return t // the folder is gone, and all leases with it
+	}
 	known, nobody := false, p.column(nobodys())
 	for _, c := range p.choices(nobody, q) {
 		switch {

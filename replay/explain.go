@@ -72,7 +72,8 @@ func (e *Explainer) Address(ip netip.Addr) ([]Sentence, error) {
 func (e *Explainer) asOf() {
 	switch h := e.History; {
 	case h.Stopped != nil:
-		e.say(rest(h.Last.Seq), "Reading stopped after event %d, of %s: %v. What follows is as of that event.", h.Last.Seq, when(h.Last), h.Stopped)
+		e.say(rest(h.Last.Seq),
+			"Reading stopped after event %d, of %s: %v. What follows is as of that event.", h.Last.Seq, when(h.Last), h.Stopped)
 	case !e.Live:
 		e.say(rest(h.Last.Seq), "This is as of event %d, of %s: what came after it is not in this journal.", h.Last.Seq, when(h.Last))
 	}
@@ -102,7 +103,8 @@ func (e *Explainer) held(ip netip.Addr, iv *Interval) {
 	case e.earlier(iv):
 		e.stale(iv)
 	default:
-		e.say(rest(start, h.Last.Seq), "No event up to the newest one (event %d) ends the lease: it is held until a DEL, a GC or an operator ends it.", h.Last.Seq)
+		e.say(rest(start, h.Last.Seq), "No event up to the newest one (event %d) ends the lease: it is held until a DEL, a GC or an operator ends it.",
+			h.Last.Seq)
 	}
 	if iv.doubt != "" {
 		e.say(rest(start), "The import calls it doubtful: %s.", iv.doubt)
@@ -132,26 +134,31 @@ func (e *Explainer) stale(iv *Interval) {
 	last := h.Clocks.lastOf(boot)
 	switch {
 	case h.Last.boot != boot:
-		e.say(rest(iv.Start.Seq, last.seq, h.Last.Seq), "It is of an earlier boot of the node: that boot's last event is event %d, and event %d is of another boot. "+
-			"No event has ended the lease.", last.seq, h.Last.Seq)
+		e.say(rest(iv.Start.Seq, last.seq, h.Last.Seq),
+			"It is of an earlier boot of the node: that boot's last event is event %d, and event %d is of another boot. "+
+				"No event has ended the lease.", last.seq, h.Last.Seq)
 	default:
-		e.say(rest(iv.Start.Seq, h.Last.Seq), "It is of an earlier boot of the node: no call of this boot has recorded an event since event %d.", h.Last.Seq)
+		e.say(rest(iv.Start.Seq, h.Last.Seq),
+			"It is of an earlier boot of the node: no call of this boot has recorded an event since event %d.", h.Last.Seq)
 	}
 	if e.Boot == (journal.BootID{}) {
 		return // a copy: what the node's next call does shows elsewhere
 	}
 	if e.Looked {
-		e.say(rest(iv.Start.Seq), "Calls of this boot have looked at the leases of earlier ones already and have left it: only an ADD that it is in the way of looks again.")
+		e.say(rest(iv.Start.Seq),
+			"Calls of this boot have looked at the leases of earlier ones already and have left it: only an ADD that it is in the way of looks again.")
 		return
 	}
-	e.say(rest(iv.Start.Seq), "The next call releases it where reclaimOnBoot is on, which the journal does not tell, unless the network namespace is there that it was given for.")
+	e.say(rest(iv.Start.Seq),
+		"The next call releases it where reclaimOnBoot is on, which the journal does not tell, unless the network namespace is there that it was given for.")
 }
 
 // notHeld says why the address is not held, and what the next ADD does about it.
 func (e *Explainer) notHeld(ip netip.Addr, s State) {
 	h := e.History
 	if h.wiped {
-		e.say(rest(h.Last.Seq), "The network's data folder was deleted: no lease of the time before counts any more. The next call records that.")
+		e.say(rest(h.Last.Seq),
+			"The network's data folder was deleted: no lease of the time before counts any more. The next call records that.")
 	}
 	config, add := h.ranges.newest()
 	switch s {
@@ -186,14 +193,16 @@ func (e *Explainer) before(ip netip.Addr) {
 	case last == nil && h.First.Seq > 1:
 		e.say(rest(h.First.Seq), "No event from event %d on gives it to anybody; those before were not read.", h.First.Seq)
 	case last == nil && h.Origin.Parent != (journal.ID{}):
-		e.say(rest(h.First.Seq), "No event of this journal gives it to anybody; what was before %s is told by journal %s, which it continues.", when(h.First), h.Origin.Parent)
+		e.say(rest(h.First.Seq), "No event of this journal gives it to anybody; what was before %s is told by journal %s, which it continues.",
+			when(h.First), h.Origin.Parent)
 	case last == nil:
 		e.say(rest(h.First.Seq), "No event has ever given it to anybody: the journal begins at %s.", when(h.First))
 	case last.End != nil:
 		e.say(rest(last.Start.Seq, last.End.Seq), "It was held last by %s, since %s (event %d), until event %d released it at %s (%s).",
 			ownerText(last), when(last.Start), last.Start.Seq, last.End.Seq, when(last.End.Point), last.End.Reason)
 	default:
-		e.say(rest(last.Start.Seq), "It was held last by %s, since %s (event %d); no event tells the end.", ownerText(last), when(last.Start), last.Start.Seq)
+		e.say(rest(last.Start.Seq),
+			"It was held last by %s, since %s (event %d); no event tells the end.", ownerText(last), when(last.Start), last.Start.Seq)
 	}
 }
 
@@ -241,15 +250,18 @@ func (e *Explainer) next(ip netip.Addr) {
 	}
 	switch like := b.likeNewest(); {
 	case p.set < 0:
-		e.say(b.events(), "The newest ADD (event %d) came without the range that it is in: the next one does not give it if it comes with the same ranges.", b.Add)
+		e.say(b.events(), "The newest ADD (event %d) came without the range that it is in: the next one does not give it if it comes with the same ranges.",
+			b.Add)
 	case p.refusal != nil:
 		e.say(b.events(), "Yet the next ADD is refused with code %d, %s: %v.", p.refusal.Code(), like, p.refusal)
 	case p.next == ip:
-		e.say(b.events(), "The next ADD that requests no address gets it, %s: the search in range set %d begins %s.", like, p.set, behind(p.cursor))
+		e.say(b.events(),
+			"The next ADD that requests no address gets it, %s: the search in range set %d begins %s.", like, p.set, behind(p.cursor))
 	case p.ahead == nil:
 		e.say(b.events(), "It is the gateway of the range that it is in: no ADD is given it.")
 	default:
-		e.say(b.events(), "The next ADD that requests no address gets %s, %s: the search in range set %d begins %s, and comes to %s free %s before this one.",
+		e.say(b.events(),
+			"The next ADD that requests no address gets %s, %s: the search in range set %d begins %s, and comes to %s free %s before this one.",
 			p.next, like, p.set, behind(p.cursor), p.ahead, plural(p.ahead.IsInt64() && p.ahead.Int64() == 1))
 	}
 }

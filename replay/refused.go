@@ -86,8 +86,9 @@ func (e *Explainer) Owner(who string, r *Refused) ([]Sentence, error) {
 	}
 	e.asOf()
 	if r.Refusals == 0 {
-		e.say(rest(h.First.Seq, h.Last.Seq), "No refusal of %s is recorded. A refusal is recorded once a minute at most, and only where the reason was the addresses "+
-			"(codes 100 to 102): an ADD that failed otherwise, as for a lock, a disk or a configuration, leaves no event.", who)
+		e.say(rest(h.First.Seq, h.Last.Seq),
+			"No refusal of %s is recorded. A refusal is recorded once a minute at most, and only where the reason was the addresses "+
+				"(codes 100 to 102): an ADD that failed otherwise, as for a lock, a disk or a configuration, leaves no event.", who)
 		if r.Newest.Seq == 0 {
 			e.say(rest(h.First.Seq, h.Last.Seq), "No event names it.")
 		} else {
@@ -224,7 +225,8 @@ func (e *Explainer) stood(ip netip.Addr, iv *Interval, seq journal.Seq) {
 	text := fmt.Sprintf("%s was held then by %s, since event %d", ip, ownerText(iv), iv.Start.Seq)
 	switch {
 	case iv.End != nil:
-		e.say(rest(iv.Start.Seq, seq, iv.End.Seq), "%s; event %d released it at %s (%s).", text, iv.End.Seq, when(iv.End.Point), iv.End.Reason)
+		e.say(rest(iv.Start.Seq, seq, iv.End.Seq),
+			"%s; event %d released it at %s (%s).", text, iv.End.Seq, when(iv.End.Point), iv.End.Reason)
 	case iv.lost:
 		e.say(rest(iv.Start.Seq, seq), "%s; what became of it is not known.", text)
 	case e.History.wiped:

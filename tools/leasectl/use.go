@@ -136,17 +136,20 @@ func (a *app) doubtUse(s *store, ans *answer, u *replay.Use, w *useWindow) {
 	case u.From.IsZero():
 		ans.doubt(replay.Unknown, "%s: the journal tells nothing of the time from %s to %s", s.title(), stamp(w.since), stamp(w.until))
 	case w.since.Before(u.From) && w.until.After(u.To):
-		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s to %s: the journal tells nothing before and after", s.title(), stamp(u.From), stamp(u.To))
+		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s to %s: the journal tells nothing before and after",
+			s.title(), stamp(u.From), stamp(u.To))
 	case w.since.Before(u.From):
 		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s on: the journal begins there", s.title(), stamp(u.From))
 	case w.until.After(u.To):
 		ans.doubt(replay.Uncertain, "%s: the figures are of the time up to %s: the journal tells nothing after", s.title(), stamp(u.To))
 	}
 	if n := u.Reuses.Negative; n > 0 {
-		ans.doubt(replay.Certain, "%s: %d addresses were given again before they were given back, by clocks that were set: left out of reuse", s.title(), n)
+		ans.doubt(replay.Certain,
+			"%s: %d addresses were given again before they were given back, by clocks that were set: left out of reuse", s.title(), n)
 	}
 	if n := u.Reuses.Uncertain; n > 0 {
-		ans.doubt(replay.Certain, "%s: how soon %d addresses were given again is within the error of the clocks, or these were not synchronised: left out of reuse", s.title(), n)
+		ans.doubt(replay.Certain, "%s: how soon %d addresses were given again is within the error of the clocks, or these were not synchronised: left out of reuse",
+			s.title(), n)
 	}
 }
 

@@ -92,81 +92,105 @@ func (l *lease) until(seq journal.Seq) string {
 // judge holds all answers against all events, and so what was told as it happened.
 func (w *watcher) judge(told []event) {
 	w.t.Helper()
-	courses := map[string]*course{}
+	j := judgement{watcher: w, courses: map[string]*course{}, quietTable: w.tableAt(w.quiet), was: map[string]string{}}
 	for _, n := range w.networks {
-		courses[n.Name] = w.course(n)
+		j.courses[n.Name] = w.course(n)
 	}
-	w.chained(said{args: []string{"events", "--follow"}}, told, courses[w.networks[0].Name], durable(w.t, w.networks[0]))
+	j.chained(said{args: []string{"events", "--follow"}}, told, durable(w.t, w.networks[0]))
 	if len(told) > 0 && told[0].Seq != 1 {
 		w.t.Errorf("events --follow begins with event %d", told[0].Seq)
 	}
-	quiet := w.tableAt(w.quiet)
-	was := map[string]string{} // answers about the past, which stays as it is
-	for _, s := range w.seen {
-		if s.said.args[0] == "join" {
+	for i := range w.seen {
+		if s := &w.seen[i]; s.said.args[0] == "join" {
 			w.joined(s.said)
-			continue
-		}
-		r := s.said.read(w.t)
-		last := map[string]journal.Seq{} // by network
-		tables := map[string]string{}    // at these events
-		for _, st := range r.Stores {
-			last[st.Network] = st.LastSeq
-			if c := courses[st.Network]; int(st.LastSeq) < len(c.held) {
-				maps.Copy(tables, c.held[st.LastSeq])
-			} else {
-				w.t.Errorf("%v: tells of event %d of %d", s.said, st.LastSeq, len(c.held)-1)
-			}
-		}
-		wrong := func(what string) {
-			w.t.Errorf("%s: %v", what, s.said)
-		}
-		switch question := strings.Join(s.said.args[:2], " "); {
-		case s.said.args[0] == "who" && slices.Contains(s.said.args, "--skew"):
-		case s.said.args[0] == "who" && slices.Contains(s.said.args, "--at"):
-			w.ledger.judge(s.q.network, s.q.ip, s.q.at, true).agrees(w.t, s.q.ip, s.q.at, whoSaid(w.t, s.said), &tally{})
-		case s.said.args[0] == "who":
-			key := s.q.network + " " + s.q.ip.String()
-			if got := table(r.Holders)[key]; got != tables[key] || (s.said.exit == 0) != (got != "") {
-				wrong("held by " + tables[key])
-			}
-		case s.said.args[0] == "history" && slices.Contains(s.said.args, "--ip"):
-			var got []string
-			for _, l := range r.Intervals {
-				got = append(got, l.until(last[s.q.network]))
-			}
-			if want := courses[s.q.network].upTo(s.q.ip, last[s.q.network]); !slices.Equal(got, want) {
-				wrong("the leases are " + strings.Join(want, ", "))
-			}
-		case s.said.args[0] == "leases", question == "at now":
-			if !maps.Equal(table(r.Leases), tables) {
-				wrong("the table is another: " + differences(table(r.Leases), tables))
-			}
-		case s.said.args[0] == "at":
-			got := strings.Join(slices.Sorted(maps.Values(table(r.Leases))), " ")
-			if before, ok := was[question]; ok && before != got {
-				wrong("it was " + before)
-			}
-			was[question] = got
-		case s.said.args[0] == "diff":
-			if got := applied(w.t, quiet, s.said); !maps.Equal(got, tables) {
-				wrong("it does not lead to the table of now: " + differences(got, tables))
-			}
-		case s.said.args[0] == "events":
-			w.chained(s.said, r.Events, courses[w.networks[0].Name], last[w.networks[0].Name])
-		case s.said.args[0] == "verify":
-			if len(r.Findings) > 0 {
-				wrong("a false finding")
-			}
-		case s.said.args[0] == "networks", s.said.args[0] == "stats":
-			for _, n := range r.Networks {
-				c := courses[n.Network]
-				if n.Held+n.Leases != len(c.held[n.LastSeq]) || len(n.Damage) > 0 || s.said.args[0] == "stats" && n.Adds != c.adds[n.LastSeq] {
-					wrong("miscounted")
-				}
-			}
+		} else {
+			j.one(s)
 		}
 	}
+}
+
+// judgement is what answers are held against.
+type judgement struct {
+	*watcher
+	courses    map[string]*course // by network
+	quietTable map[string]string
+	was        map[string]string // answers about the past, which stays as it is
+}
+
+// one judges an answer by the events up to which it says that it tells.
+func (j *judgement) one(s *seen) {
+	r := s.said.read(j.t)
+	last := map[string]journal.Seq{} // by network
+	tables := map[string]string{}    // at these events
+	for _, st := range r.Stores {
+		last[st.Network] = st.LastSeq
+		if c := j.courses[st.Network]; int(st.LastSeq) < len(c.held) {
+			maps.Copy(tables, c.held[st.LastSeq])
+		} else {
+			j.t.Errorf("%v: tells of event %d of %d", s.said, st.LastSeq, len(c.held)-1)
+		}
+	}
+	wrong := ""
+	switch question := strings.Join(s.said.args[:2], " "); {
+	case s.said.args[0] == "who":
+		wrong = j.who(s, &r, tables)
+	case s.said.args[0] == "history" && slices.Contains(s.said.args, "--ip"):
+		wrong = j.history(s, &r, last[s.q.network])
+	case s.said.args[0] == "leases", question == "at now":
+		wrong = differences(table(r.Leases), tables)
+	case s.said.args[0] == "at":
+		got := strings.Join(slices.Sorted(maps.Values(table(r.Leases))), " ")
+		if before, ok := j.was[question]; ok && before != got {
+			wrong = "it was " + before
+		}
+		j.was[question] = got
+	case s.said.args[0] == "diff":
+		wrong = differences(applied(j.t, j.quietTable, s.said), tables)
+	case s.said.args[0] == "events":
+		j.chained(s.said, r.Events, last[j.networks[0].Name])
+	case s.said.args[0] == "verify" && len(r.Findings) > 0:
+		wrong = "a false finding"
+	case s.said.args[0] == "networks", s.said.args[0] == "stats":
+		wrong = j.counts(s, &r)
+	}
+	if wrong != "" {
+		j.t.Errorf("%s: %v", wrong, s.said)
+	}
+}
+
+func (j *judgement) who(s *seen, r *reply, tables map[string]string) (wrong string) {
+	switch {
+	case slices.Contains(s.said.args, "--skew"):
+	case slices.Contains(s.said.args, "--at"):
+		j.ledger.judge(s.q.network, s.q.ip, s.q.at, true).agrees(j.t, s.q.ip, s.q.at, whoSaid(j.t, s.said), &tally{})
+	default:
+		key := s.q.network + " " + s.q.ip.String()
+		if got := table(r.Holders)[key]; got != tables[key] || (s.said.exit == 0) != (got != "") {
+			return "held by " + tables[key]
+		}
+	}
+	return ""
+}
+
+func (j *judgement) history(s *seen, r *reply, last journal.Seq) (wrong string) {
+	var got []string
+	for _, l := range r.Intervals {
+		got = append(got, l.until(last))
+	}
+	if want := j.courses[s.q.network].upTo(s.q.ip, last); !slices.Equal(got, want) {
+		return "the leases are " + strings.Join(want, ", ")
+	}
+	return ""
+}
+
+func (j *judgement) counts(s *seen, r *reply) (wrong string) {
+	for _, n := range r.Networks {
+		c := j.courses[n.Network]
+		if n.Held+n.Leases != len(c.held[n.LastSeq]) || len(n.Damage) > 0 || s.said.args[0] == "stats" && n.Adds != c.adds[n.LastSeq] {
+			return "miscounted"
+		}
+	}
+	return ""
 }
 
 // joined holds the rows of a flow log with their holders against what was seen from outside.
@@ -217,15 +241,15 @@ func differences(got, want map[string]string) string {
 	return strings.Join(text, ", ")
 }
 
-// chained fails the test unless events are whole, in order, and up to the last one.
-func (w *watcher) chained(s said, events []event, c *course, last journal.Seq) {
-	w.t.Helper()
+// chained fails the test unless events of the first network are whole, in order, and up to the last one.
+func (j *judgement) chained(s said, events []event, last journal.Seq) {
+	c := j.courses[j.networks[0].Name]
 	for i, ev := range events {
 		if i > 0 && (ev.Seq != events[i-1].Seq+1 || ev.Prev != events[i-1].Evidence.SHA256) || ev.Evidence.SHA256 != c.hashes[ev.Seq] {
-			w.t.Errorf("event %d is out of place: %v", ev.Seq, s)
+			j.t.Errorf("event %d is out of place: %v", ev.Seq, s)
 		}
 	}
 	if n := len(events); n == 0 || events[n-1].Seq != last {
-		w.t.Errorf("%d events, not up to event %d: %v", n, last, s)
+		j.t.Errorf("%d events, not up to event %d: %v", n, last, s)
 	}
 }

@@ -36,7 +36,6 @@ type Sweep struct {
 
 	fold    *sweepFold
 	ahead   int   // events that are read at a time
-	begin   int64 // of what is covered
 	newest  int64 // instant asked about
 	horizon int64 // the oldest that is not late
 
@@ -65,7 +64,6 @@ func NewSweep(o SweepOptions) (*Sweep, error) {
 		return nil, err
 	}
 	h := s.survey.h
-	s.begin = effective(&h.First)
 	s.lookup = segmentsOf(&h.time, s.span(0).covered, !o.Covered.IsZero())
 	s.nobody = make([][StateNotOurs + 1]*Holding, len(h.ranges.changes))
 	for i := range h.ranges.changes {
@@ -137,7 +135,7 @@ func (s *Sweep) Who(ip netip.Addr, at int64) (*Holding, error) {
 		return nil, nil // an import that is to come may say that it began before
 	}
 	seg := s.lookup.find(at)
-	if !seg.single || at < s.begin || at > s.lookup.covered {
+	if !seg.single || at > s.lookup.covered {
 		return s.evaluate(ip, at, entry), nil
 	}
 	if entry != nil {

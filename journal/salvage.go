@@ -185,8 +185,8 @@ func (s *salvage) gap(last Seq, cause string) error {
 // not one.
 func (r *Reader) readable() ([]Seq, error) {
 	var all []Seq
-	for _, folder := range []string{journalName, archiveName} { // in this order, see listing
-		segments, err := segmentsIn(filepath.Join(r.dir, folder))
+	for _, folder := range []string{filepath.Join(r.dir, journalName), r.ArchiveDir()} { // in this order, see listing
+		segments, err := segmentsIn(folder)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -164,6 +164,9 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", s.File))
 	r.open[l.IP] = fresh
 	r.gap.settle(l.IP, l.Start)
+	if n := len(r.h.gaps); n > 1 && l.Start == r.gap.after.seq+1 {
+		r.h.gaps[n-2].settle(l.IP, l.Start) // nothing is lost between the gap before and the event that gave it
+	}
 }
 
 // settle notes that an event tells what an address is behind the gap.
@@ -265,9 +268,9 @@ func (g *gap) meetsBy(s *span, clock clockOf) bool {
 // sureIn returns the positions in the gap at which a snapshot shows that the lease was held: up to the event behind the gap,
 // or up to the snapshot if that was taken within it.
 func (iv *Interval) sureIn(g *gap) []portion {
-	p := portion{from: g.from, to: &g.to}
+	p := portion{from: g.from, to: &g.to, own: true}
 	if iv.Start.Seq > g.after.seq {
-		p.from = iv.Start
+		p.from, p.own = iv.Start, false
 	}
 	switch {
 	case p.from.Seq == 0 || iv.sure.Seq < p.from.Seq || iv.Start.Seq >= g.before.seq:
@@ -278,7 +281,7 @@ func (iv *Interval) sureIn(g *gap) []portion {
 		return []portion{{from: iv.sure}}
 	}
 	p.to = &iv.sure
-	return []portion{p, {from: iv.sure}}
+	return []portion{p, {from: iv.sure, own: true}}
 }
 
 // sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.

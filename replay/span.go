@@ -72,6 +72,7 @@ type portion struct {
 	from Point
 	to   *Point
 	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
+	own  bool // it has at least the time of its own event, also where the clock was set back until the next
 }
 
 // portions returns the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
@@ -188,7 +189,9 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 	begin, end, closed := s.window(p, effective)
 	begin -= int64(p.from.MaxError)
 	if p.to != nil {
-		end += int64(p.to.MaxError)
+		if late := effective(p.to) + int64(p.to.MaxError); !closed || late > end {
+			end, closed = late, false
+		}
 	}
 	m.possible = m.possible || s.to >= begin && (s.from < end || closed && s.from == end) && (begin < end || closed && begin == end)
 }
@@ -228,6 +231,8 @@ func (s *span) surelyIn(row []portion) bool {
 func (s *span) window(p *portion, clock clockOf) (begin, end int64, closed bool) {
 	begin = clock(&p.from)
 	switch {
+	case p.to != nil && p.own && clock(p.to) <= begin:
+		return begin, begin, true
 	case p.to != nil:
 		return begin, clock(p.to), false
 	case p.last && s.live: // its own time is covered, whatever this node's clock shows now

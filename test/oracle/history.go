@@ -48,7 +48,7 @@ func (p *Past) History(ip netip.Addr, since, until int64) History {
 				s.Certain = false
 			}
 		}
-		sharp = sharp || !s.Certain || seen && !(recorded && row)
+		sharp = sharp || seen && (!s.Certain || !(recorded && row))
 		if seen && !(recorded && position) {
 			s.Certain = false
 		}

@@ -33,6 +33,7 @@ func (p *Past) At(q Question) Table {
 		}
 	}
 	if q.Now && p.Store.Wiped {
+		t.Uncertain = p.unsettledParent(q.At, q.Now)
 		return t // the folder is gone, and all leases with it
 	}
 	known, nobody := false, p.column(nobodys())

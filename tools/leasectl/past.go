@@ -101,9 +101,11 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		o.Sparse = false // what is damaged is read in whole: all of it judges what is behind
 	}
 	if r.asked != nil {
-		o.Clocks, o.Asked = &replay.Clocks{}, r.asked
+		o.Clocks, o.Asked = &replay.Clocks{}, slices.Clone(r.asked)
 		for i := range o.Asked {
-			o.Asked[i].Covered = until
+			if !until.IsZero() {
+				o.Asked[i].Covered = until // a successor tells the rest
+			}
 		}
 		if err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil }); err != nil {
 			o.Clocks, o.Asked = nil, nil // it is damaged: clocks are known when all was read

@@ -30,6 +30,12 @@ func (h *History) At(q Asked) Table {
 	slices.SortStableFunc(t.Leases, func(x, y Holder) int {
 		return cmp.Or(x.Lease.IP.Compare(y.Lease.IP), cmp.Compare(x.Start.Seq, y.Start.Seq))
 	})
+	for i := range max(len(t.Leases)-1, 0) {
+		if x, y := &t.Leases[i], &t.Leases[i+1]; x.Lease.IP == y.Lease.IP { // one of them at most held it
+			x.Partly, x.Unsure, y.Partly, y.Unsure = true, true, true, true
+			t.Certainty = max(t.Certainty, Uncertain)
+		}
+	}
 	h.tableDoubts(&t, &s)
 	h.steps(&t.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(t.Leases) {

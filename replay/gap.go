@@ -150,6 +150,14 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	if !r.keeps(l) {
 		return
 	}
+	for i, g := range r.h.gaps {
+		if l.Start <= g.before.seq {
+			g.settle(l.IP, l.Start)
+		}
+		if l.Start == g.after.seq+1 && i > 0 && r.h.gaps[i-1].resolved.seq == 0 { // nothing is lost between the gap before and the event that gave it
+			r.h.gaps[i-1].settle(l.IP, l.Start)
+		}
+	}
 	d := r.open[l.IP]
 	switch {
 	case d != nil && d.start.seq == l.Start:
@@ -163,10 +171,6 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: mark{s.Seq(), at}}
 	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", s.File))
 	r.open[l.IP] = fresh
-	r.gap.settle(l.IP, l.Start)
-	if n := len(r.h.gaps); n > 1 && l.Start == r.gap.after.seq+1 {
-		r.h.gaps[n-2].settle(l.IP, l.Start) // nothing is lost between the gap before and the event that gave it
-	}
 }
 
 // settle notes that an event tells what an address is behind the gap.
@@ -270,7 +274,7 @@ func (g *gap) meetsBy(s *span, clock clockOf) bool {
 func (iv *Interval) sureIn(g *gap) []portion {
 	p := portion{from: g.from, to: &g.to, own: true}
 	if iv.Start.Seq > g.after.seq {
-		p.from, p.own = iv.Start, false
+		p.from, p.own = iv.Start, iv.Start.Seq+1 != g.before.seq
 	}
 	switch {
 	case p.from.Seq == 0 || iv.sure.Seq < p.from.Seq || iv.Start.Seq >= g.before.seq:
@@ -290,7 +294,7 @@ func (iv *Interval) sureThrough(g *gap, s *span) bool {
 		return false
 	}
 	return !slices.ContainsFunc(clocks[:], func(clock clockOf) bool {
-		return iv.Start.Seq > g.after.seq && s.inside(clock(&g.from), clock(&iv.Start)) ||
+		return g.after.seq != 0 && iv.Start.Seq > g.after.seq && s.inside(clock(&g.from), clock(&iv.Start)) ||
 			iv.sure.Seq+1 < g.before.seq && s.inside(clock(&iv.sure), clock(&g.to))
 	})
 }

@@ -72,6 +72,7 @@ type portion struct {
 	from Point
 	to   *Point
 	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
+	gap  bool // events are lost before it
 	own  bool // it has at least the time of its own event, also where the clock was set back until the next
 }
 
@@ -85,7 +86,7 @@ func (c *timeline) portions(from Point, to *Point) []portion {
 		if to != nil && to.Seq <= s.first.Seq {
 			break
 		}
-		a, b := s.first, s.last
+		a, b, gap := s.first, s.last, s.gap && from.Seq < s.first.Seq
 		if from.Seq > s.last.Seq {
 			continue // within a gap, or beyond the end
 		}
@@ -97,12 +98,12 @@ func (c *timeline) portions(from Point, to *Point) []portion {
 			b = *to
 		}
 		if a.Seq < b.Seq {
-			all = append(all, portion{from: a, to: &b})
+			all = append(all, portion{from: a, to: &b, gap: gap})
 		}
 		if !beyond {
 			break
 		}
-		p := portion{from: s.last}
+		p := portion{from: s.last, gap: gap}
 		switch {
 		case i+1 == len(c.stretches):
 			p.last = true
@@ -134,7 +135,7 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 	moved := [2]bool{} // time has passed since from, by each clock
 	for _, p := range c.portions(from, to) {
 		for i, clock := range clocks {
-			moved[i] = moved[i] || clock(&p.from) != clock(&from) || p.from.boot != from.boot
+			moved[i] = moved[i] || p.gap || clock(&p.from) != clock(&from) || p.from.boot != from.boot
 		}
 		m.add(s, &p, moved)
 	}
@@ -208,7 +209,7 @@ func (h *History) surely(iv *Interval, s *span, to *Point) bool {
 }
 
 func (s *span) surelyIn(row []portion) bool {
-	begun := false
+	begun, first := false, int64(0)
 	for i := range row {
 		p := &row[i]
 		begin, end, _ := s.window(p, effective)
@@ -216,11 +217,14 @@ func (s *span) surelyIn(row []portion) bool {
 			begun = false
 			continue
 		}
-		begun = begun || s.to == math.MaxInt64 || s.to >= begin+int64(p.from.MaxError)
+		if !begun && (s.to == math.MaxInt64 || s.to >= begin+int64(p.from.MaxError)) {
+			begun, first = true, begin
+		}
+		empty := p.to != nil && first >= end
 		if p.to != nil && s.from != math.MinInt64 {
 			end -= int64(p.to.MaxError) + 1
 		}
-		if begun && s.from <= end {
+		if begun && !empty && s.from <= end {
 			return true
 		}
 	}

@@ -298,10 +298,20 @@ func ownerText(iv *Interval) string {
 	return fmt.Sprintf("container %s, %s", l.ContainerID, l.IfName)
 }
 
+// lostTo reports whether the span lies where nothing tells what the address was.
+func (h *History) lostTo(g *gap, s *span, phases []phase) bool {
+	for i := range phases {
+		if iv := phases[i].lease; iv != nil && !s.now && len(iv.sureIn(g)) > 0 {
+			return !iv.sureThrough(g, s)
+		}
+	}
+	return g.meets(s)
+}
+
 // inGaps says that the span lies where events are lost, and what was held around.
 func (h *History) inGaps(a *Holding, s *span, phases []phase) {
 	for _, g := range h.gaps {
-		if !g.meets(s) || slices.ContainsFunc(phases, func(p phase) bool { return p.lease != nil && p.lease.sureThrough(g, s) }) {
+		if !h.lostTo(g, s, phases) {
 			continue
 		}
 		text := fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())

@@ -93,20 +93,25 @@ func (col *column) surely(first, last int, since, until int64) bool {
 	return until >= begin.effective && (since < w.to || w.closed && since == w.to)
 }
 
-// surelyInRow is surely for the row of places of a lease around one in which no clock was set back.
+// surelyInRow is surely for some row of places of a lease around one, in which the effective clock was not set back.
 func (col *column) surelyInRow(l *Interval, at int, since, until int64) bool {
-	first, last := at, at
-	for first > 0 && col.row[first-1].held == l && col.on(first-1) {
-		first--
+	for first := at; ; first-- {
+		for last := at; ; last++ {
+			if col.surely(first, last, since, until) {
+				return true
+			}
+			if !col.on(last) || col.row[last+1].held != l {
+				break
+			}
+		}
+		if first == 0 || col.row[first-1].held != l || !col.on(first-1) {
+			return false
+		}
 	}
-	for col.on(last) && col.row[last+1].held == l && !col.row[last+1].effective.backward() {
-		last++
-	}
-	return col.surely(first, last, since, until) || col.surely(at, at, since, until)
 }
 
-// on reports whether both clocks go on from a place to the next one, and nothing is lost between them.
+// on reports whether the effective clock goes on from a place to the next one, and nothing is lost between them.
 func (col *column) on(at int) bool {
 	p := &col.row[at]
-	return at+1 < len(col.row) && p.whole && !p.effective.backward() && !p.recorded.backward()
+	return at+1 < len(col.row) && p.whole && !p.effective.backward()
 }

@@ -85,8 +85,30 @@ func OpenArchive(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, &CorruptionError{File: path, Seq: 1, Offset: 0, Cause: err}
 	}
-	r.meta = metaOf(genesis)
+	r.meta = MetaOf(genesis)
 	return r, r.findEnd()
+}
+
+// OpenArchiveAs is OpenArchive where the caller knows whose archive it is, and that events up to last are there in
+// another form, packed. Of the segments some or all may be missing: Records says so where it comes to one.
+func OpenArchiveAs(dir string, meta Meta, last Seq) (*Reader, error) {
+	flat, ok, err := archiveIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoStore)
+	}
+	r := &Reader{dir: dir, meta: meta, flat: flat, strays: true, cov: Coverage{Copy: true}}
+	segments, err := r.archived()
+	if err == nil && len(segments) > 0 {
+		err = r.findEnd()
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.cov.Durable = max(r.cov.Durable, last)
+	return r, nil
 }
 
 // ArchiveDir returns the folder of archived segments, which need not be there.
@@ -120,16 +142,19 @@ func (r *Reader) Genesis() (Event, error) {
 // Parents returns the folders of the stores that the journal has succeeded, one by one, newest first, as its archive keeps
 // them. The last one may not be there: whoever opens it finds out. The error says why the first event, which names the
 // parent, can't be read.
-func (r *Reader) Parents() ([]string, error) {
+func (r *Reader) Parents() ([]string, error) { return r.ParentsBy(r.Genesis, ReadGenesis) }
+
+// ParentsBy is Parents with other ways to read first events: own of this journal, of of the store in a folder.
+func (r *Reader) ParentsBy(own func() (Event, error), of func(dir string) (Event, error)) ([]string, error) {
 	folder := r.ArchiveDir()
 	if real, err := filepath.EvalSymlinks(r.dir); err == nil && isIDName(filepath.Base(real)) {
 		folder = filepath.Dir(real) // a kept store, which has its own parents beside it
 	}
 	var dirs []string
-	genesis, err := r.Genesis()
+	genesis, err := own()
 	for err == nil && genesis.Origin.Parent != (ID{}) && len(dirs) < maxParents {
 		dirs = append(dirs, filepath.Join(folder, genesis.Origin.Parent.String()))
-		genesis, err = ReadGenesis(dirs[len(dirs)-1])
+		genesis, err = of(dirs[len(dirs)-1])
 	}
 	if len(dirs) > 0 {
 		return dirs, nil

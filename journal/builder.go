@@ -71,7 +71,7 @@ func (b *Builder) begin(n NewStore, genesis *Event) error {
 		return err
 	}
 	genesis.Kind, genesis.Version, genesis.Origin.Network = KindGenesis, n.Version, n.Network
-	b.meta = metaOf(*genesis)
+	b.meta = MetaOf(*genesis)
 	b.meta.DataDir = n.DataDir
 	return b.Append(genesis)
 }

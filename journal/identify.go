@@ -16,7 +16,7 @@ import (
 // has been written under it. DataDir is not known then. It changes nothing.
 func Identify(dir string, others ...ID) (Meta, error) {
 	if genesis, err := ReadGenesis(dir); err == nil {
-		return metaOf(genesis), nil
+		return MetaOf(genesis), nil
 	}
 	if f, err := openToRead(filepath.Join(dir, lockName)); err == nil {
 		if m, err := readMarker(f); err == nil {
@@ -52,8 +52,8 @@ func CheckMeta(dir string, m Meta, others ...ID) error {
 		Cause: fmt.Errorf("names journal %s, but the events are of journal %s", m.ID, found.ID)}
 }
 
-// metaOf returns META as it was when the journal began.
-func metaOf(genesis Event) Meta {
+// MetaOf returns META as it was when the journal began.
+func MetaOf(genesis Event) Meta {
 	o := genesis.Origin
 	return Meta{Format: formatVersion, MinReader: formatVersion, MinWriter: formatVersion, ID: o.Journal,
 		Network: o.Network, Created: genesis.Time(), Node: o.Node}

@@ -65,14 +65,23 @@ type Piece struct {
 // once a second listing has missed them too. Of any other it returns all, but for a torn tail.
 func Salvage(dir string, meta Meta, after Seq) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
-		r := &Reader{dir: dir, meta: meta}
-		if err := r.readMarker(); err != nil {
+		r, err := OpenSalvage(dir, meta)
+		if err != nil {
 			yield(Piece{}, err)
 			return
 		}
-		r.cov.Durable = r.marker.durable
 		r.Pieces(after)(yield)
 	}
+}
+
+// OpenSalvage opens the store in dir for Pieces alone, whatever state it is in: the caller says what it is.
+func OpenSalvage(dir string, meta Meta) (*Reader, error) {
+	r := &Reader{dir: dir, meta: meta}
+	if err := r.readMarker(); err != nil {
+		return nil, err
+	}
+	r.cov.Durable = r.marker.durable
+	return r, nil
 }
 
 // Pieces is Salvage for the store that the Reader has opened, up to the same event as its other readings.
@@ -184,6 +193,9 @@ func (s *salvage) gap(last Seq, cause string) error {
 // readable lists all segments, in use or archived, by their first events, and passes over what is
 // not one.
 func (r *Reader) readable() ([]Seq, error) {
+	if r.flat {
+		return segmentsIn(r.dir)
+	}
 	var all []Seq
 	for _, folder := range []string{filepath.Join(r.dir, journalName), r.ArchiveDir()} { // in this order, see listing
 		segments, err := segmentsIn(folder)
@@ -209,6 +221,9 @@ func (s *salvage) segment(first, until Seq) error {
 	}
 	path, data, err := s.r.readSegment(first)
 	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
+	if s.r.flat {
+		name = filepath.Base(path)
+	}
 	var damage *CorruptionError
 	if errors.As(err, &damage) {
 		err = damage.Cause

@@ -23,9 +23,24 @@ type addressWriter struct {
 	v6 []posting
 }
 
+// v4Posting is a posting of IPv4.
+func v4Posting(ip []byte, frame int) uint64 {
+	return uint64(binary.BigEndian.Uint32(ip))<<32 | uint64(frame)
+}
+
+// sort puts postings in order, each once.
+func (w *addressWriter) sort() {
+	slices.Sort(w.v4)
+	w.v4 = slices.Compact(w.v4)
+	slices.SortFunc(w.v6, func(a, b posting) int {
+		return cmp.Or(bytes.Compare(a.ip[:], b.ip[:]), cmp.Compare(a.frame, b.frame))
+	})
+	w.v6 = slices.Compact(w.v6)
+}
+
 func (w *addressWriter) add(ip []byte, frame int) {
 	if len(ip) == 4 {
-		w.v4 = append(w.v4, uint64(binary.BigEndian.Uint32(ip))<<32|uint64(frame))
+		w.v4 = append(w.v4, v4Posting(ip, frame))
 	} else if len(ip) == 16 {
 		w.v6 = append(w.v6, posting{[16]byte(ip), uint32(frame)})
 	}
@@ -64,8 +79,7 @@ func (w *addressWriter) write(out func([]byte) (chunk, error)) ([]byte, error) {
 		c = addressChunk{addrs: c.addrs[:0], counts: c.counts[:0], firsts: c.firsts[:0], others: c.others[:0]}
 		return err
 	}
-	slices.Sort(w.v4)
-	w.v4 = slices.Compact(w.v4)
+	w.sort()
 	var frames []uint32
 	for i := 0; i < len(w.v4); {
 		ip := uint32(w.v4[i] >> 32)
@@ -83,10 +97,6 @@ func (w *addressWriter) write(out func([]byte) (chunk, error)) ([]byte, error) {
 	if err := flush(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(w.v6, func(a, b posting) int {
-		return cmp.Or(bytes.Compare(a.ip[:], b.ip[:]), cmp.Compare(a.frame, b.frame))
-	})
-	w.v6 = slices.Compact(w.v6)
 	for i := 0; i < len(w.v6); {
 		ip := w.v6[i].ip
 		frames = frames[:0]
@@ -189,6 +199,54 @@ func framesOf(b, ip []byte) ([]uint32, error) {
 		frames = append(frames, frames[len(frames)-1]+uint32(next.number()))
 	}
 	return frames, next.err
+}
+
+// eachPosting calls fn with each frame of each address in a chunk, in order.
+func eachPosting(b []byte, fn func(ip []byte, frame uint32) error) error {
+	if len(b) < 2 || b[0] != 4 && b[0] != 16 {
+		return errShape
+	}
+	r := numbers{b: b[1:]}
+	n := int(min(r.number(), addressesPerChunk+1))
+	if n > addressesPerChunk {
+		return errShape
+	}
+	ips, last := make([][]byte, n), uint32(0)
+	for i := range ips {
+		if b[0] == 16 {
+			ips[i] = r.take(16)
+			continue
+		}
+		last += uint32(r.number())
+		ips[i] = binary.BigEndian.AppendUint32(nil, last)
+	}
+	counts, firsts, frame := make([]uint64, n), make([]uint32, n), int64(0)
+	for i := range counts {
+		counts[i] = r.number()
+	}
+	for i := range firsts {
+		frame += unzigzag(r.number())
+		firsts[i] = uint32(frame)
+	}
+	for i, ip := range ips {
+		if r.err != nil || counts[i] == 0 || counts[i] > uint64(len(b)) {
+			return errShape
+		}
+		at := firsts[i]
+		if err := fn(ip, at); err != nil {
+			return err
+		}
+		for range counts[i] - 1 {
+			at += uint32(r.number())
+			if err := fn(ip, at); err != nil {
+				return err
+			}
+		}
+	}
+	if r.err != nil || len(r.b) > 0 {
+		return errShape
+	}
+	return nil
 }
 
 // numbers reads unsigned LEB128 numbers.

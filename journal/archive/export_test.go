@@ -1,6 +1,10 @@
 package archive
 
-import "github.com/leaselog/leaselog/journal"
+import (
+	"slices"
+
+	"github.com/leaselog/leaselog/journal"
+)
 
 // Decode hands bytes to one of the decoders that stand behind checksums, and returns what that says of them.
 func Decode(path string, id journal.ID, which byte, b []byte) error {
@@ -98,4 +102,51 @@ func Plain(path string, id journal.ID) (seeds [][]byte, err error) {
 		columns = append(columns, 0) // so that half of all is where the values begin
 	}
 	return append(seeds, marks, addresses, filter, append(columns, fr.raw...)), nil
+}
+
+// Spoils name what PackSpoilt does wrongly.
+var Spoils = []string{"address left out", "address in another frame", "mark left out", "mark with another clock", "kinds", "boots", "first clock",
+	"hash before", "filter", "clock of a frame", "identity of a frame", "whole frame", "identities", "previous"}
+
+// PackSpoilt packs as Pack does, but for one thing: what is wrong in the file stands under right checksums.
+func PackSpoilt(path string, meta journal.Meta, first, last journal.Seq, source Source, o Options, spoil string) error {
+	_, err := pack(path, meta, first, last, source, o, func(p *packing) {
+		switch spoil {
+		case "address left out":
+			p.addrs.sort()
+			p.addrs.v4 = p.addrs.v4[1:]
+		case "address in another frame":
+			p.addrs.sort()
+			p.addrs.v4[0] += 1000
+		case "mark left out":
+			p.marks.marks = slices.DeleteFunc(p.marks.marks, func(m mark) bool { return m.seq == first })
+		case "mark with another clock":
+			for i := range p.marks.marks {
+				if p.marks.marks[i].seq == first {
+					p.marks.marks[i].clock.Wall++
+				}
+			}
+		case "kinds":
+			p.head.kinds[journal.KindAdd]++
+		case "boots":
+			p.head.boots[0].Last--
+		case "first clock":
+			p.head.from.Wall++
+		case "hash before":
+			p.head.before[0] ^= 1
+		case "filter":
+			p.w.idents.filter.keys = p.w.idents.filter.keys[:0]
+		case "clock of a frame":
+			p.frames[32+chunkRow+4+7] ^= 1
+		case "identity of a frame":
+			p.frames[frameRow+32+chunkRow+3] ^= 1
+		case "whole frame":
+			p.frames[frameRow-1] ^= 1
+		case "identities":
+			p.w.idents.next++
+		case "previous":
+			p.head.previous[0] ^= 1
+		}
+	})
+	return err
 }

@@ -35,6 +35,7 @@ type file struct {
 	lastRow   int
 	frame     frame // room
 	plain     []byte
+	auditor   *auditor // takes in what is read in order, from the first event on; nil if nobody does
 }
 
 // slot holds a block of identities of those that share it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -91,6 +92,21 @@ func (r *Reader) newestPacked(below journal.Seq) (best *file, newest journal.Seq
 		}
 	}
 	return best, newest
+}
+
+// Keyframes opens the keyframes of all packed files, file by file. The error is why one can't be opened, and where it is
+// damage the next one follows.
+func (r *Reader) Keyframes() iter.Seq2[Keyframe, error] {
+	return func(yield func(Keyframe, error) bool) {
+		for _, f := range r.files {
+			for _, k := range f.head.keyframes {
+				snap, err := f.openKeyframe(k.seq)
+				if !yield(Keyframe{Snapshot: snap, File: r.nameOf(f)}, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // keyframeReader reads a keyframe out of a packed file.

@@ -46,7 +46,7 @@ func Pack(folder string, meta journal.Meta, first, last journal.Seq, source Sour
 	}
 	tmp := filepath.Join(folder, fmt.Sprintf("tmp.%d%s", os.Getpid(), nameEnd))
 	path := filepath.Join(folder, Name(first, last))
-	size, err := pack(tmp, meta, first, last, source, o)
+	size, err := pack(tmp, meta, first, last, source, o, func(*packing) {})
 	if err == nil {
 		err = compare(tmp, meta.ID, first, last, source)
 	}
@@ -89,7 +89,8 @@ type packing struct {
 	record []byte   // room
 }
 
-func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source, o Options) (size int64, err error) {
+// pack writes the file. before runs before what was collected is written: tests spoil it there.
+func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source, o Options, before func(*packing)) (size int64, err error) {
 	if err := removeIfThere(tmp); err != nil {
 		return 0, err
 	}
@@ -129,6 +130,7 @@ func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source,
 	if next <= last {
 		return 0, fmt.Errorf("the source ends before event %d", next)
 	}
+	before(p)
 	if err := p.finish(o); err != nil {
 		return 0, err
 	}
@@ -286,10 +288,15 @@ func (p *packing) index(outlined bool, raw []byte) {
 		return // it is a mark, and so never looked for
 	}
 	frame := len(p.frames) / frameRow
-	eachAddress(fieldAt(raw, p.o.Fields[journal.OutlineAddresses]), func(ip []byte) { p.addrs.add(ip, frame) })
-	if b := valueAt(raw, p.o.Fields[journal.OutlineRequested]); len(b) > 0 {
+	eachIndexed(&p.o, raw, func(ip []byte) { p.addrs.add(ip, frame) })
+}
+
+// eachIndexed calls fn with the addresses by which a record is found.
+func eachIndexed(o *journal.Outline, raw []byte, fn func(ip []byte)) {
+	eachAddress(fieldAt(raw, o.Fields[journal.OutlineAddresses]), fn)
+	if b := valueAt(raw, o.Fields[journal.OutlineRequested]); len(b) > 0 {
 		for at := journal.SkipHead(b); at >= 0 && at+2 < len(b); at = journal.SkipValue(b, at) {
-			p.addrs.add(b[at+2:min(len(b), at+2+int(b[at+1]))], frame)
+			fn(b[at+2 : min(len(b), at+2+int(b[at+1]))])
 		}
 	}
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/leaselog/leaselog/journal"
@@ -12,7 +13,7 @@ import (
 // loss; damage in one of its frames costs the events of that frame.
 func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 	return func(yield func(journal.Piece, error) bool) {
-		next := after + 1
+		next, listed := after+1, journal.Seq(0)
 		hand := func(p journal.Piece) error {
 			switch {
 			case p.Loss != nil && p.Loss.Last >= next:
@@ -27,10 +28,16 @@ func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 		}
 		for {
 			s := r.next(next)
+			if listed == next {
+				s.listed = true
+			}
 			err := r.pieces(s, hand)
 			switch {
 			case errors.Is(err, errStopped):
 				return
+			case errors.Is(err, errMissing) && r.list() == nil:
+				listed = next // they may have been packed meanwhile
+				continue
 			case err != nil:
 				yield(journal.Piece{}, err)
 				return
@@ -42,10 +49,51 @@ func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 	}
 }
 
+// errMissing says that events are neither in segments nor in a packed file that was listed.
+var errMissing = errors.New("events are missing")
+
+// packedPieces hands out what there is of a packed file. What can't be read there is taken from segments if these have it.
+func (r *Reader) packedPieces(s stretch, hand func(journal.Piece) error) error {
+	f := s.file
+	f.auditor = r.audit.of(f, s.first)
+	defer func() { f.auditor = nil }()
+	return f.pieces(r.nameOf(f), s.first-1, func(p journal.Piece) error {
+		if p.Loss == nil || r.j == nil {
+			return hand(p)
+		}
+		return r.rescue(*p.Loss, hand)
+	})
+}
+
+// rescue hands out those of the lost events that are in segments too, up to the first that is not, and then the loss of the rest.
+func (r *Reader) rescue(l journal.Loss, hand func(journal.Piece) error) error {
+	first := l.First
+	for p, err := range r.j.Pieces(first - 1) {
+		if err != nil {
+			return err
+		}
+		if p.Loss != nil || p.Event.Seq != l.First || p.Event.Seq > l.Last {
+			break
+		}
+		l.First++
+		if err := hand(p); err != nil {
+			return err
+		}
+	}
+	if l.First > first {
+		r.audit.flaw(Flaw{File: l.File, Offset: l.Offset, First: first, Last: l.First - 1,
+			Cause: fmt.Errorf("%w; segments have these events", l.Cause)})
+	}
+	if l.First > l.Last {
+		return nil
+	}
+	return hand(journal.Piece{Loss: &l})
+}
+
 // pieces hands out what there is of one stretch.
 func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 	if s.file != nil {
-		return s.file.pieces(r.nameOf(s.file), s.first-1, hand)
+		return r.packedPieces(s, hand)
 	}
 	next := s.first
 	if r.j != nil {
@@ -55,6 +103,12 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 			}
 			if s.last != 0 && beyond(&p, s.last) {
 				break
+			}
+			if p.Loss != nil && p.Loss.Offset < 0 && p.Loss.First == next && !s.listed {
+				return errMissing
+			}
+			if p.Loss != nil && p.Loss.Offset < 0 && r.brokenOver(p.Loss.First, p.Loss.Last) != nil {
+				p.Loss = r.lost(p.Loss.First, p.Loss.Last)
 			}
 			if err := hand(p); err != nil {
 				return err
@@ -75,20 +129,33 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 	if next > last {
 		return nil
 	}
-	cause := s.broken
-	for _, b := range r.broken {
-		if cause == nil && b.first <= last && next <= b.last {
-			cause = b.err
+	if !s.listed {
+		return errMissing
+	}
+	return hand(journal.Piece{Loss: r.lost(next, last)})
+}
+
+// lost is the loss of events that are in no file that can be read: of the packed file that should have them, if there is one.
+func (r *Reader) lost(first, last journal.Seq) *journal.Loss {
+	b := r.brokenOver(first, last)
+	if b == nil {
+		return &journal.Loss{File: folderName, Offset: -1, First: first, Last: last, Cause: errors.New("missing")}
+	}
+	loss := &journal.Loss{File: r.nameIn(b.name), Offset: -1, First: first, Last: last, Cause: b.err}
+	if damage, ok := errors.AsType[*journal.CorruptionError](b.err); ok {
+		loss.Offset, loss.Cause = damage.Offset, damage.Cause
+	}
+	return loss
+}
+
+// brokenOver returns a packed file that can't be read and should have some of these events, nil if there is none.
+func (r *Reader) brokenOver(first, last journal.Seq) *broken {
+	for i, b := range r.broken {
+		if b.first <= last && first <= b.last {
+			return &r.broken[i]
 		}
 	}
-	loss := &journal.Loss{File: folderName, Offset: -1, First: next, Last: last, Cause: errors.New("missing")}
-	if damage, ok := errors.AsType[*journal.CorruptionError](cause); ok {
-		cause = damage.Cause
-	}
-	if cause != nil {
-		loss.Cause = cause
-	}
-	return hand(journal.Piece{Loss: loss})
+	return nil
 }
 
 // beyond reports whether a piece stands behind an event, and cuts off what of a loss does.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -19,15 +20,18 @@ const folderName = "archive"
 type Reader struct {
 	dir    string          // the store's folder, or the bare archive
 	folder string          // that packed files are in
-	j      *journal.Reader // of the segments; nil for a bare archive
+	j      *journal.Reader // of the segments; nil if there is nothing but packed files
 	meta   journal.Meta
 	cov    journal.Coverage
 	files  []*file // ascending by first event, later ones reach further
 	broken []broken
+	alone  bool   // it is one file that is read, whatever else is in its folder
+	audit  *audit // nil if none is under way
 }
 
 // broken is a file that is named like a packed one and can't be used.
 type broken struct {
+	name        string
 	first, last journal.Seq
 	err         error
 }
@@ -47,16 +51,30 @@ func Open(dir string) (*Reader, error) {
 	return nil, err
 }
 
+// OpenArchive opens an archive by itself, which journal.IsArchive tells from a store: packed files, segments, or both.
+func OpenArchive(dir string) (*Reader, error) {
+	for _, folder := range []string{filepath.Join(dir, folderName), dir} {
+		if names, err := packedNames(folder); err == nil && len(names) > 0 {
+			return openBare(dir, folder)
+		}
+	}
+	j, err := journal.OpenArchive(dir)
+	if err != nil {
+		return nil, err
+	}
+	return Over(dir, j)
+}
+
 // Over is Open for a store whose segments somebody has a reader of. That is not closed by Close.
 func Over(dir string, j *journal.Reader) (*Reader, error) {
-	r := &Reader{dir: dir, folder: filepath.Join(dir, folderName), j: j, meta: j.Meta(), cov: j.Coverage()}
+	r := &Reader{dir: dir, folder: j.ArchiveDir(), j: j, meta: j.Meta(), cov: j.Coverage()}
 	if err := r.list(); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// openBare opens packed files that no journal is beside of.
+// openBare opens packed files that no journal is beside of, and the segments in the same archive.
 func openBare(dir, folder string) (*Reader, error) {
 	r := &Reader{dir: dir, folder: folder}
 	if err := r.list(); err != nil {
@@ -65,11 +83,60 @@ func openBare(dir, folder string) (*Reader, error) {
 	if len(r.files) == 0 {
 		return nil, r.broken[0].err
 	}
+	last := journal.Seq(0)
+	for _, f := range r.files {
+		last = max(last, f.head.last)
+	}
+	for _, b := range r.broken {
+		last = max(last, b.last) // so that whoever reads so far is told what is the matter
+	}
 	h := &r.files[len(r.files)-1].head
 	r.meta = journal.Meta{Format: formatVersion, MinReader: formatVersion, MinWriter: formatVersion, ID: h.id, Network: h.network, Node: h.node}
-	r.cov = journal.Coverage{Copy: true, Durable: h.last,
-		Doubts: []string{fmt.Sprintf("there is no journal beside the archive: nothing tells what followed event %d", h.last)}}
+	r.cov = journal.Coverage{Copy: true, Durable: last}
+	j, err := journal.OpenArchiveAs(dir, r.meta, last)
+	if err == nil {
+		r.j, r.cov = j, j.Coverage()
+	} else if !errors.Is(err, journal.ErrNoStore) { // where META is damaged it is no archive by itself
+		return nil, errors.Join(err, r.Close())
+	}
+	r.cov.Doubts = append(r.cov.Doubts,
+		fmt.Sprintf("there is no journal beside the archive: nothing tells what followed event %d", r.cov.Durable))
+	if genesis, err := r.Genesis(); err == nil && genesis.Kind == journal.KindGenesis {
+		r.meta.Created = genesis.Time()
+	}
 	return r, nil
+}
+
+// Genesis returns the journal's first event, wherever it stands.
+func (r *Reader) Genesis() (journal.Event, error) {
+	if r.j != nil && !r.Packed(0) {
+		return r.j.Genesis()
+	}
+	for rec, err := range r.Records(0) {
+		return rec.Event, err
+	}
+	return journal.Event{}, r.missing(1, 1)
+}
+
+// Parents is journal.Reader.Parents where first events may be packed.
+func (r *Reader) Parents() ([]string, error) {
+	if r.j == nil {
+		return nil, nil
+	}
+	return r.j.ParentsBy(r.Genesis, func(dir string) (journal.Event, error) {
+		past, err := Open(dir)
+		if err != nil {
+			return journal.ReadGenesis(dir) // META may be damaged
+		}
+		genesis, err := past.Genesis()
+		return genesis, errors.Join(err, past.Close())
+	})
+}
+
+// Packed reports whether events after a given one are, or should be, in packed files.
+func (r *Reader) Packed(after journal.Seq) bool {
+	return slices.ContainsFunc(r.files, func(f *file) bool { return f.head.last > after }) ||
+		slices.ContainsFunc(r.broken, func(b broken) bool { return b.last > after })
 }
 
 // Close closes the packed files.
@@ -82,18 +149,21 @@ func (r *Reader) Close() error {
 }
 
 // Meta says what store this is. Of a bare archive only ID, Network and Node are known, and those
-// by the word of the packed files.
+// by the word of the packed files; and Created, by the first event's.
 func (r *Reader) Meta() journal.Meta { return r.meta }
 
 // Coverage says how far the answers reach.
 func (r *Reader) Coverage() journal.Coverage { return r.cov }
 
-// Journal returns the reader of the segments, nil for a bare archive.
+// Journal returns the reader of the segments, nil if there is nothing but packed files where a store should be.
 func (r *Reader) Journal() *journal.Reader { return r.j }
 
 // list opens the packed files of the folder that are not open yet. It is run again where segments are gone: they may
 // have been packed meanwhile.
 func (r *Reader) list() error {
+	if r.alone {
+		return nil
+	}
 	names, err := packedNames(r.folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -111,7 +181,7 @@ func (r *Reader) list() error {
 					continue // replaced by one that reaches further
 				}
 				first, last, _ := parseName(name)
-				r.broken = append(r.broken, broken{first, last, err})
+				r.broken = append(r.broken, broken{name, first, last, err})
 				continue
 			}
 		}
@@ -138,6 +208,7 @@ type stretch struct {
 	file        *file
 	broken      error       // why what should be in a packed file can't be read from it; segments may have it
 	first, last journal.Seq // last is 0 for the end of the journal
+	listed      bool        // packed files were listed again for it
 }
 
 // next returns the stretch that begins with an event.
@@ -333,11 +404,13 @@ func (r *Reader) missing(first, last journal.Seq) error {
 }
 
 // nameOf returns a packed file's name below the store's folder.
-func (r *Reader) nameOf(f *file) string {
+func (r *Reader) nameOf(f *file) string { return r.nameIn(filepath.Base(f.path)) }
+
+func (r *Reader) nameIn(name string) string {
 	if r.folder == r.dir {
-		return filepath.Base(f.path)
+		return name
 	}
-	return filepath.Join(folderName, filepath.Base(f.path))
+	return filepath.Join(folderName, name)
 }
 
 // packedNames lists the packed files of a folder.

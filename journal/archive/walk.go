@@ -130,6 +130,9 @@ func (f *file) records(after journal.Seq, yield func(journal.Record) error) erro
 		if err != nil {
 			return err
 		}
+		if err := f.auditor.event(w, seq, rec.Raw); err != nil {
+			return err
+		}
 		if err := yield(rec); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 
 	"github.com/leaselog/leaselog/journal"
@@ -80,12 +81,17 @@ func (c *Counts) end(why journal.Reason, n uint64) {
 	c.Released[why] += n
 }
 
+// Recorder reads the events after a given one in order, as journal.Reader and archive.Reader do.
+type Recorder interface {
+	Records(after journal.Seq) iter.Seq2[journal.Record, error]
+}
+
 // Count counts the events up to the newest durable one. It goes on from before, which an earlier Count returned, if the
 // journal still has the very event that those end with, and so the very events before it; in all other
 // cases, a zero before among them, it counts from the first event on. before is not changed.
 //
 // The error is what ended the reading: damage, an event of a newer version, or the file system's. Then there are no counts.
-func Count(r *journal.Reader, before Counts) (Counts, error) {
+func Count(r Recorder, before Counts) (Counts, error) {
 	var c Counts
 	if continues(r, &before) {
 		c = before
@@ -104,7 +110,7 @@ func Count(r *journal.Reader, before Counts) (Counts, error) {
 
 // continues reports whether the journal has the event that the counts end with. What stands in the way of looking is met
 // again when all is counted.
-func continues(r *journal.Reader, c *Counts) bool {
+func continues(r Recorder, c *Counts) bool {
 	if c.Seq == 0 {
 		return false
 	}

@@ -45,6 +45,7 @@ type Verified struct {
 	Journal   journal.ID
 	Events    int // records that were read and checked
 	Segments  int
+	Packed    int // packed files that events were read from
 	Snapshots int
 	First     Point // first and last event that could be read
 	Last      Point

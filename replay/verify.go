@@ -12,17 +12,19 @@ import (
 	"strings"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/state"
 )
 
 const (
 	doRepair = "leasectl repair --dry-run, then --apply"
 	doBackup = "restore the file from a backup; leasectl repair can't bring it back"
+	doCopy   = "take another copy of the file"
 	doNext   = "nothing: the next call that writes does it"
 )
 
 // Verify checks everything in the store in dir: META, marker, every record of every segment in use or
-// archived, their chain, whether each event can have happened, and every block of every snapshot, held
+// archived and of every packed file, their chain, the index and the keyframes of packed files, whether each event can have happened, and every block of every snapshot, held
 // against what the events lead to. folder is the network's folder in the dataDir, "" if that is not
 // known. All findings are reported, not the first alone.
 //
@@ -37,10 +39,13 @@ type verifier struct {
 	Verified
 	dir, folder string
 	meta        journal.Meta
-	snapshots   []*state.Snapshot // that can be opened, oldest first
-	newest      journal.Seq       // that a whole snapshot covers
+	snapshots   []*state.Snapshot  // that can be opened, oldest first
+	newest      journal.Seq        // that a whole snapshot covers
+	keyframes   []archive.Keyframe // of packed files that can be opened, in order of their events
 
-	st     *state.State // nil while it isn't known what is held, because events are lost
+	past   *archive.Reader // nil before events are read
+	bare   bool            // an archive by itself, on which no call depends
+	st     *state.State    // nil while it isn't known what is held, because events are lost
 	clocks Clocks
 	prev   journal.Seq // last event read and its record's hash
 	head   journal.Hash
@@ -49,7 +54,12 @@ type verifier struct {
 	file   string // that the last record was in
 }
 
-func (v *verifier) find(f Finding) { v.Findings = append(v.Findings, f) }
+func (v *verifier) find(f Finding) {
+	if v.bare && f.Severity == SeverityDamage {
+		f.Severity = SeverityHistory
+	}
+	v.Findings = append(v.Findings, f)
+}
 
 func (v *verifier) note(file string, seq journal.Seq, format string, args ...any) {
 	v.find(Finding{Severity: SeverityNote, File: file, Offset: -1, First: seq, Last: seq, What: fmt.Sprintf(format, args...)})
@@ -86,6 +96,7 @@ func verifyOnce(dir, folder string) (*Verified, error) {
 	if err := v.openSnapshots(); err != nil {
 		return nil, err
 	}
+	defer v.closePast()
 	defer func(opened []*state.Snapshot) { // what is held may be looked up in one of them until the end
 		for _, s := range opened {
 			_ = s.Close()
@@ -96,12 +107,7 @@ func verifyOnce(dir, folder string) (*Verified, error) {
 			return nil, err
 		}
 	}
-	for _, s := range v.clocks.Steps() {
-		v.note("", s.Seq, "the clock was set by %s before event %d", s.By, s.Seq)
-	}
-	if v.first.seq != 0 {
-		v.First, v.Last = v.clocks.point(v.first), v.clocks.point(v.last)
-	}
+	v.times()
 	return &v.Verified, nil
 }
 
@@ -187,21 +193,18 @@ func (v *verifier) lock() error {
 	return nil
 }
 
-// events reads all that can be read of the history, in use and archived.
+// events reads all that can be read of the history, in use, archived and packed.
 func (v *verifier) events() error {
-	for p, err := range journal.Salvage(v.dir, v.meta, 0) {
-		if err != nil {
-			return err
-		}
-		if p.Loss != nil {
-			v.lost(p.Loss)
-			continue
-		}
-		if err := v.record(&p.Record); err != nil {
-			return err
-		}
+	j, err := journal.OpenSalvage(v.dir, v.meta)
+	if err != nil {
+		return err
 	}
-	return nil
+	past, err := archive.Over(v.dir, j)
+	if err != nil {
+		return err
+	}
+	v.past = past // what is held may be looked up in one of its keyframes until the end
+	return v.history()
 }
 
 // lost reports a loss. What a whole snapshot covers is lost to history alone.
@@ -209,12 +212,16 @@ func (v *verifier) lost(l *journal.Loss) {
 	d := l.Error(v.dir)
 	f := Finding{Severity: SeverityDamage, File: l.File, Offset: l.Offset, First: l.First, Last: l.Last, What: d.Cause.Error(),
 		Affects: "calls that need these events are refused; who held what in their time is unknown", Do: doRepair}
-	if v.kept() {
+	if v.bare {
+		f.Severity, f.Affects, f.Do = SeverityHistory, "who held what in their time is unknown", doCopy
+	} else if v.kept() {
 		f.Severity, f.Do = SeverityHistory, ""
 		f.Affects = "no lease: the journal has a successor; who held what in their time is unknown"
 	} else if last := max(l.First, l.Last); last <= v.newest && !l.Open {
 		f.Severity, f.Do = SeverityHistory, doBackup
 		f.Affects = fmt.Sprintf("no lease: a snapshot covers event %d; who held what in their time is unknown", v.newest)
+	} else if isPacked(l.File) {
+		f.Do = doBackup
 	}
 	if l.Disk {
 		f.Do = "mend the disk, or copy the store to another one"
@@ -236,7 +243,11 @@ func (v *verifier) record(rec *journal.Record) error {
 	v.Events++
 	if rec.File != v.file {
 		v.file = rec.File
-		v.Segments++
+		if isPacked(rec.File) {
+			v.Packed++
+		} else {
+			v.Segments++
+		}
 	}
 	bad := Finding{Severity: SeverityDamage, File: rec.File, Offset: rec.Offset, First: ev.Seq, Last: ev.Seq,
 		Affects: "who held what since then may not be what is told", Do: "look at what happened to the store's files: each event is whole, but not all are of one course of events"}
@@ -288,30 +299,43 @@ func (v *verifier) compare() error {
 	for len(v.snapshots) > 0 && v.snapshots[0].Seq() <= v.prev {
 		snap := v.snapshots[0]
 		v.snapshots = v.snapshots[1:]
-		if snap.Seq() < v.prev {
-			continue // its event is lost, which is reported
-		}
-		bad := Finding{Severity: SeverityDamage, File: v.below(snap.Path()), Offset: -1, First: v.prev, Last: v.prev,
-			Affects: "leases that calls take from it", Do: "move the snapshot out of snap/: the journal tells the same"}
-		if snap.Head() != v.head {
-			bad.What = "covers another event of this number than the journal holds"
-			v.find(bad)
-		}
-		if v.st == nil {
-			v.st = state.Over(snap)
-			continue
-		}
-		err := snap.Matches(v.st)
-		if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
-			bad.Offset, bad.What = d.Offset, "is not what the events lead to: "+d.Cause.Error()
-			v.find(bad)
-			err = nil
-		}
+		err := v.same(snap, Finding{Severity: SeverityDamage, File: v.below(snap.Path()),
+			Affects: "leases that calls take from it", Do: "move the snapshot out of snap/: the journal tells the same"})
 		if err != nil {
 			return err
 		}
 	}
+	for len(v.keyframes) > 0 && v.keyframes[0].Snapshot.Seq() <= v.prev {
+		k := v.keyframes[0]
+		v.keyframes = v.keyframes[1:]
+		if err := v.same(k.Snapshot, ofKeyframe(k.File)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// same holds a snapshot against the events, if its own was just read. bad is what is found if it differs.
+func (v *verifier) same(snap *state.Snapshot, bad Finding) error {
+	if snap.Seq() < v.prev {
+		return nil // its event is lost, which is reported
+	}
+	bad.Offset, bad.First, bad.Last = -1, v.prev, v.prev
+	if snap.Head() != v.head {
+		bad.What = "covers another event of this number than the journal holds"
+		v.find(bad)
+	}
+	if v.st == nil {
+		v.st = state.Over(snap)
+		return nil
+	}
+	err := snap.Matches(v.st)
+	if d, ok := errors.AsType[*journal.CorruptionError](err); ok {
+		bad.Offset, bad.What = d.Offset, "is not what the events lead to: "+d.Cause.Error()
+		v.find(bad)
+		err = nil
+	}
+	return err
 }
 
 // unreached reports snapshots of events that the journal doesn't have.
@@ -382,9 +406,11 @@ func (v *verifier) others() error {
 	}
 	for _, e := range entries {
 		switch _, err := journal.ParseID(e.Name()); {
-		case journal.IsSegmentName(e.Name()):
+		case journal.IsSegmentName(e.Name()), archive.IsName(e.Name()):
 		case err == nil && e.IsDir():
 			v.note(filepath.Join("archive", e.Name()), 0, "holds the journal that this one has succeeded; verify it by itself")
+		case strings.HasSuffix(e.Name(), ".llz"):
+			v.note(filepath.Join("archive", e.Name()), 0, "a packed file in the making, or what is left of one; passed over")
 		default:
 			v.note(filepath.Join("archive", e.Name()), 0, "not a segment; passed over")
 		}

@@ -40,7 +40,9 @@ func (r *Reader) Audit(after journal.Seq, report func(Flaw)) iter.Seq2[journal.P
 				return
 			}
 		}
-		if err := a.rest(); err != nil {
+		err := a.rest()
+		a.tell()
+		if err != nil {
 			yield(journal.Piece{}, err)
 		}
 	}
@@ -52,13 +54,28 @@ type audit struct {
 	report func(Flaw)
 	all    map[*file]*auditor
 	told   map[string]bool // names of files of which something was told
+	held   *Flaw           // the next to be told, once it is known that it doesn't go on
 }
 
 // flaw tells of one. A nil audit tells nobody.
 func (a *audit) flaw(f Flaw) {
-	if a != nil {
-		a.told[f.File] = true
-		a.report(f)
+	if a == nil {
+		return
+	}
+	a.told[f.File] = true
+	if h := a.held; h != nil && h.File == f.File && h.Offset == f.Offset && h.Last+1 == f.First && h.Cause.Error() == f.Cause.Error() {
+		h.Last = f.Last // one place costs many frames
+		return
+	}
+	a.tell()
+	a.held = &f
+}
+
+// tell tells of the flaw that is held.
+func (a *audit) tell() {
+	if a.held != nil {
+		a.report(*a.held)
+		a.held = nil
 	}
 }
 

@@ -45,7 +45,7 @@ func TestCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &guide{text: string(text), ran: map[string]bool{}, known: loadSchemas(t)}
-	commands := scriptCommands(g.known)
+	commands := scriptCommands(g.known, newLeasegen(t.TempDir()))
 	commands["evidence"], commands["transcript"] = cmdEvidence, g.transcript
 	t.Run("case", func(t *testing.T) { testscript.Run(t, testscript.Params{Dir: "testdata/cases", Cmds: commands}) })
 	for _, section := range sections(g.text) {

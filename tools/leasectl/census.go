@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math/big"
 	"net/netip"
 	"os"
@@ -61,6 +60,7 @@ func (s *store) census(before replay.Counts) (*census, error) {
 		if err := again.open(); err != nil {
 			return nil, err
 		}
+		defer again.close()
 		s = again
 	}
 	return c, nil
@@ -93,7 +93,7 @@ func (c *census) look(before replay.Counts) error {
 	if !s.bare && !journal.HasLock(s.dir) {
 		c.damage = append(c.damage, fmt.Sprintf("%s: missing, or not a file", filepath.Join(s.dir, "lock")))
 	}
-	counts, err := replay.Count(s.reader, before)
+	counts, err := replay.Count(s, before)
 	if err == nil {
 		c.counts, c.lastAdd = &counts, counts.LastAdd
 	} else if err := c.met(err); err != nil {
@@ -153,11 +153,11 @@ func (c *census) snapshotPaths() []string {
 
 // standOn counts the leases of a snapshot, nil for none, and the events after it.
 func (c *census) standOn(snap *state.Snapshot) error {
-	r, st := c.store.reader, state.New()
+	st := state.New()
 	if snap != nil {
 		st = state.OverTrusting(snap)
 	}
-	err := r.Events(st.Seq(), st.Head(), func(ev *journal.Event) error {
+	err := c.store.events(st.Seq(), st.Head(), func(ev *journal.Event) error {
 		if ev.Kind == journal.KindAdd {
 			c.lastAdd = max(c.lastAdd, ev.Seq)
 		}
@@ -213,7 +213,7 @@ func (c *census) number(st *state.State, sets [][]journal.Range) error {
 // ranges returns the range sets of the newest ADD: those that came with the call, then those of its configuration. They are
 // nil if there was no ADD or if they were not recorded.
 func (c *census) ranges() ([][]journal.Range, error) {
-	add, ok, err := eventAt(c.store.reader, c.lastAdd)
+	add, ok, err := eventAt(c.store, c.lastAdd)
 	if !ok || err != nil || slices.Contains(add.Dropped, "ranges") {
 		return nil, err
 	}
@@ -221,20 +221,15 @@ func (c *census) ranges() ([][]journal.Range, error) {
 	if add.Config == 0 {
 		return sets, nil
 	}
-	config, ok, err := eventAt(c.store.reader, add.Config)
+	config, ok, err := eventAt(c.store, add.Config)
 	if !ok || err != nil || slices.Contains(config.Dropped, "ranges") {
 		return nil, err
 	}
 	return append(slices.Clip(sets), config.Ranges...), nil
 }
 
-// recorder reads events after a given one.
-type recorder interface {
-	Records(after journal.Seq) iter.Seq2[journal.Record, error]
-}
-
 // eventAt reads one event; there is none with number 0.
-func eventAt(r recorder, seq journal.Seq) (ev journal.Event, ok bool, err error) {
+func eventAt(r replay.Recorder, seq journal.Seq) (ev journal.Event, ok bool, err error) {
 	if seq == 0 {
 		return ev, false, nil
 	}

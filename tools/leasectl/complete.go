@@ -110,7 +110,7 @@ func (k *known) read(ctx context.Context, s *store) {
 			k.take(l.ContainerID, l.Pod, l.Address)
 		}
 	}
-	for rec, err := range s.reader.Records(after) {
+	for rec, err := range s.records(after) {
 		if err != nil || ctx.Err() != nil {
 			return
 		}

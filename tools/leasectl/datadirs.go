@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
 )
 
 // scope is where a question was asked, as understood: the head of what is asked.
@@ -130,6 +131,7 @@ func (a *app) admit(s *store) bool {
 		s.unopened = err
 		return a.unopened
 	}
+	a.opened = append(a.opened, s)
 	return true
 }
 
@@ -173,13 +175,13 @@ func (s *store) reach() uint64 {
 // holds reports whether the store has the last event of a copy, and so all that is before it: events are chained.
 func (s *store) holds(older *store) bool {
 	last := older.reader.Coverage().Durable
-	mine, ok := hashAt(s.reader, last)
-	theirs, okToo := hashAt(older.reader, last)
+	mine, ok := hashAt(s, last)
+	theirs, okToo := hashAt(older, last)
 	return ok && okToo && mine == theirs
 }
 
 // hashAt returns the hash of an event's record.
-func hashAt(r *journal.Reader, seq journal.Seq) (journal.Hash, bool) {
+func hashAt(r replay.Recorder, seq journal.Seq) (journal.Hash, bool) {
 	for rec, err := range r.Records(max(seq, 1) - 1) {
 		return journal.RecordHash(rec.Raw), err == nil && rec.Event.Seq == seq
 	}
@@ -219,7 +221,11 @@ func (s *store) findParents() {
 	if s.reader == nil || s.kept {
 		return
 	}
-	dirs, err := s.reader.Parents()
+	var dirs []string
+	past, err := s.past()
+	if err == nil {
+		dirs, err = past.Parents()
+	}
 	if err != nil {
 		dirs = s.keptStores() // the first event is lost, and with it who was before
 	}

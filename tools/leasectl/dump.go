@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/state"
 )
@@ -59,9 +60,10 @@ func (a *app) dumpCommand() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
 		Use:   "dump FILE",
-		Short: "A segment or snapshot as text",
-		Long: `A segment or snapshot as text. A segment is read by the ID of its journal, which is taken
-from META in the folder above the file's own unless --journal-id gives it. The exit
+		Short: "A segment, packed file or snapshot as text",
+		Long: `A segment, packed file or snapshot as text. A segment is read by the ID of its journal, which is
+taken from META in the folder above the file's own unless --journal-id gives it. Of a packed file it
+is said first what it holds and where it ends; the offset of an event is that of its frame. The exit
 code is 4 for a file that is damaged: what can be read of it is shown.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.dump(args[0], id) },
@@ -85,8 +87,11 @@ func (a *app) dump(path, idText string) error {
 	if snapshot {
 		return a.dumpSnapshot(path, id)
 	}
+	if archive.IsName(filepath.Base(path)) {
+		return a.dumpPacked(path, id)
+	}
 	if !journal.IsSegmentName(filepath.Base(path)) {
-		return fmt.Errorf("%s: neither a snapshot nor named like a segment, by its first event in 20 decimal digits", path)
+		return fmt.Errorf("%s: neither a snapshot nor named like a segment, by its first event in 20 decimal digits, nor like a packed file, FIRST-LAST.llz", path)
 	}
 	if idText == "" {
 		if id, err = idAbove(path); err != nil {

@@ -154,11 +154,10 @@ func (s *store) explainAddress(a *app, ans *answer, ip netip.Addr) (*explained, 
 		x.say("The store can't be read: %v.", s.broken)
 		return x, nil
 	}
-	past, err := archive.Over(s.dir, s.reader)
+	past, err := s.past()
 	if err != nil {
 		return nil, err
 	}
-	defer past.Close()
 	var refused replay.Refused
 	for rec, err := range past.About([]netip.Addr{ip}, 0) {
 		if err != nil && !unreadable(err) {

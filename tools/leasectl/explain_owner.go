@@ -42,11 +42,10 @@ func (s *store) explainOwner(a *app, ans *answer, q archive.Query) (*explained, 
 		x.say("The store can't be read: %v.", s.broken)
 		return x, nil
 	}
-	past, err := archive.Over(s.dir, s.reader)
+	past, err := s.past()
 	if err != nil {
 		return nil, err
 	}
-	defer past.Close()
 	refused, who, err := refusalsOf(past, q)
 	if err != nil {
 		return nil, err

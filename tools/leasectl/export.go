@@ -189,7 +189,11 @@ func (s *store) uncertain() (string, error) {
 	case cov.Fenced:
 		return "the disk refused a write that was not undone", nil
 	}
-	genesis, err := journal.ReadGenesis(s.dir)
+	past, err := s.past()
+	if err != nil {
+		return "", err
+	}
+	genesis, err := past.Genesis()
 	damage := new(journal.CorruptionError)
 	if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
 		return "", nil // history alone; the leases are those of the newest snapshot, as for the plugin
@@ -197,7 +201,7 @@ func (s *store) uncertain() (string, error) {
 	if err != nil || !succeedsWithLoss(&genesis) {
 		return "", err
 	}
-	h, err := replay.Read(s.reader.Records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
+	h, err := replay.Read(s.records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
 	if err != nil {
 		return "", err
 	}

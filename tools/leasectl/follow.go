@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 )
 
 // defaultPoll is how often a journal that is followed is looked at. Looking costs two small reads.
@@ -155,6 +156,7 @@ func (w *follower) look() error {
 			return err
 		}
 	}
+	w.s.close()
 	w.s.meta, w.s.reader = r.Meta(), r
 	durable := r.Coverage().Durable
 	switch {
@@ -174,7 +176,11 @@ func (w *follower) look() error {
 
 func (w *follower) open() (*journal.Reader, error) {
 	if w.s.bare {
-		return journal.OpenArchive(w.s.dir)
+		past, err := archive.OpenArchive(w.s.dir)
+		if err != nil {
+			return nil, err
+		}
+		return past.Journal(), past.Close()
 	}
 	return journal.OpenReader(w.s.dir)
 }
@@ -183,7 +189,11 @@ func (w *follower) open() (*journal.Reader, error) {
 // archive of a successor tells.
 func (w *follower) replaced(r *journal.Reader) error {
 	old := w.s.meta.ID
-	parents, _ := r.Parents() // none where the first event is damaged, which is said below
+	var parents []string // none where the first event is damaged, which is said below
+	if past, err := archive.Over(w.s.dir, r); err == nil {
+		parents, _ = past.Parents()
+		_ = past.Close()
+	}
 	at := slices.IndexFunc(parents, func(dir string) bool { return filepath.Base(dir) == old.String() })
 	if at < 0 {
 		w.missed("journal %s is gone, and journal %s is in its place: what came after event %d of the old one can't be told",
@@ -225,9 +235,15 @@ func (w *follower) tell(r *journal.Reader, dir string) error {
 	return nil
 }
 
-// salvage goes on behind damage, and over events that were removed.
+// salvage goes on in packed files, behind damage, and over events that were removed.
 func (w *follower) salvage(r *journal.Reader, dir string) error {
-	for piece, err := range journal.Salvage(dir, r.Meta(), w.cursor) {
+	past, err := archive.Over(dir, r)
+	if err != nil {
+		w.missed("%v", err)
+		return nil
+	}
+	defer past.Close()
+	for piece, err := range past.Pieces(w.cursor) {
 		switch {
 		case err != nil:
 			w.missed("%v", err)

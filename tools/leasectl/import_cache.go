@@ -142,7 +142,7 @@ func (s *store) annotate(a *app, ans *answer, cache *cniCache, o *cacheImport) (
 		return nil, err
 	}
 	// Damage is met wherever it is: what is held may rest on it.
-	h, err := replay.Read(s.reader.Records(0), replay.Options{HeldOnly: true, Keep: func(*state.Lease) bool { return false }})
+	h, err := replay.Read(s.records(0), replay.Options{HeldOnly: true, Keep: func(*state.Lease) bool { return false }})
 	if err == nil {
 		err = h.Stopped
 	}

@@ -97,6 +97,8 @@ type app struct {
 	faults  []string // these errors: a second look meets them again
 	gone    bool     // claims that lead to no store are of interest, too
 
+	opened []*store // to be closed at the end
+
 	unopened bool // and so are stores that can't be looked at
 }
 
@@ -108,6 +110,9 @@ func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.Execute()
+	for _, s := range a.opened {
+		s.close()
+	}
 	switch {
 	case err == nil && a.failed:
 		return exitError

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
-	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/state"
 )
@@ -74,11 +73,10 @@ func (e *era) covered(now time.Time) time.Time {
 
 // read reads what is asked of one store. Where events are lost it goes on behind them.
 func (s *store) read(r reading, until time.Time) (*replay.History, error) {
-	past, err := archive.Over(s.dir, s.reader)
+	past, err := s.past()
 	if err != nil {
 		return nil, err
 	}
-	defer past.Close()
 	o := replay.Options{Keep: r.keep, Wiped: s.wiped}
 	if r.find != nil {
 		r.addrs, err = r.find(s)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -58,10 +60,13 @@ func (p *progress) hide() {
 	}
 }
 
-// counted is a store's records after an event, told of while they are read.
-func (p *progress) counted(s *store, after journal.Seq) iter.Seq2[journal.Record, error] {
+// counted tells of a store's records after an event while they are read.
+func (p *progress) counted(s *store, after journal.Seq, records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
+	if p == nil {
+		return records
+	}
 	durable := s.reader.Coverage().Durable
-	return p.along("reading "+s.title(), uint64(durable-min(after, durable)), s.reader.Records(after))
+	return p.along("reading "+s.title(), uint64(durable-min(after, durable)), records)
 }
 
 // along is records, told of while they are read.
@@ -82,7 +87,43 @@ func (p *progress) along(what string, total uint64, records iter.Seq2[journal.Re
 	}
 }
 
-// records are the store's events after one, as its reader has them, with progress where that is told.
+// records are the store's events after one, packed ones too, with progress where that is told.
 func (s *store) records(after journal.Seq) iter.Seq2[journal.Record, error] {
-	return s.bar.counted(s, after)
+	past, err := s.past()
+	if err != nil {
+		return func(yield func(journal.Record, error) bool) { yield(journal.Record{}, err) }
+	}
+	return s.bar.counted(s, after, past.Records(after))
+}
+
+// Records makes the store one that counts are taken of.
+func (s *store) Records(after journal.Seq) iter.Seq2[journal.Record, error] { return s.records(after) }
+
+// events hands the events after base, whose record has the hash head, to apply, as journal.Reader.Events does.
+func (s *store) events(base journal.Seq, head journal.Hash, apply func(*journal.Event) error) error {
+	past, err := s.past()
+	if err != nil {
+		return err
+	}
+	if !past.Packed(base) {
+		return s.reader.Events(base, head, apply)
+	}
+	for rec, err := range s.records(base) {
+		if err != nil {
+			return err
+		}
+		ev := &rec.Event
+		if !ev.Understood() {
+			return fmt.Errorf("%s: event %d: %w", rec.File, ev.Seq, journal.ErrNewer)
+		}
+		if ev.Prev != head {
+			return &journal.CorruptionError{File: filepath.Join(s.dir, rec.File), Seq: ev.Seq, Offset: rec.Offset,
+				Cause: errors.New("does not continue the event before: another hash")}
+		}
+		head = journal.RecordHash(rec.Raw)
+		if err := apply(ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("NODE", node)
 				return err
 			},
-			Cmds: scriptCommands(known),
+			Cmds: scriptCommands(known, newLeasegen(t.TempDir())),
 		})
 	})
 	if unused := known.unused(); len(unused) > 0 && !someAlone() {
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 }
 
 // scriptCommands are the commands of scripts beside testscript's own.
-func scriptCommands(known *schemas) map[string]func(*testscript.TestScript, bool, []string) {
+func scriptCommands(known *schemas, g leasegen) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits":    known.exits,
 		"old":      storeCommand(oldStore),
@@ -55,6 +55,10 @@ func scriptCommands(known *schemas) map[string]func(*testscript.TestScript, bool
 		"parent":   cmdParent,
 		"copy":     cmdCopy,
 		"node":     cmdNode,
+		"leasegen": g.run,
+		"glob":     cmdGlob,
+		"flipat":   cmdFlipAt,
+		"same":     cmdSame,
 	}
 }
 

@@ -115,11 +115,10 @@ func (s *store) named(ans *answer, of *selection, from time.Time) ([]era, func(*
 
 // find looks for the addresses of a container or pod.
 func (s *store) find(q archive.Query) (archive.Found, error) {
-	past, err := archive.Over(s.dir, s.reader)
+	past, err := s.past()
 	if err != nil {
 		return archive.Found{}, err
 	}
-	defer past.Close()
 	return past.Find(q)
 }
 

@@ -102,7 +102,7 @@ func (s *store) newestRanges(past *archive.Reader, b *replay.Standing) error {
 }
 
 // recordAt reads one event with where it stands.
-func recordAt(r recorder, seq journal.Seq) (journal.Record, bool, error) {
+func recordAt(r replay.Recorder, seq journal.Seq) (journal.Record, bool, error) {
 	if seq == 0 {
 		return journal.Record{}, false, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leaselog/leaselog/internal/hostlocal"
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -24,15 +25,16 @@ type store struct {
 	network   string // by META, else by the folder's name
 	folder    string // the dataDir's folder of the network; "" if there is no dataDir to look at
 	meta      journal.Meta
-	reader    *journal.Reader
-	broken    error    // damage, or a newer format: the store is there and can't be read
-	wiped     bool     // the folder, or the claim in it, is gone
-	foreign   bool     // and host-local's files are there instead
-	doubts    []string // words about the store that are part of every answer
-	torn      bool     // what the folder says about the store is not to be relied on
-	byClaim   bool     // it was found where the claim in folder leads, outside of the dataDir
-	takenFrom bool     // folder is one of host-local, whose leases this store has taken over
-	gone      bool     // the claim in folder leads here, and there is no store, or can't be read (broken)
+	reader    *journal.Reader // of the segments
+	whole     *archive.Reader // of packed files, too; nil before it is needed, see past
+	broken    error           // damage, or a newer format: the store is there and can't be read
+	wiped     bool            // the folder, or the claim in it, is gone
+	foreign   bool            // and host-local's files are there instead
+	doubts    []string        // words about the store that are part of every answer
+	torn      bool            // what the folder says about the store is not to be relied on
+	byClaim   bool            // it was found where the claim in folder leads, outside of the dataDir
+	takenFrom bool            // folder is one of host-local, whose leases this store has taken over
+	gone      bool            // the claim in folder leads here, and there is no store, or can't be read (broken)
 
 	foundIn string   // the --data-dir that led to it
 	bare    bool     // an archive by itself
@@ -207,17 +209,44 @@ func (s *store) open() error {
 // openReader opens the reader and takes in what META, or the first event, says.
 func (s *store) openReader() (err error) {
 	if s.bare {
-		s.reader, err = journal.OpenArchive(s.dir)
+		if s.whole, err = archive.OpenArchive(s.dir); err == nil {
+			s.reader = s.whole.Journal()
+		}
 	} else if s.meta, err = journal.ReadMeta(s.dir); err == nil {
 		s.reader, err = journal.OpenReader(s.dir)
 	}
 	if s.reader != nil {
 		s.meta = s.reader.Meta()
 	}
+	if s.whole != nil {
+		s.meta = s.whole.Meta()
+	}
 	if s.meta.Network != "" {
 		s.network = s.meta.Network
 	}
 	return err
+}
+
+// past is what reads the store's whole history, up to the same event as reader. It is not for two readings at once.
+func (s *store) past() (*archive.Reader, error) {
+	if s.whole == nil {
+		var err error
+		if s.whole, err = archive.Over(s.dir, s.reader); err != nil {
+			return nil, err
+		}
+	}
+	return s.whole, nil
+}
+
+// close closes what past has opened, of the stores before this one too.
+func (s *store) close() {
+	if s.whole != nil {
+		_ = s.whole.Close()
+		s.whole = nil
+	}
+	for _, p := range s.parents {
+		p.close()
+	}
 }
 
 // dataFolder returns the network's folder in the dataDir of a store in use that was not found

@@ -106,11 +106,10 @@ func (a *app) measure(s *store, ans *answer, w *useWindow) (*useItem, error) {
 	if s.broken != nil || s.reader == nil {
 		return it, nil // why was said
 	}
-	past, err := archive.Over(s.dir, s.reader)
+	past, err := s.past()
 	if err != nil {
 		return nil, err
 	}
-	defer past.Close()
 	covered := s.covered(a.now)
 	var clocks replay.Clocks
 	err = past.Clocks(func(ev *journal.Event) error { clocks.Add(ev); return nil })

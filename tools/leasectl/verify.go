@@ -41,9 +41,10 @@ func (a *app) verifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Whether everything that is stored is as it was written",
-		Long: `Checks everything that is stored: each record of each segment in use or archived, the chain
-of their hashes, whether each event can have happened, and every block of every snapshot, held
-against what the events lead to. All findings are given, then one line with the verdict.
+		Long: `Checks everything that is stored: each record of each segment in use or archived and of each
+packed file, the chain of their hashes, whether each event can have happened, and every block of
+every snapshot and keyframe, held against what the events lead to; the index of packed files, and
+what they have in common with segments. All findings are given, then one line with the verdict.
 
 Severity: damage stops calls or puts leases in doubt, history touches what was and no lease,
 note is nothing wrong but something that answers take into account. Exit code 1 with any
@@ -136,14 +137,15 @@ func findingOf(s *store, v *replay.Verified, f replay.Finding) findingItem {
 
 // tally adds up what was verified.
 type tally struct {
-	networks, events, segments, snapshots int
-	found                                 [3]int // by severity
+	networks, events, segments, packed, snapshots int
+	found                                         [3]int // by severity
 }
 
 func (t *tally) add(v *replay.Verified) {
 	t.networks++
 	t.events += v.Events
 	t.segments += v.Segments
+	t.packed += v.Packed
 	t.snapshots += v.Snapshots
 	for _, f := range v.Findings {
 		t.found[f.Severity]++
@@ -155,8 +157,12 @@ func (t *tally) bad() int { return t.found[replay.SeverityDamage] + t.found[repl
 
 // String returns the verdict.
 func (t *tally) String() string {
-	looked := fmt.Sprintf("%s, %s, %s, %s", count(t.networks, "network"), count(t.events, "event"),
-		count(t.segments, "segment"), count(t.snapshots, "snapshot"))
+	packed := ""
+	if t.packed > 0 {
+		packed = count(t.packed, "packed file") + ", "
+	}
+	looked := fmt.Sprintf("%s, %s, %s, %s%s", count(t.networks, "network"), count(t.events, "event"),
+		count(t.segments, "segment"), packed, count(t.snapshots, "snapshot"))
 	if t.bad() == 0 {
 		return fmt.Sprintf("clean: %s; %s", looked, count(t.found[replay.SeverityNote], "note"))
 	}

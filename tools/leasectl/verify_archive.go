@@ -9,12 +9,19 @@ import (
 )
 
 // verifyArchive checks an archive by itself: each record, the chain of their hashes, and whether each event can have
-// happened. It ends with the first damage: there is neither snapshot nor marker to go on from.
+// happened. Without packed files it ends with the first damage: there is neither snapshot nor marker to go on from.
 func (s *store) verifyArchive() (*replay.Verified, error) {
 	v := &replay.Verified{Journal: s.meta.ID}
 	if s.broken != nil {
 		v.Findings = append(v.Findings, damageIn(s.broken))
 		return v, nil
+	}
+	past, err := s.past()
+	if err != nil {
+		return nil, err
+	}
+	if past.Packed(0) {
+		return replay.VerifyArchive(past, s.dir)
 	}
 	var clocks replay.Clocks
 	var first, last journal.Event

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// leasegen is the command that makes stores, built once for all scripts.
+type leasegen struct {
+	build func() (string, error)
+}
+
+func newLeasegen(folder string) leasegen {
+	return leasegen{sync.OnceValues(func() (string, error) {
+		path := filepath.Join(folder, "leasegen")
+		out, err := exec.Command("go", "build", "-o", path, "../leasegen").CombinedOutput()
+		if err != nil {
+			return string(out), err
+		}
+		return path, nil
+	})}
+}
+
+// run makes a store: leasegen ARG...
+func (g leasegen) run(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := g.build()
+	if err != nil {
+		ts.Fatalf("build leasegen: %v: %s", err, path)
+	}
+	ts.Check(ts.Exec(path, args...))
+}
+
+// cmdGlob sets a variable, in capitals, to the one file that a pattern means: glob NAME PATTERN
+func cmdGlob(ts *testscript.TestScript, _ bool, args []string) {
+	found, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("%s: %q, want one", args[1], found)
+	}
+	ts.Setenv(strings.ToUpper(args[0]), found[0])
+}
+
+// cmdFlipAt flips a bit of a byte, counted from the end if it is negative: flipat FILE BYTE
+func cmdFlipAt(ts *testscript.TestScript, _ bool, args []string) {
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b[(at+len(b))%len(b)] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+// cmdSame compares columns of two CSV files: same FILE FILE COLUMN,...
+func cmdSame(ts *testscript.TestScript, _ bool, args []string) {
+	read := func(file string) [][]string {
+		all, err := csv.NewReader(bytes.NewReader([]byte(ts.ReadFile(file)))).ReadAll()
+		ts.Check(err)
+		var columns []int
+		for _, name := range strings.Split(args[2], ",") {
+			i := slices.Index(all[0], name)
+			if i < 0 {
+				ts.Fatalf("%s: no column %q among %q", file, name, all[0])
+			}
+			columns = append(columns, i)
+		}
+		rows := make([][]string, len(all))
+		for i, row := range all {
+			for _, c := range columns {
+				rows[i] = append(rows[i], row[c])
+			}
+		}
+		return rows
+	}
+	one, other := read(args[0]), read(args[1])
+	for i := range min(len(one), len(other)) {
+		if !slices.Equal(one[i], other[i]) {
+			ts.Fatalf("line %d: %q, want %q", i+1, one[i], other[i])
+		}
+	}
+	if len(one) != len(other) || len(one) < 2 {
+		ts.Fatalf("%d lines, want %d", len(one), len(other))
+	}
+}

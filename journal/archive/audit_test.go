@@ -163,6 +163,23 @@ func write(t *testing.T, path string, b []byte) {
 	}
 }
 
+// TestParentsPacked: who was before is known where the first event is packed.
+func TestParentsPacked(t *testing.T) {
+	parent := journal.ID{1, 2, 3}
+	dir, h := newSuccessor(t, 303, 2500, parent)
+	firsts, end := loose(t, dir)
+	h.pack(t, filepath.Join(dir, "archive"), 1, end-1)
+	for _, first := range firsts {
+		removeLoose(t, dir, first)
+	}
+	r := openArchive(t, dir)
+	defer r.Close()
+	want := filepath.Join(dir, "archive", parent.String())
+	if got, err := r.Parents(); err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("got %q, %v, want %s", got, err, want)
+	}
+}
+
 // TestBareMixture: an archive by itself of packed files and the segments behind them is one history.
 func TestBareMixture(t *testing.T) {
 	dir, h := newStore(t, 301, 2500)

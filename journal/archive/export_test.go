@@ -106,7 +106,7 @@ func Plain(path string, id journal.ID) (seeds [][]byte, err error) {
 
 // Spoils name what PackSpoilt does wrongly.
 var Spoils = []string{"address left out", "address in another frame", "mark left out", "mark with another clock", "kinds", "boots", "first clock",
-	"hash before", "filter", "clock of a frame", "identity of a frame", "whole frame", "identities", "previous"}
+	"hash before", "filter", "clock of a frame", "identity of a frame", "whole frame", "identities", "previous", "digest"}
 
 // PackSpoilt packs as Pack does, but for one thing: what is wrong in the file stands under right checksums.
 func PackSpoilt(path string, meta journal.Meta, first, last journal.Seq, source Source, o Options, spoil string) error {
@@ -144,6 +144,8 @@ func PackSpoilt(path string, meta journal.Meta, first, last journal.Seq, source 
 			p.frames[frameRow-1] ^= 1
 		case "identities":
 			p.w.idents.next++
+		case "digest":
+			p.w.sum.Write([]byte{0})
 		case "previous":
 			p.head.previous[0] ^= 1
 		}

@@ -20,10 +20,16 @@ import (
 // newStore makes a store of random events, most of whose segments are archived, and returns it with its history.
 func newStore(t *testing.T, seed uint64, n int) (dir string, h *history) {
 	t.Helper()
+	return newSuccessor(t, seed, n, journal.ID{})
+}
+
+// newSuccessor is newStore for a journal that has succeeded another.
+func newSuccessor(t *testing.T, seed uint64, n int, parent journal.ID) (dir string, h *history) {
+	t.Helper()
 	h = newHistory(seed, false)
 	root := t.TempDir()
 	h.tick()
-	genesis := &journal.Event{Clock: h.clock, Origin: journal.Origin{Journal: h.id, Node: "here"}}
+	genesis := &journal.Event{Clock: h.clock, Origin: journal.Origin{Journal: h.id, Node: "here", Parent: parent}}
 	h.number = 1
 	b, err := journal.NewBuilder(root, journal.NewStore{Network: "n", DataDir: root, Version: "test",
 		Claim: func(journal.ID) (func(), error) { return func() {}, nil }}, genesis, time.Now().Add(time.Minute))

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -88,5 +90,45 @@ func cmdSame(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if len(one) != len(other) || len(one) < 2 {
 		ts.Fatalf("%d lines, want %d", len(one), len(other))
+	}
+}
+
+// TestFollowPacked follows a store from its first event on, of which many are packed, and one frame is damaged.
+func TestFollowPacked(t *testing.T) {
+	path, err := newLeasegen(t.TempDir()).build()
+	if err != nil {
+		t.Fatalf("build leasegen: %v: %s", err, path)
+	}
+	dataDir := t.TempDir()
+	out, err := exec.Command(path, "--out", dataDir, "--network", "pods", "--leases", "40", "--events", "3000", "--seed", "5",
+		"--until", "2026-01-31T00:00:00Z", "--pack").CombinedOutput()
+	if err != nil {
+		t.Fatalf("leasegen: %v: %s", err, out)
+	}
+	archived := filepath.Join(dataDir, historyName, "pods", "archive")
+	files, err := os.ReadDir(archived)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%d packed files, %v", len(files), err)
+	}
+	file := filepath.Join(archived, files[0].Name())
+	last := uint64(894)
+	w := follow(t, "--data-dir", dataDir, "--since", "1")
+	w.expect(1, 3000)
+	w.end(syscall.SIGINT, exitFound)
+	w = follow(t, "--data-dir", archived, "--since", "1")
+	w.expect(1, last)
+	w.end(syscall.SIGINT, exitFound)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[5000] ^= 1 // in the first frame
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w = follow(t, "--data-dir", dataDir, "--since", "1")
+	w.expect(129, 3000)
+	if words := w.end(syscall.SIGINT, exitUnknown); !strings.Contains(words, "events 1 to 128 are lost") {
+		t.Errorf("said %s", words)
 	}
 }

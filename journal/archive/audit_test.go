@@ -126,6 +126,16 @@ func TestAuditOfDuplicates(t *testing.T) {
 		{"as it is", func() func() { return func() {} }, nil},
 		{"a segment", func() func() { return flip(segment, 3000) }, []string{segment + ": byte ", packed + " has the event"}},
 		{"a frame", func() func() { return flip(packed, len(whole)/3) }, []string{packed + ": byte ", "segments have these events"}},
+		{"a frame and a segment elsewhere", func() func() {
+			frame := flip(packed, len(whole)/3)
+			missing := filepath.Join(dir, "archive", fmt.Sprintf("%020d", firsts[len(firsts)-1]))
+			b, err := os.ReadFile(missing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(missing)
+			return func() { frame(); write(t, missing, b) }
+		}, []string{packed + ": byte ", "segments have these events"}},
 		{"the footer", func() func() { return flip(packed, len(whole)-30) }, []string{packed + ": byte ", "its events are elsewhere"}},
 		{"another course", func() func() {
 			foreign := other.pack(t, t.TempDir(), 2, end-1)
@@ -141,6 +151,8 @@ func TestAuditOfDuplicates(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			defer tt.spoil()()
 			r := openArchive(t, dir)
+			checkRecords(t, h, r, 0)
+			checkRecords(t, h, r, 700)
 			got, wrong := audited(t, r)
 			r.Close()
 			if got != n || (wrong == nil) != (tt.want == nil) {

@@ -239,7 +239,8 @@ func (r *Reader) next(seq journal.Seq) stretch {
 var errStopped = errors.New("stopped")
 
 // Records returns the events after a given one in order, up to Coverage().Durable, as journal.Reader.Records does. It
-// ends with an error at damage, a *journal.CorruptionError; missing events are damage too.
+// ends with an error at damage, a *journal.CorruptionError; missing events are damage too. What is damaged in a packed file is read
+// from segments if these have it.
 func (r *Reader) Records(after journal.Seq) iter.Seq2[journal.Record, error] {
 	return r.read(after, walker{
 		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Records(after) },
@@ -329,6 +330,14 @@ func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, err
 		for r.j != nil || next <= r.cov.Durable {
 			s := r.next(next)
 			err := r.stretch(s, w, hand)
+			if s.file != nil && r.j != nil && isDamage(err) { // segments may have what is damaged
+				before, damage := next, err
+				s = stretch{first: next, last: s.last, broken: damage}
+				if err = r.stretch(s, w, hand); errors.Is(err, damage) && next > before {
+					continue // with the packed file, behind what is damaged in it
+				}
+				listed = next
+			}
 			if s.file != nil && err == nil {
 				next = s.last + 1
 			}
@@ -397,6 +406,11 @@ func (r *Reader) whyMissing(s stretch, seq journal.Seq, err error) error {
 		return err
 	}
 	return r.missing(seq, s.last)
+}
+
+func isDamage(err error) bool {
+	_, ok := errors.AsType[*journal.CorruptionError](err)
+	return ok
 }
 
 func (r *Reader) missing(first, last journal.Seq) error {

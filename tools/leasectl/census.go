@@ -241,7 +241,11 @@ func eventAt(r replay.Recorder, seq journal.Seq) (ev journal.Event, ok bool, err
 
 // files counts files and bytes. What moves or goes meanwhile is counted where it is met, if at all.
 func (c *census) files() {
-	for _, folder := range []string{"journal", "archive"} {
+	folders := []string{"journal", "archive"}
+	if r := c.store.reader; r != nil && r.ArchiveDir() == c.store.dir {
+		folders = []string{""} // an archive's own folder
+	}
+	for _, folder := range folders {
 		_, n, err := weigh(filepath.Join(c.store.dir, folder))
 		c.journalBytes += n
 		c.unlisted = errors.Join(c.unlisted, err)

@@ -110,10 +110,7 @@ func (v *verifier) openKeyframes() error {
 			if !ok {
 				return err
 			}
-			f.Offset, f.First, f.Last, f.What = d.Offset, d.Seq, d.Seq, fmt.Sprintf("keyframe: %v", d.Cause)
-			if k.Snapshot != nil {
-				f.First, f.Last = k.Snapshot.Seq(), k.Snapshot.Seq()
-			}
+			f.Offset, f.First, f.Last, f.What = d.Offset, k.Seq, k.Seq, fmt.Sprintf("keyframe: %v", d.Cause)
 			v.find(f)
 			continue
 		}

@@ -136,6 +136,7 @@ func TestVerifyPacked(t *testing.T) {
 			put(t, one, string(b))
 		}, replay.SeverityHistory, one, 1, "belongs to journal"},
 		{"keyframe of another state", func() { p.forged(t, half) }, replay.SeverityHistory, one, p.end / 3, "not what the events lead to"},
+		{"keyframe's bytes", func() { edit(t, one, flipAt(-4000)) }, replay.SeverityHistory, one, p.end / 3, "keyframe: checksum"},
 		{"another course", func() { p.course(t, half) }, replay.SeverityDamage, two, half + 1, "another hash"},
 		{"of other files", func() { p.repacked(t, half) }, replay.SeverityHistory, two, half + 1, "does not continue"},
 	} {
@@ -155,6 +156,12 @@ func TestVerifyPacked(t *testing.T) {
 					(tt.first == 0 || f.First == tt.first) && f.Last >= f.First && f.Affects != "" && f.Do != ""
 			}) {
 				t.Errorf("got %+v, want %s of %s from event %d with %q", v.Findings, tt.severity, file, tt.first, tt.what)
+			}
+			for i := 1; i < len(v.Findings); i++ {
+				f, before := v.Findings[i], v.Findings[i-1]
+				if f.File == before.File && f.Offset >= 0 && f.Offset == before.Offset && f.First == before.Last+1 {
+					t.Errorf("%+v goes on with %+v: one finding is enough", before, f)
+				}
 			}
 		})
 	}

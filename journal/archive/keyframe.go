@@ -19,6 +19,7 @@ const snapFolder = "snap"
 // Keyframe is the state after some event, in whatever file it stands.
 type Keyframe struct {
 	Snapshot *state.Snapshot // nil if there is none
+	Seq      journal.Seq     // of that event
 	File     string          // below the store's folder
 	Skipped  []error         // why newer ones could not be used
 }
@@ -54,6 +55,7 @@ func (r *Reader) Keyframe(before journal.Seq) (Keyframe, error) {
 			return k, nil
 		}
 		if err == nil {
+			k.Seq = seq
 			return k, nil
 		}
 		if below = seq; !errors.Is(err, fs.ErrNotExist) { // replaced by a newer one meanwhile
@@ -101,7 +103,7 @@ func (r *Reader) Keyframes() iter.Seq2[Keyframe, error] {
 		for _, f := range r.files {
 			for _, k := range f.head.keyframes {
 				snap, err := f.openKeyframe(k.seq)
-				if !yield(Keyframe{Snapshot: snap, File: r.nameOf(f)}, err) {
+				if !yield(Keyframe{Snapshot: snap, Seq: k.seq, File: r.nameOf(f)}, err) {
 					return
 				}
 			}

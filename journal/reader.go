@@ -384,6 +384,7 @@ type pass struct {
 	// needles, if not nil, tell the records that are to be decoded; all others come light
 	needles *Needles
 	raw     bool // none is decoded
+	edge    edge // the end of the segment before, where records are not held against one another
 	data    []byte
 	rec     Record
 }
@@ -493,6 +494,9 @@ func (p *pass) segment(path string, first Seq) {
 		} else {
 			record, err = p.read(s)
 		}
+		if err == nil && record != nil && p.edge.seq+1 == seq && p.edge.seq != 0 && prevOf(record) != p.edge.hash {
+			err = errOtherCourse
+		}
 		if err == nil && record != nil && seq == r.marker.durable && RecordHash(record) != r.marker.hash {
 			err = errNotAcknowledged
 		}
@@ -507,7 +511,10 @@ func (p *pass) segment(path string, first Seq) {
 		if record == nil {
 			continue
 		}
-		p.last = seq
+		p.last, p.edge.seq = seq, 0
+		if p.needles != nil && s.done() {
+			p.edge = edge{seq, RecordHash(record)}
+		}
 		p.rec.File, p.rec.Offset = name, int64(s.off-len(record))
 		if p.ended = p.visit(&p.rec); p.ended != nil {
 			return

@@ -178,3 +178,21 @@ func checkRecord(id ID, seq Seq, record []byte) error {
 	}
 	return nil
 }
+
+// edge is the last record of a segment. A sparse read holds it against the first one of the next segment: whole segments of
+// another course of the same journal would be taken for its own otherwise.
+type edge struct {
+	seq  Seq
+	hash Hash
+}
+
+var errOtherCourse = errors.New("does not continue the event before: another hash")
+
+// prevOf returns the hash that a record names as that of the one before it, zero for one that is too short.
+func prevOf(record []byte) (h Hash) {
+	const offset = 23 // see docs/FORMAT.md, "Records"
+	if len(record) >= offset+len(h) {
+		copy(h[:], record[offset:])
+	}
+	return h
+}

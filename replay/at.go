@@ -11,6 +11,7 @@ import (
 type Table struct {
 	Leases    []Holder // by address, then beginning
 	Certainty Certainty
+	Open      bool // leases may be missing, or be there that were not held
 	Doubts    []string
 }
 
@@ -36,7 +37,13 @@ func (h *History) At(q Asked) Table {
 			t.Certainty = max(t.Certainty, Uncertain)
 		}
 	}
+	if h.wiped && s.now {
+		t.Doubts = append(t.Doubts, "the network's data folder was deleted: no lease is held, though no event says so yet")
+	}
 	h.tableDoubts(&t, &s)
+	for i := range t.Leases {
+		t.Open = t.Open || t.Leases[i].Partly
+	}
 	h.steps(&t.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(t.Leases) {
 			if !yield(&held.Interval) {
@@ -83,7 +90,7 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 // tableDoubts says why the table may not be the whole truth.
 func (h *History) tableDoubts(t *Table, s *span) {
 	doubt := func(c Certainty, format string, args ...any) {
-		t.Certainty = max(t.Certainty, c)
+		t.Certainty, t.Open = max(t.Certainty, c), true
 		t.Doubts = append(t.Doubts, fmt.Sprintf(format, args...))
 	}
 	for i, g := range h.gaps {

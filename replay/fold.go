@@ -26,6 +26,7 @@ type draft struct {
 	unsettled bool // it was held before a gap, and nothing behind it says that it still is
 	seen      mark // then the last event before the gap
 	lostAfter mark // the last event that shows it, if its end is lost
+	lostBy    mark // the event that gave its address to another without its end; its seq is 0 if events are lost
 	fromGap   bool // its beginning is lost: start is the first event behind
 	sure      mark // a snapshot shows that it was held from start to this event, gaps included; its seq is 0 if none does
 }
@@ -68,6 +69,7 @@ func (r *reading) begin(rec *journal.Record) {
 	for _, a := range ev.Addresses {
 		if d := r.open[a.IP]; d != nil {
 			if !d.unsettled {
+				d.lostBy = m
 				r.h.odd("event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
 			}
 			r.loseEnd(d)
@@ -234,6 +236,9 @@ func (r *reading) asked(d *draft) bool {
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}
 	}
+	if d.lostBy.seq != 0 {
+		iv.lostTo = r.Clocks.point(d.lostBy)
+	}
 	return d.sure.seq != 0 || slices.ContainsFunc(r.spans, func(s span) bool {
 		return r.final.meet(&s, iv.Start, iv.behind()).possible || s.backwards(&iv)
 	})
@@ -279,6 +284,9 @@ func (r *reading) interval(d *draft) Interval {
 		}
 	case d.lostAfter.seq != 0:
 		iv.LastSeq, iv.Certainty, iv.lost = d.lostAfter.seq, Unknown, true
+		if d.lostBy.seq != 0 {
+			iv.lostTo = clocks.point(d.lostBy)
+		}
 		if d.start.clock.Boot != r.last.clock.Boot {
 			doubtful = r.lastOfBoot(d)
 		}

@@ -24,7 +24,7 @@ type gap struct {
 // loses takes in that events are lost.
 func (r *reading) loses(l *journal.Loss) {
 	if l.Last < l.First && !l.Open {
-		r.h.odd("%d bytes of %s at byte %d can't be read: no event is missing there", l.Bytes, l.File, l.Offset)
+		r.h.notes = append(r.h.notes, fmt.Sprintf("%d bytes of %s at byte %d can't be read: no event is missing there", l.Bytes, l.File, l.Offset))
 		return
 	}
 	cause := fmt.Errorf("%s: %w", l.File, l.Cause)

@@ -44,11 +44,15 @@ type Interval struct {
 	endBoot   journal.BootID
 	sure      Point  // held all the time from Start to this event, whatever events are lost; Seq 0 if that is not known
 	fromGap   bool   // Start is the first event behind those that are lost
+	lostTo    Point  // what gave the address to another, if that is known
 	lost      bool   // no event that can be read ends it, and none after LastSeq shows it
 	doubt     string // what a successor says against a lease that it carried over
 	parentSeq string // the parent's event that gave it
 	notes     []string
 }
+
+// Whole reports whether all events could be read, from the first one on.
+func (h *History) Whole() bool { return h.Stopped == nil && len(h.gaps) == 0 && h.First.Seq == 1 }
 
 // Lost reports whether nothing that can be read tells the interval's end, and that it goes on.
 func (iv *Interval) Lost() bool { return iv.lost }
@@ -83,6 +87,7 @@ type History struct {
 	only    netip.Addr  // the address that it was reduced to
 	wiped   bool        // the network's data folder was deleted and no event says so yet
 	odds    []string    // what can't be, and was passed over
+	notes   []string    // what could not be read, and matters to no answer
 
 	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
 	settled Point  // from this event on that doesn't matter any more; Seq 0 if it still does

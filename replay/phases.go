@@ -54,7 +54,7 @@ func (b *phasing) held(iv *Interval) bool {
 		b.at = iv.End.Point
 	case iv.lost:
 		b.shown(iv)
-		b.at = Point{Seq: iv.LastSeq + 1}
+		b.at = *iv.behind()
 		for _, g := range h.gaps {
 			if g.after.seq == iv.LastSeq {
 				b.at = g.to

@@ -80,6 +80,14 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 	for i := range phases {
 		a.named(&phases[i], &s)
 	}
+	if h.wiped && s.now {
+		for iv := range each(h.Intervals) {
+			if iv.Lease.IP == ip && iv.End == nil && !iv.lost {
+				a.doubt(Certain, "the network's data folder was deleted: the lease of %s, since event %d, ended with it, and no event says so yet",
+					ownerText(iv), iv.Start.Seq)
+			}
+		}
+	}
 	a.conclude(h, &s)
 	h.steps(&a.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(a.Holders) {
@@ -147,7 +155,7 @@ func (a *Holding) notHeld(p *phase) {
 			return
 		}
 		a.maybe = true
-		a.doubt(Uncertain, "a moment earlier or later, which the clocks leave open: %s", p.why)
+		a.doubt(Uncertain, "a moment before or after, within the error of the clocks, it is unknown: %s", p.why)
 		return
 	}
 	a.others = append(a.others, p)
@@ -252,10 +260,13 @@ func (h *History) outside(s *span, from, to bool) (c Certainty, doubts []string)
 			doubts = append(doubts, fmt.Sprintf("the journal tells nothing after %s", timeOf(s.covered).Format(timeLayout)))
 		}
 	}
-	if len(doubts) > 0 {
+	switch {
+	case len(doubts) > 0:
 		c = Unknown
+	case len(h.odds) > 0:
+		c = Uncertain
 	}
-	return c, append(doubts, h.odds...)
+	return c, slices.Concat(doubts, h.odds, h.notes)
 }
 
 // around names what is known beside what the journal covers: the lease that its source says to be older, and the one

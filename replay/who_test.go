@@ -104,7 +104,7 @@ func TestWho(t *testing.T) {
 	tests := []whoTest{
 		{name: "held", events: plain, at: instant(15), want: "held [a] certain"},
 		{name: "free", events: plain, at: instant(25), want: "free [] certain"},
-		{name: "at the ADD, within the clock's error", events: plain, at: instant(10), want: "held [a?] uncertain", doubt: "clocks leave open: which addresses"},
+		{name: "at the ADD, within the clock's error", events: plain, at: instant(10), want: "held [a?] uncertain", doubt: "error of the clocks, it is unknown: which addresses"},
 		{name: "a moment later", events: plain, at: ms(10, 2), want: "held [a] certain"},
 		{name: "a moment before the DEL", events: plain, at: ms(19, 998), want: "held [a] certain"},
 		{name: "after the window's start", events: plain, at: instant(35), want: "held [b?] uncertain"},

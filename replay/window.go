@@ -104,6 +104,8 @@ func (iv *Interval) behind() *Point {
 	switch {
 	case iv.End != nil:
 		return &iv.End.Point
+	case iv.lostTo.Seq != 0:
+		return &iv.lostTo
 	case iv.lost:
 		return &Point{Seq: iv.LastSeq + 1}
 	}

@@ -204,6 +204,11 @@ func TestPackedMeanwhile(t *testing.T) {
 	}
 }
 
+// keep makes the record the history's next one.
+func (h *history) keep(raw []byte) {
+	h.records, h.prev = append(h.records, raw), journal.RecordHash(raw)
+}
+
 // TestKeyframe keeps snapshots in a packed file.
 func TestKeyframe(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
@@ -229,7 +234,7 @@ func TestKeyframe(t *testing.T) {
 		if err := st.Apply(ev); err != nil {
 			t.Fatal(err)
 		}
-		h.records, h.prev = append(h.records, raw), journal.RecordHash(raw)
+		h.keep(raw)
 		if i%100 != 99 {
 			continue
 		}

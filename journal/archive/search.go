@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -188,6 +187,3 @@ func (f *file) frameOf(identity uint64) (int, error) {
 	}
 	return lo, nil
 }
-
-// contains reports whether any of the names of a pod or container are asked about at all.
-func (q *Query) empty() bool { return strings.TrimSpace(q.Container+q.Pod+q.UID) == "" }

@@ -54,6 +54,7 @@ func (a *app) at(m *moment) error {
 			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
+		ans.worst = max(ans.worst, t[0].Certainty)
 		items = append(items, t[0].items()...)
 	}
 	a.exit(ans.worst, true)
@@ -64,6 +65,7 @@ func (a *app) at(m *moment) error {
 type tableOf struct {
 	era
 	replay.Table
+	outside bool // of what the store covers
 }
 
 // items are the leases of the table as they were known then.
@@ -78,7 +80,7 @@ func (t *tableOf) items() []leaseItem {
 func (t *tableOf) item(held *replay.Holder) leaseItem {
 	it := t.lease(&held.Interval)
 	it.End, it.Certainty = nil, replay.Certain.String()
-	if held.Unsure {
+	if held.Unsure || t.outside {
 		it.Certainty = replay.Uncertain.String()
 	}
 	if held.Partly {
@@ -91,8 +93,8 @@ func (t *tableOf) item(held *replay.Holder) leaseItem {
 func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error) {
 	if s.broken != nil {
 		ans.take(s, replay.Point{}, replay.Point{})
-		ans.worst = replay.Unknown
-		return make([]tableOf, len(moments)), nil
+		unknown := tableOf{era: era{store: s}, Table: replay.Table{Certainty: replay.Unknown}, outside: true}
+		return slices.Repeat([]tableOf{unknown}, len(moments)), nil
 	}
 	first := moments[0].at
 	var asked []replay.Asked
@@ -111,17 +113,26 @@ func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error
 	for i, m := range moments {
 		e := eraOf(eras, m, a.now)
 		if tables[i].era = *e; e.h == nil {
-			ans.worst = replay.Unknown
+			tables[i].Certainty, tables[i].outside = replay.Unknown, true
 			continue
 		}
-		t := e.h.At(m.asked(e, a.now))
-		tables[i].Table = t
-		ans.worst = max(ans.worst, t.Certainty)
+		q := m.asked(e, a.now)
+		t := e.h.At(q)
+		tables[i].Table, tables[i].outside = t, e.outside(q)
 		for _, d := range t.Doubts {
 			ans.doubt(replay.Certain, "%s: %s", s.title(), d)
 		}
 	}
 	return tables, nil
+}
+
+// outside reports whether the store doesn't cover the time.
+func (e *era) outside(q replay.Asked) bool {
+	covered := q.Covered
+	if covered.IsZero() {
+		covered = e.h.Last.Effective
+	}
+	return e.h.First.Seq == 0 || !q.Now && (q.From.Before(e.h.First.Effective) || q.To.After(covered))
 }
 
 // eraOf returns the store that tells of the time.

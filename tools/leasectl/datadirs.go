@@ -81,6 +81,9 @@ func (a *app) stores() ([]*store, error) {
 		if err != nil && len(a.dataDirs) == 1 {
 			return nil, err
 		}
+		if err == nil && len(found) == 0 && len(a.dataDirs) > 1 {
+			err = fmt.Errorf("no network has a store in %q", dir)
+		}
 		if err != nil {
 			a.fail(err)
 		}
@@ -150,10 +153,12 @@ func (a *app) distinct(stores []*store) []*store {
 		case i < 0:
 			kept = append(kept, s)
 		case kept[i].holds(s):
-			a.say("%s is a copy of journal %s, of which %s has as much or more: it is not asked", s.dir, s.meta.ID, kept[i].dir)
+			a.say("%s is a copy of journal %s, of which %s tells as far or further: it is asked only if something is damaged there", s.dir, s.meta.ID, kept[i].dir)
+			kept[i].spares = append(kept[i].spares, s)
 		default:
 			text := fmt.Sprintf("%s and %s are of the same journal and can't be told to agree: both are asked", kept[i].dir, s.dir)
 			kept[i].doubts, s.doubts = append(kept[i].doubts, text), append(s.doubts, text)
+			kept[i].parted, s.parted = true, true
 			kept = append(kept, s)
 		}
 	}

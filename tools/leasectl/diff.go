@@ -84,10 +84,17 @@ func (a *app) diff(from, to *moment) error {
 			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
+		if t[0].outside || t[1].outside {
+			ans.doubt(replay.Unknown, "%s: what was held at one of the times is unknown, so that nothing can be compared", s.title())
+			continue
+		}
+		ans.worst = max(ans.worst, comparable(ans, s, t))
 		d := replay.Diff(&t[0].Table, &t[1].Table)
 		for i, list := range [...][]replay.Change{d.Added, d.Removed, d.Moved, d.Reused} {
 			for j := range list {
-				changes[i] = append(changes[i], s.change(changeKinds[i], &list[j], t))
+				it := s.change(changeKinds[i], &list[j], t)
+				ans.worst = max(ans.worst, certaintyOf(it.Certainty))
+				changes[i] = append(changes[i], it)
 			}
 		}
 	}
@@ -104,6 +111,22 @@ func (a *app) diff(from, to *moment) error {
 		all = append(all, changes[i]...)
 	}
 	return show(a, ans, each(all), layout[changeItem]{"changes", changeTable, changeCSV})
+}
+
+// comparable returns how certain it is that all changes between two tables are told. That the use of a lease is uncertain says
+// nothing against it: it is in both tables, or it is a change, which is uncertain then.
+func comparable(ans *answer, s *store, t []tableOf) replay.Certainty {
+	c := replay.Certain
+	for i := range t {
+		switch {
+		case t[i].Certainty == replay.Unknown:
+			c = replay.Unknown
+		case t[i].Open && c == replay.Certain:
+			c = replay.Uncertain
+			ans.doubt(replay.Certain, "%s: the clocks leave open whether all these leases were held at the times asked about, and no others", s.title())
+		}
+	}
+	return c
 }
 
 var changeKinds = [...]string{"added", "removed", "moved", "reused"}

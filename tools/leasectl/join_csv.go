@@ -20,7 +20,6 @@ type csvTable struct {
 	when      int // cells, from 0 on
 	ips       []int
 	last      int // of them the one furthest right
-	names     []string
 	width     int // cells in the first row
 	headed    bool
 	begun     bool

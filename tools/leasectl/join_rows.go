@@ -39,7 +39,6 @@ type joiner struct {
 	rows, bad, bare int64 // rows, those that could not be read, and addresses that are not there
 	passes          int64 // how often late rows were settled
 	states          [5]int64
-	found           bool
 
 	ips     []netip.Addr  // of the row; the zero address where there is none
 	answers []*joinAnswer // of the row

@@ -111,9 +111,6 @@ func (l *lines) peek() (head []byte, whole bool, err error) {
 	return l.buf[l.start:l.end], false, nil
 }
 
-// skip takes n bytes that peek has shown.
-func (l *lines) skip(n int) { l.start += n }
-
 // next returns the next line and how many of its bytes are its end. With a delimiter other than 0, ends of
 // lines in quoted cells are part of the line; open reports that the file ends within such a cell.
 func (l *lines) next(delimiter byte) (line, eol []byte, open bool, err error) {

@@ -53,6 +53,11 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 		if e.h, err = e.read(r, until); err != nil {
 			return nil, err
 		}
+		if !e.h.Whole() {
+			if err := e.askSpares(ans, r); err != nil {
+				return nil, err
+			}
+		}
 		ans.take(e.store, e.h.First, e.h.Last)
 		all = append(all, e)
 		until = e.h.First.Effective
@@ -61,6 +66,26 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 		}
 	}
 	return all, nil
+}
+
+// askSpares asks copies of a journal of which events are lost, if one of them has all of it.
+func (e *era) askSpares(ans *answer, r reading) error {
+	for _, spare := range e.spares {
+		if spare.reader == nil || spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
+			ans.doubt(replay.Certain, "%s: events are lost in %s; the copy in %s ends earlier and was not asked", e.title(), e.dir, spare.dir)
+			continue
+		}
+		h, err := spare.read(r, e.until)
+		if err != nil {
+			return err
+		}
+		if h.Whole() {
+			ans.doubt(replay.Certain, "%s: events are lost in %s: the copy in %s was asked, which has them", e.title(), e.dir, spare.dir)
+			e.h = h
+			return nil
+		}
+	}
+	return nil
 }
 
 // covered is the time up to which the era's store tells all.
@@ -123,7 +148,12 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		}
 	}()
 	o.Snapshots = snapshots
-	return replay.ReadPieces(past.Pieces(0), o)
+	h, err := replay.ReadPieces(past.Pieces(0), o)
+	if err == nil && h.Stopped != nil && o.Clocks != nil {
+		o.Clocks, o.Asked = nil, nil // they tell of events that could not be taken in
+		return replay.ReadPieces(past.Pieces(0), o)
+	}
+	return h, err
 }
 
 // snapshots opens the store's snapshots, for what is held where events are lost. What is wrong with them is verify's to say.

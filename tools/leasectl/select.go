@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +112,38 @@ func (s *store) named(ans *answer, of *selection, from time.Time) ([]era, func(*
 		return found.Addresses, nil
 	}
 	eras, err := s.eras(ans, reading{find: find}, from)
-	return eras, matches, err
+	if err != nil || of.Container == "" {
+		return eras, matches, err
+	}
+	// Where something is damaged, the whole store was read instead of looked through.
+	ids := containersIn(eras, of.Container)
+	switch {
+	case slices.Contains(ids, of.Container):
+		id = of.Container
+	case len(ids) > 1:
+		return nil, nil, fmt.Errorf("container ID %q is the beginning of several: %s", of.Container, alternatives(of.Container, ids))
+	case len(ids) == 1:
+		id = ids[0]
+	default:
+		ans.doubt(replay.Certain, "%s: no event that was read names a container %q", s.title(), of.Container)
+	}
+	return eras, matches, nil
+}
+
+// containersIn returns the container IDs with this beginning, ascending.
+func containersIn(eras []era, beginning string) []string {
+	ids := map[string]bool{}
+	for i := range eras {
+		if eras[i].h == nil {
+			continue
+		}
+		for j := range eras[i].h.Intervals {
+			if id := eras[i].h.Intervals[j].Lease.ContainerID; strings.HasPrefix(id, beginning) {
+				ids[id] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(ids))
 }
 
 // find looks for the addresses of a container or pod.

@@ -31,6 +31,8 @@ type store struct {
 	wiped     bool            // the folder, or the claim in it, is gone
 	foreign   bool            // and host-local's files are there instead
 	doubts    []string        // words about the store that are part of every answer
+	spares    []*store        // copies of the same journal that don't tell more
+	parted    bool            // another store of the same journal says something else
 	torn      bool            // what the folder says about the store is not to be relied on
 	byClaim   bool            // it was found where the claim in folder leads, outside of the dataDir
 	takenFrom bool            // folder is one of host-local, whose leases this store has taken over
@@ -191,6 +193,11 @@ func (s *store) open() error {
 	if s.folder == "" && cov.Here {
 		s.folder = s.dataFolder()
 	}
+	if s.byClaim && s.meta.DataDir != "" && !samePlace(s.meta.DataDir, filepath.Dir(s.folder)) {
+		s.parted = true
+		s.doubts = append(s.doubts, fmt.Sprintf("the claim in %s leads to %s, a store that was made for %s: the folder may be a copy that "+
+			"lacks its own history", s.folder, s.dir, s.meta.DataDir))
+	}
 	switch {
 	case s.bare:
 		s.doubts = append(s.doubts, fmt.Sprintf("this is an archive by itself: it tells nothing after event %d", cov.Durable))
@@ -340,6 +347,9 @@ func (s *store) idText() string {
 // take adds the store and what is to be said about it to an answer.
 func (ans *answer) take(s *store, first, last replay.Point) {
 	ans.Stores = append(ans.Stores, s.item(first, last))
+	if s.parted {
+		ans.worst = max(ans.worst, replay.Uncertain)
+	}
 	for _, d := range s.doubts {
 		ans.doubt(replay.Certain, "%s: %s", s.title(), d)
 	}

@@ -43,6 +43,7 @@ type stateItem struct {
 	Certainty string   `json:"certainty"`
 	Counts    bool     `json:"counts"` // it may have been the store's to give
 	Doubts    []string `json:"doubts"`
+	held      bool     // somebody may have held it
 	origin    `json:"-"`
 }
 
@@ -162,13 +163,15 @@ func (a *app) who(ip netip.Addr, m *moment) error {
 	}
 	a.concludeWho(ans, held, states)
 	ans.Answers = states
-	if len(held) == 0 && (a.output == "table" || a.output == "jsonl") {
+	unknown := ans.State == replay.StateUnknown.String()
+	switch {
+	case a.output == "json":
+	case len(held) == 0 && a.output == "table":
 		return show(a, ans, each(states), layout[stateItem]{"answers", stateTable, nil})
-	}
-	if len(held) == 0 && a.output == "csv" {
-		for i := range states {
-			held = append(held, states[i].row())
-		}
+	case a.output == "jsonl" && (len(held) == 0 || unknown):
+		return show(a, ans, each(answerLines(states, held)), layout[any]{})
+	case len(held) == 0 || unknown: // that it is unknown comes first, and then what is known beside
+		held = slices.Concat(rowsOf(states), held)
 	}
 	table := whoTable
 	if m.skew > 0 {
@@ -218,12 +221,14 @@ func (s *store) who(a *app, ans *answer, ip netip.Addr, m *moment) ([]whoItem, s
 			if e.torn && was.Holders[j].End == nil {
 				was.Holders[j].Unsure, worst = true, max(worst, replay.Uncertain)
 			}
+			was.Holders[j].Unsure = was.Holders[j].Unsure || was.Certainty == replay.Unknown
 			items = append(items, e.holder(&was.Holders[j], m))
 		}
 	}
 	if worst == replay.Unknown || st.State == "" {
 		worst, st.State = replay.Unknown, replay.StateUnknown.String()
 	}
+	st.held = len(items) > 0
 	st.Certainty, st.Counts = worst.String(), worst != replay.Unknown || may || len(items) > 0
 	return items, st, nil
 }
@@ -267,7 +272,7 @@ func (a *app) concludeWho(ans *answer, held []whoItem, states []stateItem) {
 		for _, d := range st.Doubts {
 			ans.Doubts = append(ans.Doubts, st.title()+": "+d)
 		}
-		if st.State == replay.StateHeld.String() || st.holds(held) {
+		if st.held {
 			holding++
 		}
 		if len(states) == 1 || st.Counts {
@@ -304,11 +309,6 @@ func (st *stateItem) title() string {
 	return fmt.Sprintf("network %q of %s", st.Network, st.place)
 }
 
-// holds reports whether the store is one of those with a holder.
-func (st *stateItem) holds(held []whoItem) bool {
-	return slices.ContainsFunc(held, func(it whoItem) bool { return it.Network == st.Network && it.Evidence.Node == st.Node })
-}
-
 func certaintyOf(text string) replay.Certainty {
 	for _, c := range []replay.Certainty{replay.Certain, replay.Uncertain} {
 		if c.String() == text {
@@ -316,6 +316,46 @@ func certaintyOf(text string) replay.Certainty {
 		}
 	}
 	return replay.Unknown
+}
+
+// held reports whether the row is of a holder.
+func (it *whoItem) held() bool { return it.State == replay.StateHeld.String() }
+
+// ifHeld is the text in rows of holders, and "" in others.
+func (it *whoItem) ifHeld(text string) string {
+	if !it.held() {
+		return ""
+	}
+	return text
+}
+
+// address is the address with its prefix length, where that is known.
+func (it *whoItem) address() string {
+	if !it.held() {
+		return it.IP
+	}
+	return it.IP + "/" + strconv.Itoa(it.Prefix)
+}
+
+// rowsOf are the answers of stores as rows of a table of holders.
+func rowsOf(states []stateItem) []whoItem {
+	rows := make([]whoItem, len(states))
+	for i := range states {
+		rows[i] = states[i].row()
+	}
+	return rows
+}
+
+// answerLines are what is printed with an item a line, the answers of stores first.
+func answerLines(states []stateItem, held []whoItem) []any {
+	var all []any
+	for i := range states {
+		all = append(all, &states[i])
+	}
+	for i := range held {
+		all = append(all, &held[i])
+	}
+	return all
 }
 
 // row is the answer as a row of a table of holders.
@@ -327,14 +367,14 @@ func (st *stateItem) row() whoItem {
 var whoTable = []column[whoItem]{
 	{"state", func(it *whoItem) string { return it.State }},
 	{"network", func(it *whoItem) string { return it.Network }},
-	{"address", func(it *whoItem) string { return it.IP + "/" + strconv.Itoa(it.Prefix) }},
+	{"address", func(it *whoItem) string { return it.address() }},
 	{"container", func(it *whoItem) string { return shortID(it.ContainerID) }},
 	{"ifname", func(it *whoItem) string { return it.IfName }},
 	{"pod", func(it *whoItem) string { return it.Pod.String() }},
 	{"start", func(it *whoItem) string { return it.Start.Effective }},
-	{"end", func(it *whoItem) string { return it.endText() }},
+	{"end", func(it *whoItem) string { return it.ifHeld(it.endText()) }},
 	{"reason", func(it *whoItem) string { return it.reasonText() }},
-	{"events", func(it *whoItem) string { return number(it.Start.Seq) + "-" + number(it.end().Seq) }},
+	{"events", func(it *whoItem) string { return it.ifHeld(number(it.Start.Seq) + "-" + number(it.end().Seq)) }},
 	{"file", func(it *whoItem) string { return it.Evidence.File }},
 	{"certainty", func(it *whoItem) string { return it.Certainty }},
 	{"doubts", func(it *whoItem) string { return strings.Join(it.Doubts, "; ") }},

@@ -146,7 +146,7 @@ func TestAuditOfDuplicates(t *testing.T) {
 			path := filepath.Join(dir, "archive", filepath.Base(foreign.Path))
 			write(t, path, b)
 			return func() { os.Remove(path) }
-		}, []string{"archive/" + archive.Name(2, journal.Seq(end-1)) + ": byte ", "another event of this number"}},
+		}, []string{"archive/" + archive.Name(2, journal.Seq(end-1)) + ": byte ", "another event of this number than " + packed}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			defer tt.spoil()()
@@ -189,6 +189,31 @@ func TestParentsPacked(t *testing.T) {
 	want := filepath.Join(dir, "archive", parent.String())
 	if got, err := r.Parents(); err != nil || len(got) != 1 || got[0] != want {
 		t.Errorf("got %q, %v, want %s", got, err, want)
+	}
+}
+
+// TestBareTail: the last file of an archive by itself can't be read, and who reads so far is told.
+func TestBareTail(t *testing.T) {
+	h := newHistory(9, false)
+	h.append(t, 400)
+	dir := t.TempDir()
+	h.pack(t, dir, 1, 200)
+	path := h.pack(t, dir, 201, 400).Path
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-30] ^= 1
+	write(t, path, b)
+	r := openArchive(t, dir)
+	n := 0
+	for _, err = range r.Records(0) {
+		if err == nil {
+			n++
+		}
+	}
+	if d := damage(t, "tail", err); n != 200 || !strings.Contains(d.Error(), filepath.Base(path)) {
+		t.Errorf("%d records, then %v", n, err)
 	}
 }
 

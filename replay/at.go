@@ -3,8 +3,11 @@ package replay
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
+
+	"github.com/leaselog/leaselog/journal"
 )
 
 // Table is the lease table as of a time.
@@ -44,14 +47,43 @@ func (h *History) At(q Asked) Table {
 	for i := range t.Leases {
 		t.Open = t.Open || t.Leases[i].Partly
 	}
-	h.steps(&t.Doubts, func(yield func(*Interval) bool) {
-		for held := range each(t.Leases) {
-			if !yield(&held.Interval) {
-				return
-			}
-		}
-	})
+	h.stepsBefore(&t, &s)
 	return t
+}
+
+// asOf leaves out of an interval what came later than the positions that the span means, but for a doubt that reaches back to
+// them: a table is what was so at a time, and tells the same however much of the journal was read.
+func (h *History) asOf(iv *Interval, s *span) {
+	if d := iv.Doubtful; d != nil && iv.doubt == "" && !iv.Lease.Blocked && !h.meetOf(iv, s, *d, iv.behind()).possible {
+		if iv.use > 0 {
+			iv.Doubts = slices.Delete(slices.Clone(iv.Doubts), iv.use-1, iv.use)
+			iv.ends = max(0, iv.ends-1)
+		}
+		if iv.Doubtful = nil; iv.Certainty == Uncertain {
+			iv.Certainty = Certain
+		}
+	}
+	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && (end != nil && iv.endBoot != iv.Start.boot || end == nil && !h.wiped) {
+		iv.Doubts = slices.Clone(iv.Doubts)
+		iv.Doubts[iv.use-1] = useDoubt(d, "the node has booted since")
+	}
+	if iv.ends > 0 {
+		iv.Doubts = iv.Doubts[: iv.ends-1 : iv.ends-1]
+	}
+	iv.End, iv.LastSeq, iv.use, iv.ends, iv.endBoot = nil, iv.Start.Seq, 0, 0, journal.BootID{}
+}
+
+// stepsBefore names the clock steps since the beginning of a lease of the table, up to the positions that the span means.
+func (h *History) stepsBefore(t *Table, s *span) {
+	oldest := journal.Seq(math.MaxUint64)
+	for i := range t.Leases {
+		oldest = min(oldest, t.Leases[i].Start.Seq)
+	}
+	for i, step := range h.Clocks.Steps() {
+		if step.Seq >= oldest && h.time.meet(s, h.Clocks.point(h.Clocks.set[i]), nil).possible {
+			t.Doubts = append(t.Doubts, fmt.Sprintf("the clock was set by %s before event %d", step.By, step.Seq))
+		}
+	}
 }
 
 // heldAt returns the interval as one of a table, and false if it is none of it.
@@ -84,6 +116,7 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 		held.Partly = true
 	}
 	held.Unsure = held.Partly || !m.candidate || unsure
+	h.asOf(&held.Interval, s)
 	return held, true
 }
 

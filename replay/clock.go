@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"sort"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -52,7 +53,10 @@ type Clocks struct {
 	boots  map[journal.BootID]*bootClock
 	recent *bootClock // of the event before
 	steps  []Step
+	set    []mark // the events of steps
 	rows   []row
+	gc     []gcRuns // the runtime's GCs: first and last event of each
+	kinds  [256]bool
 }
 
 // row is a stretch while effective times are not known yet.
@@ -113,16 +117,43 @@ func (c *Clocks) Add(ev *journal.Event) {
 	}
 	b.last = mark{ev.Seq, ev.Clock}
 	c.extend(b.last)
+	c.kinds[ev.Kind] = true
+	if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {
+		c.collected(b.last)
+	}
 	if ev.Boot == (journal.BootID{}) {
 		return // nobody knows which of these events share a boot
 	}
 	if by := time.Duration(offset - b.reference); by > stepAtLeast || by < -stepAtLeast {
-		c.steps = append(c.steps, Step{ev.Seq, by})
+		c.steps, c.set = append(c.steps, Step{ev.Seq, by}), append(c.set, b.last)
 		b.reference = offset
 	}
 	if ev.Synchronised {
 		b.synced, b.offset, b.maxError = true, offset, ev.MaxError
 	}
+}
+
+// collected takes in a release by the runtime's GC.
+func (c *Clocks) collected(m mark) {
+	if n := len(c.gc); n > 0 && c.gc[n-1].goesOn(m) {
+		c.gc[n-1].last = m
+		return
+	}
+	g := gcRuns{first: m, last: m}
+	if n := len(c.gc); n > 0 {
+		g.previous = c.gc[n-1].first
+	}
+	c.gc = append(c.gc, g)
+}
+
+// gcBefore returns the GC runs as they were known at an event. Within a run it has the last event of it: all up to that one go
+// on with the run.
+func (c *Clocks) gcBefore(seq journal.Seq) gcRuns {
+	i := sort.Search(len(c.gc), func(i int) bool { return c.gc[i].first.seq > seq })
+	if i == 0 {
+		return gcRuns{}
+	}
+	return c.gc[i-1]
 }
 
 // Steps returns the clock steps within boots, in order of events.

@@ -10,6 +10,11 @@ import (
 // timeLayout is RFC 3339 with all nanoseconds, for times in words.
 const timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
 
+// based reports whether what is known of a lease stands in the snapshot that the reading began with.
+func (r *reading) based(file string) bool {
+	return r.Base != nil && r.part == nil && file == r.BaseFile
+}
+
 // doubts says in words what is less than certain about an interval.
 func (r *reading) doubts(iv *Interval) {
 	say := func(format string, args ...any) { iv.Doubts = append(iv.Doubts, fmt.Sprintf(format, args...)) }
@@ -22,11 +27,12 @@ func (r *reading) doubts(iv *Interval) {
 	if iv.doubt != "" {
 		say("%s", iv.doubt)
 	}
-	if r.Base != nil && iv.File == r.BaseFile {
+	if r.based(iv.File) {
 		say("taken from a snapshot: the events before were not read")
 	}
 	if p := iv.Doubtful; p != nil && !iv.Lease.Blocked {
-		say("use is uncertain after event %d (%s): %s", p.Seq, p.Effective.Format(timeLayout), r.cause(iv))
+		iv.use = len(iv.Doubts) + 1
+		say("%s", useDoubt(p, r.cause(iv)))
 	}
 	if iv.lost && iv.LastSeq == r.last.seq {
 		say("its end is not known: reading stopped after event %d", iv.LastSeq)
@@ -35,8 +41,14 @@ func (r *reading) doubts(iv *Interval) {
 	}
 	clockDoubts(iv.Start, say)
 	if iv.End != nil {
+		iv.ends = len(iv.Doubts) + 1
 		clockDoubts(iv.End.Point, say)
 	}
+}
+
+// useDoubt says from when on a lease's use is uncertain, and why.
+func useDoubt(p *Point, cause string) string {
+	return fmt.Sprintf("use is uncertain after event %d (%s): %s", p.Seq, p.Effective.Format(timeLayout), cause)
 }
 
 func (r *reading) importDoubts(iv *Interval, say func(string, ...any)) {

@@ -92,7 +92,7 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	}
 	d := &draft{lease: detached(*l), file: file, start: mark{l.Start, l.Clock}}
 	r.open[l.IP] = d
-	if r.Base != nil && file == r.BaseFile && l.Import {
+	if l.Import && r.based(file) {
 		d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
 	}
 	return d
@@ -263,7 +263,11 @@ func (r *reading) window(d *draft, m mark, why journal.Reason) mark {
 
 // lastOfBoot returns the last event so far of the boot in which the lease began.
 func (r *reading) lastOfBoot(d *draft) mark {
-	if m := r.h.Clocks.lastOf(d.start.clock.Boot); m.seq > d.start.seq {
+	clocks := &r.h.Clocks
+	if r.part != nil && d.start.clock.Boot != r.boot {
+		clocks = r.Clocks // nothing of another boot is still to come
+	}
+	if m := clocks.lastOf(d.start.clock.Boot); m.seq > d.start.seq {
 		return m
 	}
 	return d.start // the boot's other events are before the snapshot

@@ -49,6 +49,7 @@ type Interval struct {
 	doubt     string // what a successor says against a lease that it carried over
 	parentSeq string // the parent's event that gave it
 	notes     []string
+	use, ends int // 1 + which of Doubts is about its use, and from which on they are about its end; 0 for none
 }
 
 // Whole reports whether all events could be read, from the first one on.

@@ -36,7 +36,8 @@ type maker struct {
 	held   map[netip.Addr]string
 	clock  journal.Clock
 	ids    int
-	calm   int // how much rarer clocks are set and the node boots
+	calm   int  // how much rarer clocks are set and the node boots
+	never  bool // import and annotate nothing
 }
 
 func newMaker(seed uint64) *maker {
@@ -85,7 +86,7 @@ func (m *maker) step() {
 		m.release()
 	case n < 16:
 		m.add(journal.Event{Kind: journal.KindRefuse, Code: 100, ContainerID: "refused", IfName: "eth0", Text: "full"})
-	case n < 18:
+	case n < 18 && !m.never:
 		m.annotate()
 	case n < 19 && m.rnd.IntN(4) == 0:
 		m.add(journal.Event{Kind: journal.KindReset, Reason: journal.ReasonWiped})
@@ -96,7 +97,7 @@ func (m *maker) step() {
 func (m *maker) lease() {
 	m.ids++
 	ev := journal.Event{Kind: journal.KindAdd, ContainerID: fmt.Sprintf("c%d", m.ids), IfName: "eth0"}
-	if m.rnd.IntN(8) == 0 {
+	if !m.never && m.rnd.IntN(8) == 0 {
 		ev.Kind, ev.Claimed = journal.KindImport, 5
 	}
 	for set := range 1 + m.rnd.IntN(2) {

@@ -58,6 +58,9 @@ type reading struct {
 
 	spans []span // of Asked
 	final timeline
+
+	part *part          // nil where all is read
+	boot journal.BootID // of the newest event
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,
@@ -131,7 +134,11 @@ func (r *reading) base() error {
 		if err != nil {
 			return err
 		}
-		r.carry(&l, r.BaseFile)
+		file := r.BaseFile
+		if r.part != nil {
+			file = r.part.file(l.Start)
+		}
+		r.carry(&l, file)
 	}
 	return nil
 }
@@ -162,6 +169,7 @@ func (r *reading) piece(p *journal.Piece) error {
 func (r *reading) event(rec *journal.Record) error {
 	ev := &rec.Event
 	m := mark{ev.Seq, ev.Clock}
+	r.boot = ev.Boot
 	if !rec.Light {
 		if err := r.judge(rec); err != nil {
 			return err
@@ -292,6 +300,10 @@ func (r *reading) finish() {
 	for _, d := range r.done {
 		h.Intervals = append(h.Intervals, r.interval(d))
 	}
+	h.sort()
+}
+
+func (h *History) sort() {
 	slices.SortFunc(h.Intervals, func(a, b Interval) int {
 		return cmp.Or(cmp.Compare(a.Start.Seq, b.Start.Seq), a.Lease.IP.Compare(b.Lease.IP))
 	})

@@ -38,6 +38,7 @@ func TestGolden(t *testing.T) {
 		t.Errorf("meta %+v", m)
 	}
 	checkRecords(t, h, r, 0)
+	checkEnds(t, r, h.decoded(t), []int{200, 300}, 0)
 	if err := r.Check(); err != nil {
 		t.Error(err)
 	}

@@ -34,6 +34,7 @@ const (
 	sectionAddresses  = 5
 	sectionFilters    = 6
 	sectionKeyframes  = 7
+	sectionEnds       = 8
 )
 
 // Bytes of a table's row.

@@ -36,6 +36,7 @@ type markWriter struct {
 	before   mark                    // the event before, light
 	lastGC   mark                    // the last release of a GC so far, whole
 	beforeGC mark                    // the event before that, light
+	shownGC  int64                   // boot-time clock of the newest mark of the run
 	synced   map[journal.BootID]mark // last synchronised event of each boot
 }
 
@@ -65,18 +66,23 @@ func (w *markWriter) add(o *journal.Outline, outlined bool, record []byte) {
 	}
 }
 
-// collects reports whether a GC released a lease.
+// collects reports whether the runtime's GC released a lease.
 func collects(o *journal.Outline, record []byte) bool {
-	return (o.Kind == journal.KindDel || o.Kind == journal.KindRelease) &&
-		o.Number(record, journal.OutlineReason) == uint64(journal.ReasonGC)
+	return o.Kind == journal.KindDel && o.Number(record, journal.OutlineReason) == uint64(journal.ReasonGC)
 }
 
-// collected takes in a release of a GC, and reports whether it is the first of a run.
+// collected takes in a release of a GC, and reports whether it is the first of a run. Of a long run there are marks in between,
+// no further apart than a pause: who sees marks alone must not take it for several.
 func (w *markWriter) collected(m mark, record []byte) (first bool) {
 	g := &w.lastGC
 	first = g.seq == 0 || g.clock.Boot != m.clock.Boot || time.Duration(m.clock.BootTime-g.clock.BootTime) > gcPause
-	if first {
+	switch {
+	case first:
 		w.endRun()
+		w.shownGC = m.clock.BootTime
+	case time.Duration(m.clock.BootTime-w.shownGC) > gcPause:
+		w.endRun()
+		w.shownGC = g.clock.BootTime
 	}
 	room := g.raw
 	*g, w.beforeGC = m, w.before

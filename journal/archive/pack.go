@@ -81,6 +81,7 @@ type packing struct {
 
 	prev   journal.Hash // of the record before
 	marks  markWriter
+	ends   endWriter
 	addrs  addressWriter
 	o      journal.Outline
 	ident  tokens
@@ -186,6 +187,11 @@ func (p *packing) event(seq journal.Seq, raw []byte) error {
 	p.head.kinds[o.Kind]++
 	p.marks.add(o, outlined, raw)
 	p.index(outlined, raw)
+	if outlined {
+		if err := p.ends.add(p.w, o, boot, raw); err != nil {
+			return err
+		}
+	}
 	if err := p.put(outlined && p.regular(raw), boot, raw); err != nil {
 		return err
 	}
@@ -337,6 +343,9 @@ func (p *packing) finish(o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := p.ends.flush(w); err != nil {
+		return err
+	}
 	addresses, err := p.addrs.write(w.compressed)
 	if err != nil {
 		return err
@@ -349,7 +358,8 @@ func (p *packing) finish(o Options) error {
 		number int
 		rows   []byte
 	}{{sectionFrames, p.frames}, {sectionIdentities, w.idents.rows}, {sectionTemplates, w.templates.rows},
-		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframes, keyframes}} {
+		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframes, keyframes},
+		{sectionEnds, p.ends.rows}} {
 		if err := w.section(s.number, s.rows); err != nil {
 			return err
 		}

@@ -116,8 +116,11 @@ func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error
 			tables[i].Certainty, tables[i].outside = replay.Unknown, true
 			continue
 		}
-		q := m.asked(e, a.now)
-		t := e.h.At(q)
+		h, q := e.h, m.asked(e, a.now)
+		if e.parts != nil {
+			h = e.parts[i]
+		}
+		t := h.At(q)
 		tables[i].Table, tables[i].outside = t, e.outside(q)
 		for _, d := range t.Doubts {
 			ans.doubt(replay.Certain, "%s: %s", s.title(), d)

@@ -20,7 +20,8 @@ import (
 type era struct {
 	*store
 	h     *replay.History
-	until time.Time // when its successor begins; zero if it has none
+	parts []*replay.History // for each time that is asked about, where not all was read: h is one of them
+	until time.Time         // when its successor begins; zero if it has none
 }
 
 // reading says what is to be read of a store.
@@ -50,7 +51,7 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 			return append(all, e), nil
 		}
 		var err error
-		if e.h, err = e.read(r, until); err != nil {
+		if e.h, e.parts, err = e.readFor(r, until); err != nil {
 			return nil, err
 		}
 		if !e.h.Whole() {
@@ -96,17 +97,23 @@ func (e *era) covered(now time.Time) time.Time {
 	return e.store.covered(now)
 }
 
-// read reads what is asked of one store. Where events are lost it goes on behind them.
+// read reads what is asked of one store, if that is not bounded by times.
 func (s *store) read(r reading, until time.Time) (*replay.History, error) {
+	h, _, err := s.readFor(r, until)
+	return h, err
+}
+
+// readFor reads what is asked of one store. Where events are lost it goes on behind them.
+func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.History, error) {
 	past, err := s.past()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o := replay.Options{Keep: r.keep, Wiped: s.wiped}
 	if r.find != nil {
 		r.addrs, err = r.find(s)
 		if err != nil && !unreadable(err) {
-			return nil, err
+			return nil, nil, err
 		}
 		if err == nil && r.addrs == nil {
 			r.addrs = []netip.Addr{}
@@ -120,7 +127,7 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		o.Keep, o.Sparse = func(l *state.Lease) bool { return wanted[l.IP] }, true
 		h, err := replay.Read(past.About(r.addrs, 0), o)
 		if err != nil || h.Stopped == nil {
-			return h, err
+			return h, nil, err
 		}
 		o.Sparse = false // what is damaged is read in whole: all of it judges what is behind
 	}
@@ -134,13 +141,18 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 		if err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil }); err != nil {
 			o.Clocks, o.Asked = nil, nil // it is damaged: clocks are known when all was read
 			if !unreadable(err) {
-				return nil, err
+				return nil, nil, err
+			}
+		}
+		if o.Clocks != nil {
+			if parts, err := readParts(past, o); err != nil || parts != nil {
+				return first(parts), parts, err
 			}
 		}
 	}
 	snapshots, err := s.snapshots()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		for _, snap := range snapshots {
@@ -151,9 +163,31 @@ func (s *store) read(r reading, until time.Time) (*replay.History, error) {
 	h, err := replay.ReadPieces(past.Pieces(0), o)
 	if err == nil && h.Stopped != nil && o.Clocks != nil {
 		o.Clocks, o.Asked = nil, nil // they tell of events that could not be taken in
-		return replay.ReadPieces(past.Pieces(0), o)
+		h, err = replay.ReadPieces(past.Pieces(0), o)
 	}
-	return h, err
+	return h, nil, err
+}
+
+// readParts reads what is needed for each time that is asked about; nil if that must be all for one of them.
+func readParts(past *archive.Reader, o replay.Options) ([]*replay.History, error) {
+	parts := make([]*replay.History, len(o.Asked))
+	for i, q := range o.Asked {
+		part := o
+		part.Asked = []replay.Asked{q}
+		h, err := replay.ReadPart(past, part)
+		if err != nil || h == nil {
+			return nil, err
+		}
+		parts[i] = h
+	}
+	return parts, nil
+}
+
+func first(parts []*replay.History) *replay.History {
+	if len(parts) == 0 {
+		return nil
+	}
+	return parts[0]
 }
 
 // snapshots opens the store's snapshots, for what is held where events are lost. What is wrong with them is verify's to say.

@@ -1,0 +1,254 @@
+package replay
+
+import (
+	"iter"
+	"math"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/state"
+)
+
+const (
+	// aloneAtMost is of how many leases the events are looked for one by one.
+	aloneAtMost = 64
+	// readOn is how many events are read rather than only looked through for ends.
+	readOn = 10_000
+)
+
+// part is how a part of a journal is read.
+type part struct {
+	past  *archive.Reader
+	file  func(journal.Seq) string
+	alone map[netip.Addr]bool // whose events have to be looked for
+}
+
+// ReadPart is ReadPieces for the table of one instant, At, which Asked and Clocks must give: of the events it reads those
+// between the newest snapshot before and the last one that may be meant, and what tells how leases ended. It returns nil
+// where an answer needs more than that: then all is to be read. Only At is right for what it returns.
+func ReadPart(past *archive.Reader, o Options) (*History, error) {
+	if o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
+		past.HasKind(journal.KindAnnotate) {
+		return nil, nil
+	}
+	if lost, err := succeeds(past); err != nil || lost {
+		return nil, partial(err)
+	}
+	first, last, err := o.Clocks.bounds(o.Asked[0], past.Clock)
+	if err != nil || first == 0 {
+		return nil, partial(err)
+	}
+	k, err := past.Keyframe(first)
+	if err != nil || k.Snapshot == nil || len(k.Skipped) > 0 {
+		return nil, partial(err)
+	}
+	defer k.Close()
+	p := &part{past: past, alone: make(map[netip.Addr]bool)}
+	if p.file, err = past.Files(); err != nil {
+		return nil, err
+	}
+	o.Base = k.Snapshot
+	r := &reading{Options: o, h: &History{}, open: make(map[netip.Addr]*draft), part: p}
+	ok, err := r.between(last)
+	if err != nil || !ok {
+		return nil, partial(err)
+	}
+	r.finish()
+	return r.whole()
+}
+
+// succeeds reports whether events of a journal are lost that this one has succeeded.
+func succeeds(past *archive.Reader) (bool, error) {
+	for rec, err := range past.Records(0) {
+		if err != nil {
+			return false, err
+		}
+		lost := attribute(&rec.Event, journal.AttributeLost)
+		return lost != "" && lost != "0", nil
+	}
+	return false, nil
+}
+
+// partial lets damage be met by the reading of all.
+func partial(err error) error {
+	if stops(err) {
+		return nil
+	}
+	return err
+}
+
+// plain reports whether the events of each boot stand together, and none are lost: then what is known of a boot that is over
+// doesn't depend on when it is asked.
+func (c *Clocks) plain() bool {
+	seen := make(map[journal.BootID]bool)
+	for i := range c.rows {
+		boot := c.rows[i].first.clock.Boot
+		if c.rows[i].gap || seen[boot] && c.rows[i-1].first.clock.Boot != boot {
+			return false
+		}
+		seen[boot] = true
+	}
+	return len(c.rows) > 0 && c.rows[0].first.seq == 1
+}
+
+// bounds returns events between which all positions lie that q may mean: at the first of them or behind it, and before the
+// last, unless that is the journal's. They are 0 if there are none.
+func (c *Clocks) bounds(q Asked, clock func(journal.Seq) (journal.Clock, error)) (first, last journal.Seq, err error) {
+	t := c.timeline()
+	s := t.span(q)
+	if len(t.stretches) == 0 {
+		return 0, 0, nil
+	}
+	at := func(seq journal.Seq) Point {
+		known, e := clock(seq)
+		if e != nil {
+			err = e
+		}
+		return c.Point(seq, known)
+	}
+	for _, p := range t.portions(t.stretches[0].first, nil) {
+		var m met
+		if m.add(&s, &p, [2]bool{}); !m.candidate && !m.possible {
+			continue
+		}
+		from, to := p.from.Seq, p.from.Seq
+		if p.to != nil {
+			to = p.to.Seq
+		}
+		if n := int(to - from); n > 1 { // both clocks go forward from event to event
+			begin := sort.Search(n, func(i int) bool { e := at(from + journal.Seq(i) + 1); return !before(&e, s.from) })
+			end := sort.Search(n, func(i int) bool { e := at(from + journal.Seq(i)); return after(&e, s.to) })
+			from, to = from+journal.Seq(min(begin, n-1)), from+journal.Seq(end)
+			to = max(to, from+1)
+		}
+		if first == 0 || from < first {
+			first = from
+		}
+		last = max(last, to)
+	}
+	return first, last, err
+}
+
+// before and after report whether an event is before or after an instant for certain.
+func before(p *Point, at int64) bool {
+	return at != math.MinInt64 && effective(p)+int64(p.MaxError) < at && recorded(p) < at
+}
+
+func after(p *Point, at int64) bool {
+	return at != math.MaxInt64 && effective(p)-int64(p.MaxError) > at && recorded(p) > at
+}
+
+// between folds the events from the snapshot up to event last, and the ends of what is open there. It returns false if it
+// came upon something for which all must be read.
+func (r *reading) between(last journal.Seq) (bool, error) {
+	if err := r.base(); err != nil {
+		return false, err
+	}
+	k := r.last
+	r.h.base, r.first, r.boot = 0, r.Clocks.rows[0].first, k.clock.Boot
+	r.h.Clocks.Add(&journal.Event{Seq: k.seq, Clock: k.clock})
+	r.gc = r.Clocks.gcBefore(k.seq)
+	for _, d := range r.open {
+		if d.lease.Import {
+			r.part.alone[d.lease.IP] = true
+		}
+	}
+	if len(r.part.alone) > aloneAtMost {
+		return false, nil
+	}
+	bound := last
+	if k.seq < last {
+		m, err := r.part.past.Clock(last)
+		if err != nil {
+			return false, err
+		}
+		if end := r.Clocks.lastOf(m.Boot).seq; end-last <= readOn {
+			bound = end
+		}
+		for rec, err := range r.part.past.Records(k.seq) {
+			if err != nil {
+				return false, err
+			}
+			if err := r.event(&rec); err != nil {
+				return false, err
+			}
+			if rec.Event.Kind == journal.KindImport {
+				for _, a := range rec.Event.Addresses {
+					r.part.alone[a.IP] = true
+				}
+			}
+			if rec.Event.Seq >= bound {
+				break
+			}
+		}
+	}
+	if r.last.seq < last {
+		return false, nil
+	}
+	if err := r.ends(r.part.past.Ends(r.last.seq), r.Clocks.lastOf(r.last.clock.Boot).seq); err != nil {
+		return false, err
+	}
+	r.last = r.Clocks.rows[len(r.Clocks.rows)-1].last
+	return len(r.part.alone) <= aloneAtMost, nil
+}
+
+// ends ends leases that are open as later events of the same boot did, if that says something of their use before. That of a
+// lease which the runtime released, or that was held until its boot was over, is not in doubt before the boot's last event.
+func (r *reading) ends(all iter.Seq2[archive.End, error], last journal.Seq) error {
+	if r.last.seq >= last {
+		return nil
+	}
+	var gc mark // to be taken in
+	for e, err := range all {
+		if err != nil {
+			return err
+		}
+		if e.Seq > last {
+			return nil
+		}
+		m := mark{e.Seq, e.Clock}
+		if gc.seq != 0 && gc.seq != m.seq {
+			r.gc.release(gc)
+			gc = mark{}
+		}
+		if e.Kind == journal.KindDel && e.Reason == journal.ReasonGC {
+			gc = m
+		}
+		d := r.open[e.IP]
+		switch {
+		case d == nil:
+		case e.Start == d.start.seq:
+			delete(r.open, e.IP)
+			ev := journal.Event{Seq: e.Seq, Clock: e.Clock, Kind: e.Kind, Reason: e.Reason}
+			r.end(d, m, &ev)
+			d.released = e.Kind == journal.KindRelease
+			r.finished(d)
+		case e.Start == 0 && d.start.seq < e.Since && e.Owner == archive.OwnerHash(d.lease.ContainerID):
+			r.part.alone[e.IP] = true
+		}
+	}
+	return nil
+}
+
+// whole replaces what is known of some addresses by what all their events tell.
+func (r *reading) whole() (*History, error) {
+	h, alone := r.h, r.part.alone
+	if len(alone) == 0 {
+		return h, nil
+	}
+	addrs := make([]netip.Addr, 0, len(alone))
+	for ip := range alone {
+		addrs = append(addrs, ip)
+	}
+	full, err := Read(r.part.past.About(addrs, 0), Options{Sparse: true, Keep: func(l *state.Lease) bool { return alone[l.IP] }})
+	if err != nil || full.Stopped != nil {
+		return nil, partial(err)
+	}
+	h.Intervals = slices.DeleteFunc(h.Intervals, func(iv Interval) bool { return alone[iv.Lease.IP] })
+	h.Intervals = append(h.Intervals, full.Intervals...)
+	h.sort()
+	return h, nil
+}

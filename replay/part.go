@@ -148,6 +148,7 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 		return false, err
 	}
 	k := r.last
+	r.st, r.head = nil, journal.Hash{} // looking an address up in a keyframe takes long: what can't be is odd, see below
 	r.h.base, r.first, r.boot = 0, r.Clocks.rows[0].first, k.clock.Boot
 	r.h.Clocks.Add(&journal.Event{Seq: k.seq, Clock: k.clock})
 	r.gc = r.Clocks.gcBefore(k.seq)
@@ -185,7 +186,7 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 			}
 		}
 	}
-	if r.last.seq < last {
+	if r.last.seq < last || len(r.h.odds) > 0 {
 		return false, nil
 	}
 	if err := r.ends(r.part.past.Ends(r.last.seq), r.Clocks.lastOf(r.last.clock.Boot).seq); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 	"github.com/leaselog/leaselog/state"
 )
@@ -144,10 +145,8 @@ func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.
 				return nil, nil, err
 			}
 		}
-		if o.Clocks != nil {
-			if parts, err := readParts(past, o); err != nil || parts != nil {
-				return first(parts), parts, err
-			}
+		if parts, err := readParts(past, o); err != nil || len(parts) > 0 {
+			return first(parts), parts, err
 		}
 	}
 	snapshots, err := s.snapshots()

@@ -232,6 +232,9 @@ func (r *reading) finished(d *draft) {
 }
 
 func (r *reading) asked(d *draft) bool {
+	if r.part != nil {
+		return d.start.seq <= r.part.last && (d.end.seq == 0 || d.end.seq > r.part.first)
+	}
 	iv := Interval{Start: r.Clocks.point(d.start), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq}
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}

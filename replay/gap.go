@@ -272,9 +272,9 @@ func (g *gap) meetsBy(s *span, clock clockOf) bool {
 // sureIn returns the positions in the gap at which a snapshot shows that the lease was held: up to the event behind the gap,
 // or up to the snapshot if that was taken within it.
 func (iv *Interval) sureIn(g *gap) []portion {
-	p := portion{from: g.from, to: &g.to, own: true}
+	p := portion{from: &g.from, to: &g.to, own: true}
 	if iv.Start.Seq > g.after.seq {
-		p.from, p.own = iv.Start, iv.Start.Seq+1 != g.before.seq
+		p.from, p.own = &iv.Start, iv.Start.Seq+1 != g.before.seq
 	}
 	switch {
 	case p.from.Seq == 0 || iv.sure.Seq < p.from.Seq || iv.Start.Seq >= g.before.seq:
@@ -282,10 +282,10 @@ func (iv *Interval) sureIn(g *gap) []portion {
 	case iv.sure.Seq+1 >= g.before.seq:
 		return []portion{p}
 	case iv.sure.Seq == p.from.Seq:
-		return []portion{{from: iv.sure}}
+		return []portion{{from: &iv.sure}}
 	}
 	p.to = &iv.sure
-	return []portion{p, {from: iv.sure, own: true}}
+	return []portion{p, {from: &iv.sure, own: true}}
 }
 
 // sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.

@@ -24,6 +24,8 @@ type part struct {
 	past  *archive.Reader
 	file  func(journal.Seq) string
 	alone map[netip.Addr]bool // whose events have to be looked for
+
+	first, last journal.Seq // bounds of what is asked about
 }
 
 // ReadPart is ReadPieces for the table of one instant, At, which Asked and Clocks must give: of the events it reads those
@@ -46,7 +48,7 @@ func ReadPart(past *archive.Reader, o Options) (*History, error) {
 		return nil, partial(err)
 	}
 	defer k.Close()
-	p := &part{past: past, alone: make(map[netip.Addr]bool)}
+	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last}
 	if p.file, err = past.Files(); err != nil {
 		return nil, err
 	}
@@ -109,10 +111,10 @@ func (c *Clocks) bounds(q Asked, clock func(journal.Seq) (journal.Clock, error))
 		}
 		return c.Point(seq, known)
 	}
-	for _, p := range t.portions(t.stretches[0].first, nil) {
+	t.portions(&t.stretches[0].first, nil, func(p portion) {
 		var m met
 		if m.add(&s, &p, [2]bool{}); !m.candidate && !m.possible {
-			continue
+			return
 		}
 		from, to := p.from.Seq, p.from.Seq
 		if p.to != nil {
@@ -128,7 +130,7 @@ func (c *Clocks) bounds(q Asked, clock func(journal.Seq) (journal.Clock, error))
 			first = from
 		}
 		last = max(last, to)
-	}
+	})
 	return first, last, err
 }
 

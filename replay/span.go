@@ -69,24 +69,24 @@ type stretch struct {
 // portion is a row of positions whose windows join without a gap: from the event at its beginning up to the one at its
 // end, which is not included. Without an end, nothing is known behind its beginning.
 type portion struct {
-	from Point
+	from *Point
 	to   *Point
 	last bool // the last position of the journal: it lasts as long as the journal is known to tell all
 	gap  bool // events are lost before it
 	own  bool // it has at least the time of its own event, also where the clock was set back until the next
 }
 
-// portions returns the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
-// from and to may be events that stretches don't know: then they have their points.
-func (c *timeline) portions(from Point, to *Point) []portion {
-	all := make([]portion, 0, 4)
+// portions yields the positions from event `from` on and before event `to` (0: up to the last one) in order of events.
+// from and to may be events that stretches don't know: then they have their points. It is asked of each of many leases, and so
+// allocates nothing.
+func (c *timeline) portions(from *Point, to *Point, yield func(portion)) {
 	i := max(0, sort.Search(len(c.stretches), func(i int) bool { return c.stretches[i].first.Seq > from.Seq })-1)
 	for ; i < len(c.stretches); i++ {
 		s := &c.stretches[i]
 		if to != nil && to.Seq <= s.first.Seq {
 			break
 		}
-		a, b, gap := s.first, s.last, s.gap && from.Seq < s.first.Seq
+		a, b, gap := &s.first, &s.last, s.gap && from.Seq < s.first.Seq
 		if from.Seq > s.last.Seq {
 			continue // within a gap, or beyond the end
 		}
@@ -95,24 +95,23 @@ func (c *timeline) portions(from Point, to *Point) []portion {
 		}
 		beyond := to == nil || to.Seq > b.Seq
 		if !beyond {
-			b = *to
+			b = to
 		}
 		if a.Seq < b.Seq {
-			all = append(all, portion{from: a, to: &b, gap: gap})
+			yield(portion{from: a, to: b, gap: gap})
 		}
 		if !beyond {
 			break
 		}
-		p := portion{from: s.last, gap: gap}
+		p := portion{from: &s.last, gap: gap}
 		switch {
 		case i+1 == len(c.stretches):
 			p.last = true
 		case !c.stretches[i+1].gap:
 			p.to = &c.stretches[i+1].first
 		}
-		all = append(all, p)
+		yield(p)
 	}
-	return all
 }
 
 // timeline is the order of a journal's events in time.
@@ -133,12 +132,12 @@ type met struct {
 func (c *timeline) meet(s *span, from Point, to *Point) met {
 	var m met
 	moved := [2]bool{} // time has passed since from, by each clock
-	for _, p := range c.portions(from, to) {
+	c.portions(&from, to, func(p portion) {
 		for i, clock := range clocks {
-			moved[i] = moved[i] || p.gap || clock(&p.from) != clock(&from) || p.from.boot != from.boot
+			moved[i] = moved[i] || p.gap || clock(p.from) != clock(&from) || p.from.boot != from.boot
 		}
 		m.add(s, &p, moved)
-	}
+	})
 	m.possible = m.possible || m.candidate
 	return m
 }
@@ -156,11 +155,11 @@ func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
 		}
 		for _, p := range iv.sureIn(g) {
 			if from.Seq > p.from.Seq && !from.Time.IsZero() {
-				p.from = from
+				p.from = &from
 			}
 			var moved [2]bool
 			for i, clock := range clocks {
-				moved[i] = clock(&p.from) != clock(&from) || p.from.boot != from.boot
+				moved[i] = clock(p.from) != clock(&from) || p.from.boot != from.boot
 			}
 			m.add(s, &p, moved)
 		}
@@ -201,7 +200,9 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 // they may be: between two of their events without a clock set back in between, the first is surely not after the span, and
 // the last not before it. An end that was not given, or that no event makes, can't be off.
 func (h *History) surely(iv *Interval, s *span, to *Point) bool {
-	rows := [][]portion{h.time.portions(iv.Start, to)}
+	var row []portion
+	h.time.portions(&iv.Start, to, func(p portion) { row = append(row, p) })
+	rows := [][]portion{row}
 	for _, g := range h.gaps {
 		rows = append(rows, iv.sureIn(g))
 	}
@@ -233,7 +234,7 @@ func (s *span) surelyIn(row []portion) bool {
 
 // window returns when the portion was the state of things by a clock.
 func (s *span) window(p *portion, clock clockOf) (begin, end int64, closed bool) {
-	begin = clock(&p.from)
+	begin = clock(p.from)
 	switch {
 	case p.to != nil && p.own && clock(p.to) <= begin:
 		return begin, begin, true
@@ -261,10 +262,10 @@ func (s *span) backwards(iv *Interval) bool {
 // there are none. It lets a reader begin late and end early.
 func (h *History) Seqs(q Asked) (first, last journal.Seq, ok bool) {
 	s := h.span(q)
-	for _, p := range h.time.portions(h.First, nil) {
+	h.time.portions(&h.First, nil, func(p portion) {
 		var m met
 		if m.add(&s, &p, [2]bool{}); !m.candidate && !m.possible {
-			continue
+			return
 		}
 		if !ok {
 			first, ok = p.from.Seq, true
@@ -273,6 +274,6 @@ func (h *History) Seqs(q Asked) (first, last journal.Seq, ok bool) {
 		if p.to != nil {
 			last = p.to.Seq
 		}
-	}
+	})
 	return first, last, ok
 }

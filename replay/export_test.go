@@ -1,6 +1,10 @@
 package replay
 
-import "github.com/leaselog/leaselog/state"
+import (
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/state"
+)
 
 // Confirm is what Verify makes of several looks at a store.
 func Confirm(look func() (*Verified, error)) (*Verified, error) { return confirm(look) }
@@ -12,4 +16,9 @@ func Detached(l state.Lease) state.Lease { return detached(l) }
 func (s *Sweep) ReadAhead(events int) {
 	s.ahead = events
 	s.rewind()
+}
+
+// ReadPartOn is ReadPart that reads on for so many events rather than look for ends.
+func ReadPartOn(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
+	return readPart(past, o, on)
 }

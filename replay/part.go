@@ -26,12 +26,15 @@ type part struct {
 	alone map[netip.Addr]bool // whose events have to be looked for
 
 	first, last journal.Seq // bounds of what is asked about
+	on          journal.Seq // see readOn
 }
 
 // ReadPart is ReadPieces for the table of one instant, At, which Asked and Clocks must give: of the events it reads those
 // between the newest snapshot before and the last one that may be meant, and what tells how leases ended. It returns nil
 // where an answer needs more than that: then all is to be read. Only At is right for what it returns.
-func ReadPart(past *archive.Reader, o Options) (*History, error) {
+func ReadPart(past *archive.Reader, o Options) (*History, error) { return readPart(past, o, readOn) }
+
+func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
 	if o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
 		past.HasKind(journal.KindAnnotate) {
 		return nil, nil
@@ -48,7 +51,7 @@ func ReadPart(past *archive.Reader, o Options) (*History, error) {
 		return nil, partial(err)
 	}
 	defer k.Close()
-	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last}
+	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last, on: on}
 	if p.file, err = past.Files(); err != nil {
 		return nil, err
 	}
@@ -168,7 +171,7 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if end := r.Clocks.lastOf(m.Boot).seq; end-last <= readOn {
+		if end := r.Clocks.lastOf(m.Boot).seq; end-last <= r.part.on {
 			bound = end
 		}
 		for rec, err := range r.part.past.Records(k.seq) {

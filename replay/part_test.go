@@ -95,7 +95,7 @@ func TestReadPart(t *testing.T) {
 					to = at.Add(time.Duration(m.rnd.IntN(60)) * time.Second)
 				}
 				q := replay.Asked{From: at, To: to}
-				part := tableOfPart(t, past, q)
+				part := tableOfPart(t, past, q, journal.Seq(m.rnd.IntN(2)*20))
 				if questions++; part == nil {
 					continue
 				}
@@ -118,13 +118,13 @@ func TestReadPart(t *testing.T) {
 }
 
 // tableOfPart returns the table that a part of the history tells, nil if that is not enough.
-func tableOfPart(t *testing.T, past *archive.Reader, q replay.Asked) *replay.Table {
+func tableOfPart(t *testing.T, past *archive.Reader, q replay.Asked, on journal.Seq) *replay.Table {
 	t.Helper()
 	c := &replay.Clocks{}
 	if err := past.Clocks(func(ev *journal.Event) error { c.Add(ev); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	h, err := replay.ReadPart(past, replay.Options{Clocks: c, Asked: []replay.Asked{q}})
+	h, err := replay.ReadPartOn(past, replay.Options{Clocks: c, Asked: []replay.Asked{q}}, on)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
@@ -29,7 +30,8 @@ type file struct {
 	zstd  *zstd.Decoder
 
 	tables    map[int][]byte
-	templates []*template // by number
+	templates []*template // by number, those that were used
+	packed    [][]byte    // the bytes of those that have been read, by number
 	slots     []slot
 	newest    uint64 // behind the newest identity that was asked for, and the row of its block
 	lastRow   int
@@ -216,41 +218,61 @@ func (f *file) template(number uint64, head int) (*template, error) {
 	return f.readTemplate(number, head)
 }
 
-// readTemplate reads a template with those that are compressed with it.
+// readTemplate reads a template, and the bytes of those that are compressed with it: most of them are not used by a question.
 func (f *file) readTemplate(number uint64, head int) (*template, error) {
-	rows, err := f.table(sectionTemplates, templateRow)
+	if number == 0 || number > maxTemplates {
+		return nil, errShape
+	}
+	if number >= uint64(len(f.packed)) || f.packed[number] == nil {
+		if err := f.readTemplates(int((number - 1) / templatesPerChunk)); err != nil {
+			return nil, err
+		}
+	}
+	if number >= uint64(len(f.packed)) || f.packed[number] == nil {
+		return nil, errShape
+	}
+	t, err := parseTemplate(f.packed[number])
 	if err != nil {
 		return nil, err
 	}
-	n := len(rows) / templateRow
-	i := int((number - 1) / templatesPerChunk)
-	if number == 0 || number > maxTemplates || i >= n {
+	if len(t.head) != head { // of the other sort
 		return nil, errShape
+	}
+	f.templates = slices.Grow(f.templates, max(0, len(f.packed)-len(f.templates)))[:len(f.packed)]
+	f.templates[number] = t
+	return t, nil
+}
+
+// readTemplates reads the bytes of a chunk of templates.
+func (f *file) readTemplates(i int) error {
+	rows, err := f.table(sectionTemplates, templateRow)
+	if err != nil {
+		return err
+	}
+	if i >= len(rows)/templateRow {
+		return errShape
 	}
 	row := rows[i*templateRow:]
 	if uint64(firstOf(row)) != uint64(i*templatesPerChunk+1) {
-		return nil, errShape
+		return errShape
 	}
 	b, err := f.unpack(readChunk(row[4:]))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r := numbers{b: b}
 	for at := i*templatesPerChunk + 1; len(r.b) > 0 && at <= (i+1)*templatesPerChunk; at++ {
 		n := r.number()
-		t, err := parseTemplate(r.take(int(min(n, 2*maxTemplate))))
-		if r.err != nil || err != nil {
-			return nil, errors.Join(r.err, err)
+		t := r.take(int(min(n, 2*maxTemplate)))
+		if r.err != nil {
+			return r.err
 		}
-		for at >= len(f.templates) {
-			f.templates = append(f.templates, nil)
+		for at >= len(f.packed) {
+			f.packed = append(f.packed, nil)
 		}
-		f.templates[at] = t
+		f.packed[at] = t
 	}
-	if number >= uint64(len(f.templates)) || f.templates[number] == nil || len(f.templates[number].head) != head {
-		return nil, errShape // or of the other sort
-	}
-	return f.templates[number], nil
+	return nil
 }
 
 // identityAt returns the template and the values of an identity. The values are good until the next call.

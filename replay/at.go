@@ -23,6 +23,9 @@ func (h *History) At(q Asked) Table {
 	var t Table
 	s := h.span(q)
 	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	if h.part {
+		t.Leases = make([]Holder, 0, len(h.Intervals))
+	}
 	for i := range h.Intervals {
 		if held, ok := h.heldAt(&h.Intervals[i], &s); ok {
 			if held.Unsure {

@@ -86,6 +86,7 @@ type History struct {
 	ranges  rangesOf
 	base    journal.Seq // the snapshot's that the reading began with, 0 if it began with events
 	only    netip.Addr  // the address that it was reduced to
+	part    bool        // of all leases only those were kept that a table may have
 	wiped   bool        // the network's data folder was deleted and no event says so yet
 	odds    []string    // what can't be, and was passed over
 	notes   []string    // what could not be read, and matters to no answer

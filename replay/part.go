@@ -56,7 +56,7 @@ func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error)
 		return nil, err
 	}
 	o.Base = k.Snapshot
-	r := &reading{Options: o, h: &History{}, open: make(map[netip.Addr]*draft), part: p}
+	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
 	ok, err := r.between(last)
 	if err != nil || !ok {
 		return nil, partial(err)

@@ -296,9 +296,11 @@ func (r *reading) finish() {
 		}
 		r.finished(d)
 	}
+	r.open = nil
 	h.Intervals = make([]Interval, 0, len(r.done))
-	for _, d := range r.done {
+	for i, d := range r.done {
 		h.Intervals = append(h.Intervals, r.interval(d))
+		r.done[i] = nil // of many leases there must not be more copies than needed
 	}
 	h.sort()
 }

@@ -101,6 +101,12 @@ func byReplay(w *world, l *replay.Interval) leased {
 	return out
 }
 
+// then is a lease as it was known at the time of a table, which tells nothing that came later.
+func (l leased) then() leased {
+	l.end, l.reason, l.lost, l.window = 0, 0, false, 0
+	return l
+}
+
 func exit(certainty replay.Certainty, several, found bool) int {
 	switch {
 	case certainty == replay.Unknown:
@@ -142,7 +148,7 @@ func (w *world) atByOracle(q oracle.Question) *said {
 	table := w.past.At(q)
 	s := &said{state: "table", exit: exit(worse(table.Uncertain, table.Unknown), false, len(table.Rows) > 0)}
 	for _, r := range table.Rows {
-		l := w.byOracle(r.Interval)
+		l := w.byOracle(r.Interval).then()
 		l.unsure = !r.Certain && !table.Unknown
 		s.leases = append(s.leases, l)
 	}
@@ -154,7 +160,7 @@ func (w *world) atByReplay(read *replay.History, q oracle.Question) *said {
 	s := &said{state: "table", exit: exit(table.Certainty, false, len(table.Leases) > 0)}
 	for i := range table.Leases {
 		h := &table.Leases[i]
-		l := byReplay(w, &h.Interval)
+		l := byReplay(w, &h.Interval).then()
 		l.unsure = (h.Unsure || h.Partly) && table.Certainty != replay.Unknown
 		s.leases = append(s.leases, l)
 	}
@@ -165,7 +171,7 @@ func (w *world) diffByOracle(a, b oracle.Question) *said {
 	s := &said{state: "difference"}
 	side := func(list string, leases []*oracle.Interval) {
 		for _, l := range leases {
-			one := w.byOracle(l)
+			one := w.byOracle(l).then()
 			one.list = list
 			s.leases = append(s.leases, one)
 		}
@@ -188,7 +194,7 @@ func (w *world) diffByReplay(read *replay.History, a, b oracle.Question) *said {
 	d := replay.Diff(&before, &after)
 	side := func(list string, holders []replay.Holder) {
 		for i := range holders {
-			one := byReplay(w, &holders[i].Interval)
+			one := byReplay(w, &holders[i].Interval).then()
 			one.list = list
 			s.leases = append(s.leases, one)
 		}

@@ -122,6 +122,9 @@ func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error
 		}
 		t := h.At(q)
 		tables[i].Table, tables[i].outside = t, e.outside(q)
+		if e.parts != nil {
+			h.Intervals = nil // it is not asked again, and a table has many
+		}
 		for _, d := range t.Doubts {
 			ans.doubt(replay.Certain, "%s: %s", s.title(), d)
 		}

@@ -24,7 +24,7 @@ func (h *History) At(q Asked) Table {
 	s := h.span(q)
 	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
 	if h.part {
-		t.Leases = make([]Holder, 0, len(h.Intervals))
+		t.Leases = slices.Grow(t.Leases, len(h.Intervals))
 	}
 	for i := range h.Intervals {
 		if held, ok := h.heldAt(&h.Intervals[i], &s); ok {
@@ -33,6 +33,9 @@ func (h *History) At(q Asked) Table {
 			}
 			t.Leases = append(t.Leases, held)
 		}
+	}
+	if len(t.Leases) == 0 {
+		t.Leases = nil
 	}
 	slices.SortStableFunc(t.Leases, func(x, y Holder) int {
 		return cmp.Or(x.Lease.IP.Compare(y.Lease.IP), cmp.Compare(x.Start.Seq, y.Start.Seq))

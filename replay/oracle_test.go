@@ -37,7 +37,7 @@ type maker struct {
 	clock  journal.Clock
 	ids    int
 	calm   int  // how much rarer clocks are set and the node boots
-	never  bool // import and annotate nothing
+	never  bool // annotate nothing
 }
 
 func newMaker(seed uint64) *maker {
@@ -97,7 +97,7 @@ func (m *maker) step() {
 func (m *maker) lease() {
 	m.ids++
 	ev := journal.Event{Kind: journal.KindAdd, ContainerID: fmt.Sprintf("c%d", m.ids), IfName: "eth0"}
-	if !m.never && m.rnd.IntN(8) == 0 {
+	if m.rnd.IntN(8) == 0 {
 		ev.Kind, ev.Claimed = journal.KindImport, 5
 	}
 	for set := range 1 + m.rnd.IntN(2) {

@@ -83,6 +83,11 @@ func TestReadPart(t *testing.T) {
 			for range 300 {
 				m.step()
 			}
+			for i := range m.events {
+				if ev := &m.events[i]; ev.Kind == journal.KindImport && i%2 == 0 {
+					ev.Attributes = []journal.Attribute{{Key: journal.AttributeDoubt, Value: "the parent has lost events"}}
+				}
+			}
 			past := packedHistory(t, m.rnd, m.events)
 			whole, err := replay.ReadPieces(past.Pieces(0), replay.Options{})
 			if err != nil || whole.Stopped != nil {

@@ -154,7 +154,7 @@ func (h *history) event() *journal.Event {
 		ev = &journal.Event{Kind: journal.KindDel, Reason: journal.Reason(1 + h.r.IntN(2)), ContainerID: old.ContainerID, IfName: old.IfName,
 			NetNS: old.NetNS, Pod: old.Pod, Addresses: old.Addresses, Version: "test"}
 		if k == 17 {
-			ev.Kind, ev.Reason, ev.Text = journal.KindRelease, journal.ReasonForce, "by hand, because of "+h.hex(20)
+			ev.Kind, ev.Reason, ev.Text = journal.KindRelease, []journal.Reason{journal.ReasonForce, 0}[h.number%2], "by hand, because of "+h.hex(20)
 		}
 	case k == 18:
 		ev = &journal.Event{Kind: journal.KindDel, Reason: journal.ReasonDel, ContainerID: h.name(), IfName: "eth0"}

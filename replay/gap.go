@@ -165,6 +165,7 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 		return
 	case d != nil && !d.unsettled && !d.fromGap:
 		return // a later event gave it: the snapshot can't know another
+	case d != nil && d.fromGap && l.Start < d.start.seq: // the same lease, whose beginning was lost until now
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
 	}

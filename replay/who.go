@@ -311,12 +311,18 @@ func ownerText(iv *Interval) string {
 
 // lostTo reports whether the span lies where nothing tells what the address was.
 func (h *History) lostTo(g *gap, s *span, phases []phase) bool {
+	before := false // a lease that a snapshot shows, and the span lies before it
 	for i := range phases {
-		if iv := phases[i].lease; iv != nil && !s.now && len(iv.sureIn(g)) > 0 {
-			return !iv.sureThrough(g, s)
+		iv := phases[i].lease
+		if iv == nil || s.now || len(iv.sureIn(g)) == 0 {
+			continue
 		}
+		if iv.sureThrough(g, s) {
+			return false
+		}
+		before = before || iv.Start.Seq > g.after.seq
 	}
-	return g.meets(s)
+	return before || g.meets(s)
 }
 
 // inGaps says that the span lies where events are lost, and what was held around.

@@ -216,7 +216,6 @@ func TestKeyframe(t *testing.T) {
 	st := state.New()
 	h := &history{id: id}
 	var paths []string
-	var want [][]byte
 	for i := range 300 {
 		ev := &journal.Event{Seq: journal.Seq(i + 1), Prev: h.prev, Synced: journal.Seq(i)}
 		switch {
@@ -243,11 +242,7 @@ func TestKeyframe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		paths, want = append(paths, path), append(want, b)
+		paths = append(paths, path)
 	}
 	if _, err := archive.Pack(folder, journal.Meta{ID: id}, 1, 300, h.source, archive.Options{Keyframes: paths}); err != nil {
 		t.Fatal(err)

@@ -267,7 +267,7 @@ func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, err
 			case err == nil && s.last != 0:
 			case err == nil:
 				return
-			case s.file == nil && listed != next && r.list() == nil:
+			case s.file == nil && listed != next && !inBytes(err) && r.list() == nil:
 				listed = next // they may have been packed meanwhile
 			default:
 				yield(journal.Record{}, err)
@@ -275,6 +275,12 @@ func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, err
 			}
 		}
 	}
+}
+
+// inBytes reports whether an error is damage in bytes that are there: to look elsewhere changes nothing about it.
+func inBytes(err error) bool {
+	damage, ok := errors.AsType[*journal.CorruptionError](err)
+	return ok && damage.Offset >= 0
 }
 
 // stretch hands out the records of one stretch.

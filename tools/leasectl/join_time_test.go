@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestRowTimes(t *testing.T) {
 			for range 2 { // the second time from what is remembered
 				ns, err := c.parse([]byte(tt.cell))
 				if tt.want == "" {
-					if err != tt.err {
+					if !errors.Is(err, tt.err) {
 						t.Errorf("error %v, want %v", err, tt.err)
 					}
 					continue

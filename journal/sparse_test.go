@@ -3,9 +3,13 @@ package journal_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/leaselog/leaselog/journal"
@@ -191,4 +195,50 @@ func TestOutline(t *testing.T) {
 			t.Errorf("event %d: decoded %+v, %v", i+1, own, err)
 		}
 	}
+}
+
+// TestSparseOtherCourse puts a segment of another course of the same journal in the place of one: each of its records is whole.
+func TestSparseOtherCourse(t *testing.T) {
+	dir := newStore(t)
+	other := filepath.Join(t.TempDir(), filepath.Base(dir))
+	fill := func(dir string, from, to int, text string) {
+		t.Helper()
+		j, _ := open(t, dir)
+		defer j.Close()
+		for i := from; i < to; i++ {
+			ev := addOf(fmt.Sprintf("10.0.%d.%d", i/200, 1+i%200), 0)
+			ev.ContainerID += text
+			if err := j.Append(ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(dir, 0, 10, "")
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	fill(dir, 10, 800, "a")
+	fill(other, 10, 800, "b")
+	first := "journal/00000000000000000001"
+	b, err := os.ReadFile(filepath.Join(other, first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, first), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := journal.OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, err := range r.Sparse(journal.NewNeedles(nil), 0) {
+		if err != nil {
+			if _, damage := errors.AsType[*journal.CorruptionError](err); !damage || !strings.Contains(err.Error(), "another hash") {
+				t.Errorf("got %v, want damage: another hash", err)
+			}
+			return
+		}
+	}
+	t.Error("the other course's segment was read as this one's")
 }

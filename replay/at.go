@@ -22,7 +22,7 @@ type Table struct {
 func (h *History) At(q Asked) Table {
 	var t Table
 	s := h.span(q)
-	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), netip.Addr{})
 	if h.part {
 		t.Leases = slices.Grow(t.Leases, len(h.Intervals))
 	}

@@ -34,7 +34,9 @@ func (r *reading) doubts(iv *Interval) {
 		iv.use = len(iv.Doubts) + 1
 		say("%s", useDoubt(p, r.cause(iv)))
 	}
-	if iv.lost && iv.LastSeq == r.last.seq {
+	if iv.lostTo.Seq != 0 {
+		say("its end is not known: event %d gives the address to another", iv.lostTo.Seq)
+	} else if iv.lost && iv.LastSeq == r.last.seq {
 		say("its end is not known: reading stopped after event %d", iv.LastSeq)
 	} else if iv.lost {
 		say("its end is not known: events after event %d are lost", iv.LastSeq)

@@ -70,7 +70,7 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.open[a.IP]; d != nil {
 			if !d.unsettled {
 				d.lostBy = m
-				r.h.odd("event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
+				r.h.odd(a.IP, "event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
 			}
 			r.loseEnd(d)
 		}
@@ -157,7 +157,7 @@ func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
 		r.loseEnd(d)
 	case d != nil || !r.gap.unsettledAt(a.IP):
 		if l := leaseOf(ev, a); r.keeps(&l) && r.st == nil {
-			r.h.odd("event %d is about a lease of %s, which %s did not hold", ev.Seq, a.IP, owner.ContainerID)
+			r.h.odd(a.IP, "event %d is about a lease of %s, which %s did not hold", ev.Seq, a.IP, owner.ContainerID)
 		}
 		return nil
 	}

@@ -88,7 +88,7 @@ type History struct {
 	only    netip.Addr  // the address that it was reduced to
 	part    bool        // of all leases only those were kept that a table may have
 	wiped   bool        // the network's data folder was deleted and no event says so yet
-	odds    []string    // what can't be, and was passed over
+	odds    []oddity    // what can't be, and was passed over
 	notes   []string    // what could not be read, and matters to no answer
 
 	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
@@ -130,10 +130,27 @@ func (g *gcRuns) spared(m mark) mark {
 	return g.first
 }
 
-// odd notes what can't be, and what is passed over.
-func (h *History) odd(format string, args ...any) {
-	const most = 100
+// oddity is what can't be of an address, and was passed over.
+type oddity struct {
+	ip   netip.Addr
+	text string
+}
+
+// odd notes what can't be, and is passed over.
+func (h *History) odd(ip netip.Addr, format string, args ...any) {
+	const most = 1000
 	if len(h.odds) < most {
-		h.odds = append(h.odds, fmt.Sprintf(format, args...))
+		h.odds = append(h.odds, oddity{ip, fmt.Sprintf(format, args...)})
 	}
+}
+
+// oddOf returns what was passed over of an address, or of all for the zero one.
+func (h *History) oddOf(ip netip.Addr) []string {
+	var texts []string
+	for _, o := range h.odds {
+		if !ip.IsValid() || o.ip == ip {
+			texts = append(texts, o.text)
+		}
+	}
+	return texts
 }

@@ -264,7 +264,7 @@ func (e *Explainer) since(ev *journal.Event) {
 // Told says whether the journal tells all of a time, and in words why it doesn't.
 func (h *History) Told(q Asked) (c Certainty, doubts []string) {
 	s := h.span(q)
-	c, doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	c, doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), netip.Addr{})
 	for _, g := range h.gaps {
 		if g.meets(&s) {
 			c, doubts = Unknown, append(doubts, fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds()))

@@ -69,7 +69,7 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 	var a Holding
 	s := h.span(q)
 	phases := h.phases(ip, &s)
-	a.Certainty, a.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero())
+	a.Certainty, a.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), ip)
 	if a.Certainty == Unknown {
 		a.around(phases, &s)
 	}
@@ -89,6 +89,11 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 		}
 	}
 	a.conclude(h, &s)
+	if len(h.oddOf(ip)) > 0 {
+		for held := range each(a.Holders) {
+			held.Unsure = true
+		}
+	}
 	h.steps(&a.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(a.Holders) {
 			if !yield(&held.Interval) {
@@ -240,7 +245,8 @@ func (h *History) unsettledAt(s *span) string {
 func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
 // outside returns what is to be said of a span that the journal doesn't cover. An end that was not given is no question.
-func (h *History) outside(s *span, from, to bool) (c Certainty, doubts []string) {
+func (h *History) outside(s *span, from, to bool, ip netip.Addr) (c Certainty, doubts []string) {
+	odd := h.oddOf(ip)
 	if h.First.Seq == 0 {
 		return Unknown, []string{"the journal holds no event"}
 	}
@@ -263,10 +269,10 @@ func (h *History) outside(s *span, from, to bool) (c Certainty, doubts []string)
 	switch {
 	case len(doubts) > 0:
 		c = Unknown
-	case len(h.odds) > 0:
+	case len(odd) > 0:
 		c = Uncertain
 	}
-	return c, slices.Concat(doubts, h.odds, h.notes)
+	return c, slices.Concat(doubts, odd, h.notes)
 }
 
 // around names what is known beside what the journal covers: the lease that its source says to be older, and the one

@@ -51,7 +51,7 @@ func (h *History) Of(ip netip.Addr) *History {
 func (h *History) Between(since, until, covered time.Time) Answer {
 	var a Answer
 	s := h.span(Asked{From: since, To: until, Covered: covered})
-	a.Certainty, a.Doubts = h.outside(&s, !since.IsZero(), !until.IsZero())
+	a.Certainty, a.Doubts = h.outside(&s, !since.IsZero(), !until.IsZero(), h.only)
 	for i := range h.Intervals {
 		iv := h.Intervals[i] // a copy: doubts are added
 		to := iv.behind()

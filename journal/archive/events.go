@@ -6,7 +6,8 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// Events returns the events about a container or a pod in order, as Records does. The result is for one walk.
+// Events returns the events about a container or a pod in order. Where something is damaged it goes on behind: Pieces says
+// what is lost. The result is for one walk.
 func (r *Reader) Events(q Query) iter.Seq2[journal.Record, error] {
 	needles := journal.NewNeedles(nil, q.texts()...)
 	walk := r.read(0, walker{
@@ -16,13 +17,30 @@ func (r *Reader) Events(q Query) iter.Seq2[journal.Record, error] {
 		},
 	})
 	return func(yield func(journal.Record, error) bool) {
+		last := journal.Seq(0)
 		for rec, err := range walk {
-			if err == nil && (rec.Light || !q.Match(&rec.Event)) {
+			if isDamage(err) {
+				r.behind(last, &q, yield)
+				return
+			}
+			if last = rec.Event.Seq; err == nil && (rec.Light || !q.Match(&rec.Event)) {
 				continue
 			}
 			if !yield(rec, err) || err != nil {
 				return
 			}
+		}
+	}
+}
+
+// behind yields what of the events after one can be read and is about a container or a pod.
+func (r *Reader) behind(last journal.Seq, q *Query, yield func(journal.Record, error) bool) {
+	for p, err := range r.Pieces(last) {
+		if err == nil && (p.Loss != nil || !q.Match(&p.Event)) {
+			continue
+		}
+		if !yield(p.Record, err) || err != nil {
+			return
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (a *app) diffCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			for i, m := range []*moment{&from, &to} {
-				m.text = args[i]
+				m.text, m.word = args[i], []string{"from", "to"}[i]
 				if err := m.parse(a); err != nil {
 					return err
 				}
@@ -164,7 +164,7 @@ func (a *app) showChanges(ans *answer, changes [][]changeItem) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(a.stdout)
+	w := bufio.NewWriter(answerWriter{a})
 	fmt.Fprintf(w, "%s", bytes.TrimSuffix(head, []byte("}")))
 	for i, list := range changes {
 		fmt.Fprintf(w, ",%q:[", changeKinds[i])

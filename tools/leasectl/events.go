@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -168,7 +167,10 @@ type scan struct {
 	s           *store
 	clocks      replay.Clocks
 	first, last replay.Point
-	stopped     error // damage that ended the reading
+	ends        [2]journal.Event // the first and the last event
+	lost        []lostEvents
+	lostClocks  [][2]journal.Event // the events around each of them
+	stopped     error              // damage behind which nothing can be read
 }
 
 func (a *app) events(f *eventFilter) error {
@@ -210,30 +212,88 @@ func (a *app) events(f *eventFilter) error {
 	return err
 }
 
-// read takes in the clocks of all events that can be read.
+// lostEvents is a row of events that can't be read.
+type lostEvents struct {
+	first, last journal.Seq
+	why         error
+	after       replay.Point // the events around it; Seq 0 where there is none
+	before      replay.Point
+}
+
+// read takes in the clocks of all events that can be read. Behind damage it goes on.
 func (sc *scan) read() error {
 	if sc.s.reader == nil {
 		return nil
 	}
-	var first, last journal.Event
 	for rec, err := range sc.s.records(0) {
-		var damage *journal.CorruptionError
-		if errors.As(err, &damage) {
-			sc.stopped = err
-			break
-		}
-		if err != nil {
+		switch {
+		case unreadable(err):
+			return sc.readOn()
+		case err != nil:
 			return err
 		}
-		sc.clocks.Add(&rec.Event)
-		if last = rec.Event; first.Seq == 0 {
-			first = last
-		}
+		sc.take(&rec.Event)
 	}
-	if last.Seq != 0 {
+	sc.points()
+	return nil
+}
+
+func (sc *scan) take(ev *journal.Event) {
+	sc.clocks.Add(ev)
+	if sc.ends[0].Seq == 0 {
+		sc.ends[0] = *ev
+	}
+	sc.ends[1] = *ev
+}
+
+func (sc *scan) points() {
+	if first, last := &sc.ends[0], &sc.ends[1]; last.Seq != 0 {
 		sc.first, sc.last = sc.clocks.Point(first.Seq, first.Clock), sc.clocks.Point(last.Seq, last.Clock)
 	}
+}
+
+// readOn reads what can be read behind damage.
+func (sc *scan) readOn() error {
+	past, err := sc.s.past()
+	if err != nil {
+		return err
+	}
+	for p, err := range past.Pieces(sc.ends[1].Seq) {
+		switch l := p.Loss; {
+		case unreadable(err):
+			sc.stopped = err
+			sc.points()
+			return nil
+		case err != nil:
+			return err
+		case l == nil:
+			if n := len(sc.lost); n > 0 && sc.lost[n-1].before.Seq == 0 {
+				sc.lost[n-1].before.Seq = p.Event.Seq
+				sc.lostClocks = append(sc.lostClocks, [2]journal.Event{sc.ends[1], p.Event})
+			}
+			sc.take(&p.Event)
+		case l.Last >= l.First || l.Open:
+			sc.lost = append(sc.lost, lostEvents{first: l.First, last: l.Last, why: l.Error("")})
+			sc.clocks.Lost()
+		}
+	}
+	if n := len(sc.lost); n > 0 && sc.lost[n-1].before.Seq == 0 {
+		sc.stopped = sc.lost[n-1].why
+		sc.lost = sc.lost[:n-1]
+	}
+	sc.points()
+	for i, around := range sc.lostClocks[:min(len(sc.lostClocks), len(sc.lost))] {
+		sc.lost[i].after = sc.clocks.Point(around[0].Seq, around[0].Clock)
+		sc.lost[i].before = sc.clocks.Point(around[1].Seq, around[1].Clock)
+	}
 	return nil
+}
+
+// concerns reports whether events that are meant may be among the lost ones.
+func (l *lostEvents) concerns(f *eventFilter) bool {
+	return f.sinceSeq <= l.last && (f.untilSeq == 0 || f.untilSeq >= l.first) &&
+		(f.since.IsZero() || l.before.Seq == 0 || !f.since.After(l.before.Effective)) &&
+		(f.until.IsZero() || l.after.Seq == 0 || !f.until.Before(l.after.Effective))
 }
 
 // tell adds to the answer what the first pass found out.
@@ -252,6 +312,15 @@ func (sc *scan) tell(ans *answer, f *eventFilter, now time.Time) {
 	if sc.last.Seq == 0 {
 		return
 	}
+	for _, p := range s.parents {
+		ans.doubt(replay.Certain, "%s: it goes on from another journal, whose events --data-dir %s tells", s.title(), p.dir)
+		break
+	}
+	for i := range sc.lost {
+		if l := &sc.lost[i]; l.concerns(f) {
+			ans.doubt(replay.Unknown, "%s: %v", s.title(), l.why)
+		}
+	}
 	for _, d := range replay.Outside(sc.first, sc.last, f.since, f.until, covered) {
 		ans.doubt(replay.Unknown, "%s: %s", s.title(), d)
 	}
@@ -264,7 +333,7 @@ func (sc *scan) items(f *eventFilter) iter.Seq2[*eventItem, error] {
 		if after >= sc.last.Seq {
 			return
 		}
-		for rec, err := range sc.s.records(after) {
+		for rec, err := range sc.again(after) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -279,6 +348,28 @@ func (sc *scan) items(f *eventFilter) iter.Seq2[*eventItem, error] {
 				}
 			}
 			if ev.Seq == sc.last.Seq {
+				return
+			}
+		}
+	}
+}
+
+// again is what the first pass read of the events after one.
+func (sc *scan) again(after journal.Seq) iter.Seq2[journal.Record, error] {
+	if len(sc.lost) == 0 {
+		return sc.s.records(after)
+	}
+	return func(yield func(journal.Record, error) bool) {
+		past, err := sc.s.past()
+		if err != nil {
+			yield(journal.Record{}, err)
+			return
+		}
+		for p, err := range past.Pieces(after) {
+			if err == nil && p.Loss != nil {
+				continue // tell has said so
+			}
+			if !yield(p.Record, err) || err != nil {
 				return
 			}
 		}

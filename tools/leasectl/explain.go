@@ -158,17 +158,9 @@ func (s *store) explainAddress(a *app, ans *answer, ip netip.Addr) (*explained, 
 	if err != nil {
 		return nil, err
 	}
-	var refused replay.Refused
-	for rec, err := range past.About([]netip.Addr{ip}, 0) {
-		if err != nil && !unreadable(err) {
-			return nil, err
-		}
-		if err != nil {
-			break // the history says what is lost
-		}
-		if rec.Event.Kind == journal.KindRefuse && !rec.Light && slices.Contains(rec.Event.Requested, ip) {
-			refused.Take(&rec.Event)
-		}
+	refused, err := requestsOf(past, ip)
+	if err != nil {
+		return nil, err
 	}
 	return x, x.explain(past, []netip.Addr{ip}, func(e *replay.Explainer) ([]replay.Sentence, error) {
 		said, err := e.Address(ip)
@@ -176,9 +168,41 @@ func (s *store) explainAddress(a *app, ans *answer, ip netip.Addr) (*explained, 
 			return nil, err
 		}
 		said = slices.Clone(said)
-		more, err := e.About(ip, &refused)
+		more, err := e.About(ip, refused)
 		return append(said, more...), err
 	})
+}
+
+// requestsOf collects the refusals of ADDs that requested the address. Behind damage, which the history tells of, it goes on.
+func requestsOf(past *archive.Reader, ip netip.Addr) (*replay.Refused, error) {
+	refused, last := &replay.Refused{}, journal.Seq(0)
+	take := func(ev *journal.Event) {
+		if ev.Kind == journal.KindRefuse && slices.Contains(ev.Requested, ip) {
+			refused.Take(ev)
+		}
+	}
+	for rec, err := range past.About([]netip.Addr{ip}, 0) {
+		if err == nil {
+			if last = rec.Event.Seq; !rec.Light {
+				take(&rec.Event)
+			}
+			continue
+		}
+		if !unreadable(err) {
+			return nil, err
+		}
+		for p, err := range past.Pieces(last) {
+			switch {
+			case unreadable(err):
+				return refused, nil
+			case err != nil:
+				return nil, err
+			case p.Loss == nil:
+				take(&p.Event)
+			}
+		}
+	}
+	return refused, nil
 }
 
 // explain reads what is needed of addresses and has sentences made of it.

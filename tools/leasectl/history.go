@@ -113,6 +113,12 @@ func (a *app) history(of *selection, w window) error {
 		}
 		held = append(held, found...)
 	}
+	if len(held) == 0 && of.Pod != "" {
+		a.say("%v", a.noKnown("pod", of.Pod, knownPods))
+	}
+	if len(held) == 0 && of.Container != "" {
+		a.say("%v", a.noKnown("container", of.Container, knownContainers))
+	}
 	slices.SortStableFunc(held, func(x, y heldItem) int { return x.start.Compare(y.start) })
 	a.exit(ans.worst, len(held) > 0)
 	items := func(yield func(*leaseItem, error) bool) {

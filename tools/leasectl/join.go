@@ -9,13 +9,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leaselog/leaselog/journal"
 )
 
 // joinMemory is how much memory may be taken before garbage is collected more often than usual.
@@ -138,6 +142,7 @@ func (a *app) join(file string, q *joinAsked) (err error) {
 		return err
 	}
 	defer out.discard()
+	defer out.discardOnSignal()()
 	j := &joiner{a: a, table: t, look: look, out: out, times: rowTimes{unit: unit, zone: zone}, columns: &q.columns}
 	if q.out != "" || !isTerminal(a.stdout) { // rows on the terminal tell of themselves
 		j.bar = a.bar
@@ -294,7 +299,38 @@ func (o *joinOutput) finish() error {
 	if err := cmp.Or(o.file.Chmod(0o600), o.file.Sync(), o.file.Close()); err != nil {
 		return err
 	}
-	return os.Link(o.file.Name(), o.path)
+	err := os.Link(o.file.Name(), o.path)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // a file system without links
+		if _, err = os.Lstat(o.path); err == nil {
+			return fmt.Errorf("%s exists already", o.path)
+		}
+		err = os.Rename(o.file.Name(), o.path)
+	}
+	if err != nil {
+		return err
+	}
+	return journal.SyncDir(filepath.Dir(o.path))
+}
+
+// discardOnSignal removes the unfinished file when the run is interrupted. The returned function ends that.
+func (o *joinOutput) discardOnSignal() func() {
+	if o.file == nil {
+		return func() {}
+	}
+	interrupted, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-interrupted:
+			o.discard()
+			os.Exit(exitError)
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(interrupted)
+		close(done)
+	}
 }
 
 // discard removes the unfinished file, and the other name of a finished one.

@@ -249,6 +249,9 @@ func (e *sweptEra) with(before *joinAnswer, says *replay.Holding, may, only bool
 			Holders: slices.Clone(before.Holders), Doubts: slices.Clone(before.Doubts)}
 	}
 	c := says.Certainty
+	if e.parted {
+		c = max(c, replay.Uncertain)
+	}
 	for i := range says.Holders {
 		h := &says.Holders[i]
 		if e.torn && h.End == nil {

@@ -30,6 +30,8 @@ type leaseItem struct {
 	Doubts    []string     `json:"doubts"`
 	Evidence  evidenceItem `json:"evidence"`
 	origin
+
+	lost bool // its end is not known
 }
 
 type podItem struct {
@@ -96,6 +98,7 @@ func (s *store) lease(iv *replay.Interval) leaseItem {
 			FirstSeq: uint64(iv.Start.Seq), LastSeq: uint64(iv.LastSeq)},
 		origin: s.origin,
 	}
+	it.lost = iv.Lost()
 	if l.Import {
 		it.Origin = "import"
 	}
@@ -118,7 +121,7 @@ func (it *leaseItem) endText() string {
 	switch {
 	case it.End != nil:
 		return it.End.Effective
-	case it.Certainty == replay.Unknown.String():
+	case it.lost || it.Certainty == replay.Unknown.String():
 		return "unknown"
 	}
 	return "still held"

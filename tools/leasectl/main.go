@@ -6,6 +6,7 @@
 //	leasectl at TIME                       all leases as of a time
 //	leasectl diff TIME TIME                what changed between two times
 //	leasectl history --ip ADDRESS          who held an address, and when
+//	leasectl join FILE --ip C --time C     a flow log with who held its addresses
 //	leasectl events                        the journal itself, with --follow as it grows
 //	leasectl explain ADDRESS               why an address is, or is not, available
 //	leasectl stats                         how much of everything, also for Prometheus
@@ -24,7 +25,7 @@
 //
 // Most of it changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin may run
 // meanwhile, and a copy or a read-only file system will do. The exceptions, repair, gc, release, import and export in place, work
-// under the plugin's lock; stats and export write the files that they are told to.
+// under the plugin's lock; stats, join and export write the files that they are told to.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
 // not a terminal), json (one object), jsonl (an item a line) or csv (an item a row, columns

@@ -48,7 +48,9 @@ func newAnswer(command string, asked any) *answer {
 // doubt adds a line about the answer as a whole, or about one store of it.
 func (ans *answer) doubt(c replay.Certainty, format string, args ...any) {
 	ans.worst = max(ans.worst, c)
-	ans.Doubts = append(ans.Doubts, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(ans.Doubts, text) {
+		ans.Doubts = append(ans.Doubts, text)
+	}
 }
 
 // column is one of a table or of a CSV file.

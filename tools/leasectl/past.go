@@ -211,6 +211,9 @@ func (s *store) snapshots() ([]replay.Snapshot, error) {
 		case isDamage(err), errors.Is(err, journal.ErrNewer), errors.Is(err, fs.ErrNotExist):
 			s.doubts = append(s.doubts, fmt.Sprintf("a snapshot is of no use: %v", err))
 		default:
+			for _, opened := range all {
+				opened.Close()
+			}
 			return nil, err
 		}
 	}

@@ -50,6 +50,7 @@ type stateItem struct {
 // moment is the instant asked about, as given and as understood.
 type moment struct {
 	text string
+	word string // that says what it is; "" is "at"
 	skew time.Duration
 	at   time.Time
 	now  bool
@@ -67,7 +68,7 @@ func (m *moment) parse(a *app) (err error) {
 	case m.skew > maxSkew:
 		return usagef("--skew %s: at most %s; for what was held in a longer time, see leasectl history", m.skew, maxSkew)
 	}
-	if m.at, err = a.instant("at", m.text); err == nil && m.skew > 0 {
+	if m.at, err = a.instant(cmp.Or(m.word, "at"), m.text); err == nil && m.skew > 0 {
 		a.say("from %s to %s", stamp(m.at.Add(-m.skew)), stamp(m.at.Add(m.skew)))
 	}
 	return err
@@ -111,7 +112,8 @@ tell, the answer is unknown and never free.
 		Example: `  leasectl who 10.88.0.17
   leasectl who 10.88.0.17 --at 2026-11-03T14:05:00Z
   leasectl who 10.88.0.17 --at "yesterday 14:05" --tz Europe/Vienna --skew 2s`,
-		Args: oneArg("ADDRESS"),
+		Args:              oneArg("ADDRESS"),
+		ValidArgsFunction: a.completeFirst(knownAddresses),
 		RunE: func(_ *cobra.Command, args []string) error {
 			ip, err := parseAddr(args[0])
 			if err == nil {

@@ -139,11 +139,12 @@ func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.
 				o.Asked[i].Covered = until // a successor tells the rest
 			}
 		}
-		if err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil }); err != nil {
-			o.Clocks, o.Asked = nil, nil // it is damaged: clocks are known when all was read
-			if !unreadable(err) {
-				return nil, nil, err
-			}
+		err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil })
+		if unreadable(err) {
+			o.Clocks, err = clocksAround(past)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 		if parts, err := readParts(past, o); err != nil || len(parts) > 0 {
 			return first(parts), parts, err
@@ -165,6 +166,29 @@ func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.
 		h, err = replay.ReadPieces(past.Pieces(0), o)
 	}
 	return h, nil, err
+}
+
+// clocksAround returns the clocks of the events that can be read where others are lost, so that what is not asked about need not
+// be kept.
+func clocksAround(past *archive.Reader) (*replay.Clocks, error) {
+	c, lost, begun := &replay.Clocks{}, false, false
+	for p, err := range past.Pieces(0) {
+		switch {
+		case unreadable(err):
+			return c, nil // the reading ends there, too
+		case err != nil:
+			return nil, err
+		case p.Loss != nil:
+			lost = lost || p.Loss.Open || p.Loss.Last >= p.Loss.First
+			continue
+		}
+		if lost || !begun && p.Event.Seq > 1 {
+			c.Lost()
+		}
+		lost, begun = false, true
+		c.Add(&p.Event)
+	}
+	return c, nil
 }
 
 // readParts reads what is needed for each time that is asked about; nil if that must be all for one of them.

@@ -76,7 +76,7 @@ func packedHistory(t *testing.T, rnd *rand.Rand, events []journal.Event) *archiv
 // just after it.
 func TestReadPart(t *testing.T) {
 	parts, questions, doubts := 0, 0, 0
-	for seed := range uint64(20) {
+	for seed := range uint64(max(20/everyNth, 5)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			m := newMaker(900 + seed)
 			m.calm, m.never = int(seed%3)*10, seed%5 != 0

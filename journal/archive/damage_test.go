@@ -125,6 +125,9 @@ func TestFlippedBits(t *testing.T) {
 	want := answers(t, h, filepath.Dir(path))
 	for i := range content {
 		for bit := range 8 {
+			if (i+bit)%everyNth != 0 {
+				continue
+			}
 			content[i] ^= 1 << bit
 			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)

@@ -19,9 +19,9 @@ RACE_ENV := CGO_ENABLED=$(if $(CC_FOUND),1,0)
 
 FUZZTIME ?= 10s
 
-# Tests that try one thing after another by the hundred thousand, or start processes by the thousand: the race detector
-# makes them many times slower and finds nothing in them. make crash runs them without it.
-SLOW := crash rot oracle past process move
+# Tests that try one thing after another by the hundred thousand, or start processes by the thousand, in one goroutine: the
+# race detector makes them many times slower and finds nothing in them. make crash runs them without it.
+SLOW := test/crash test/rot test/oracle test/past test/process test/move tools/leasegen journal/archive
 
 # Of make bench: flags, see go run ./test/bench -help.
 BENCH ?=
@@ -65,10 +65,10 @@ $(REFS)/staticcheck: test/tools/lint/go.mod test/tools/lint/go.sum
 # Never cached: tests under test/ build and run binaries, which the test cache does not see.
 unit:
 	@$(if $(RACE),,echo "SKIP race detector: no C compiler found")
-	$(RACE_ENV) $(GO) test $(RACE) -count=1 -timeout 30m -json $$($(GO) list ./... | grep -v $(SLOW:%=-e /test/%$$)) | $(GO) run ./test/summary
+	$(RACE_ENV) $(GO) test $(RACE) -count=1 -timeout 30m -json $$($(GO) list ./... | grep -v $(SLOW:%=-e /%$$)) | $(GO) run ./test/summary
 
 crash: ## every crash state, every flipped bit, a million questions about the past, and real processes by the thousand
-	$(GO) test -count=1 -timeout 30m -json $(SLOW:%=./test/%) | $(GO) run ./test/summary
+	$(GO) test -count=1 -timeout 30m -json $(SLOW:%=./%) | $(GO) run ./test/summary
 
 test: build refs check crash demo ## everything this machine can run; says what it skipped and why
 	@echo "make test: passed"

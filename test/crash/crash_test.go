@@ -19,8 +19,11 @@ func TestPowerLoss(t *testing.T) {
 			if sampled() {
 				s.limits = limits{exhaustive: 4, single: 1, random: 3}
 			}
-			if *full {
-				s.limits = limits{exhaustive: 2 * s.limits.exhaustive, single: 2 * s.limits.single, random: 2 * s.limits.random}
+			switch l := &s.limits; {
+			case *full:
+				*l = limits{exhaustive: 2 * l.exhaustive, single: 2 * l.single, random: 2 * l.random}
+			case !sampled(): // for the time that all tests may take
+				*l = limits{exhaustive: max(l.exhaustive/2, 1), single: max(l.single/2, 1), random: max(l.random/2, 1)}
 			}
 			images, trials := s.explore(t, newInProcess)
 			total += images

@@ -55,7 +55,7 @@ func (a *app) diffCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			for i, m := range []*moment{&from, &to} {
-				m.text, m.word = args[i], []string{"from", "to"}[i]
+				m.text = args[i]
 				if err := m.parse(a); err != nil {
 					return err
 				}

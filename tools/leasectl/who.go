@@ -50,7 +50,6 @@ type stateItem struct {
 // moment is the instant asked about, as given and as understood.
 type moment struct {
 	text string
-	word string // that says what it is; "" is "at"
 	skew time.Duration
 	at   time.Time
 	now  bool
@@ -68,7 +67,7 @@ func (m *moment) parse(a *app) (err error) {
 	case m.skew > maxSkew:
 		return usagef("--skew %s: at most %s; for what was held in a longer time, see leasectl history", m.skew, maxSkew)
 	}
-	if m.at, err = a.instant(cmp.Or(m.word, "at"), m.text); err == nil && m.skew > 0 {
+	if m.at, err = a.instant("at", m.text); err == nil && m.skew > 0 {
 		a.say("from %s to %s", stamp(m.at.Add(-m.skew)), stamp(m.at.Add(m.skew)))
 	}
 	return err

@@ -62,7 +62,7 @@ func (s *scenario) explore(t *testing.T, how func(rec *recording, root string) c
 }
 
 // wanted is how many distinct images the full run has to try.
-const wanted = 50_000
+const wanted = 25_000
 
 // sampled reports whether a few images of each crash point have to do.
 func sampled() bool { return raceDetector || testing.Short() }

@@ -23,7 +23,7 @@ func TestPowerLoss(t *testing.T) {
 			case *full:
 				*l = limits{exhaustive: 2 * l.exhaustive, single: 2 * l.single, random: 2 * l.random}
 			case !sampled(): // for the time that all tests may take
-				*l = limits{exhaustive: max(l.exhaustive/2, 1), single: max(l.single/2, 1), random: max(l.random/2, 1)}
+				*l = limits{exhaustive: max(l.exhaustive/4, 1), single: max(l.single/4, 1), random: max(l.random/4, 1)}
 			}
 			images, trials := s.explore(t, newInProcess)
 			total += images
@@ -62,7 +62,7 @@ func (s *scenario) explore(t *testing.T, how func(rec *recording, root string) c
 }
 
 // wanted is how many distinct images the full run has to try.
-const wanted = 25_000
+const wanted = 10_000
 
 // sampled reports whether a few images of each crash point have to do.
 func sampled() bool { return raceDetector || testing.Short() }

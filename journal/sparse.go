@@ -84,34 +84,25 @@ func (o *Outline) collects(record []byte) bool {
 // Records finds it; but that the bytes under a right checksum are those of an event is known of whole records alone.
 // Whole records share no memory with one another. The result is for one walk.
 func (r *Reader) Sparse(n *Needles, after Seq) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		p := pass{r: r, last: after, recent: true, share: true, needles: n}
-		p.visit = func(rec *Record) error {
-			if !yield(*rec, nil) {
-				return errStopped
-			}
-			return nil
-		}
-		if err := p.walk(); err != nil && !errors.Is(err, errStopped) {
-			yield(Record{}, err)
-		}
-	}
+	return pass{r: r, last: after, recent: true, share: true, needles: n}.records
 }
 
 // Raw is Records for whoever copies records: of Event only Seq, Clock and Kind are set, as in Light ones, and Raw is good
 // until the next record. Checksums are checked.
 func (r *Reader) Raw(after Seq) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		p := pass{r: r, last: after, recent: true, share: true, raw: true}
-		p.visit = func(rec *Record) error {
-			if !yield(*rec, nil) {
-				return errStopped
-			}
-			return nil
+	return pass{r: r, last: after, recent: true, share: true, raw: true}.records
+}
+
+// records yields what the walk visits. It is of a copy, so that each call begins anew.
+func (p pass) records(yield func(Record, error) bool) {
+	p.visit = func(rec *Record) error {
+		if !yield(*rec, nil) {
+			return errStopped
 		}
-		if err := p.walk(); err != nil && !errors.Is(err, errStopped) {
-			yield(Record{}, err)
-		}
+		return nil
+	}
+	if err := p.walk(); err != nil && !errors.Is(err, errStopped) {
+		yield(Record{}, err)
 	}
 }
 

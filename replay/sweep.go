@@ -4,11 +4,9 @@ import (
 	"iter"
 	"math"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
-	"github.com/leaselog/leaselog/state"
 )
 
 // SweepOptions say how a journal is swept.
@@ -316,11 +314,4 @@ func (s *survey) ending(d *draft, until int64, odd *oddEnd) {
 		d.end = mark{d.start.seq + 1, clock}
 		d.window, d.reason = d.end, journal.ReasonDel
 	}
-}
-
-// cloned returns a lease that shares no memory with the event that it came from.
-func cloned(l state.Lease) state.Lease {
-	l.ContainerID, l.IfName, l.NetNS = strings.Clone(l.ContainerID), strings.Clone(l.IfName), strings.Clone(l.NetNS)
-	l.Pod = journal.Pod{Namespace: strings.Clone(l.Pod.Namespace), Name: strings.Clone(l.Pod.Name), UID: strings.Clone(l.Pod.UID)}
-	return l
 }

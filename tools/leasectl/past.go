@@ -77,13 +77,13 @@ func (e *era) askSpares(ans *answer, r reading) error {
 			ans.doubt(replay.Certain, "%s: events are lost in %s; the copy in %s ends earlier and was not asked", e.title(), e.dir, spare.dir)
 			continue
 		}
-		h, err := spare.read(r, e.until)
+		h, parts, err := spare.readFor(r, e.until)
 		if err != nil {
 			return err
 		}
 		if h.Whole() {
 			ans.doubt(replay.Certain, "%s: events are lost in %s: the copy in %s was asked, which has them", e.title(), e.dir, spare.dir)
-			e.h = h
+			e.h, e.parts = h, parts
 			return nil
 		}
 	}

@@ -595,7 +595,7 @@ func (ev *Event) Understood() bool {
 		return false
 	}
 	for _, f := range ev.extra {
-		if f.key < 64 {
+		if f.key < firstSkippable {
 			return false
 		}
 	}

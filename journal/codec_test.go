@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,40 @@ func laterEvents() []journal.Event {
 	return events
 }
 
-func allEvents() []journal.Event { return append(sampleEvents(), laterEvents()...) }
+// retentionEvents holds what came with retention: prunes and holds.
+func retentionEvents() []journal.Event {
+	samples := sampleEvents()
+	by := []journal.Attribute{{Key: journal.AttributeBy, Value: "root (0) on node"}, {Key: journal.AttributePolicy, Value: "180d"}}
+	events := []journal.Event{
+		samples[0],
+		{Kind: journal.KindPrune, Text: "storage is limited", Version: "v3", Attributes: by},
+		{Kind: journal.KindPrune},
+		{Kind: journal.KindHold, Text: "case 17", Version: "v3", Attributes: by[:1]},
+		{Kind: journal.KindUnhold, Text: "closed", Attributes: by[:1]},
+		{Kind: journal.KindUnhold},
+	}
+	events[1].SetPruned(&pruned)
+	events[2].SetPruned(&journal.Pruned{First: 1, Last: 1 << 40, Journal: journal.ID{9}})
+	events[3].SetHold(hold)
+	events[4].SetHold(journal.Hold{Of: 4})
+	events[5].SetHold(journal.Hold{Of: 1 << 33, Journal: journal.ID{15: 1}})
+	for i := range events {
+		events[i].Clock = samples[0].Clock
+		events[i].Seq, events[i].Synced = journal.Seq(i+1), journal.Seq(i)
+		events[i].Prev = journal.Hash{byte(i)}
+	}
+	return events
+}
+
+var (
+	pruned = journal.Pruned{First: 2, Last: 70000, FirstWall: -1, LastWall: 1_790_000_000_123_456_789, Digest: journal.Hash{1}, Head: journal.Hash{31: 2},
+		Kinds: []journal.KindCount{{Kind: journal.KindAdd, Events: 40000}, {Kind: journal.KindDel, Events: 29998}, {Kind: journal.KindPrune, Events: 1}}}
+	hold = journal.Hold{Since: -5, Until: 1_790_000_000_000_000_000}
+)
+
+func allEvents() []journal.Event {
+	return slices.Concat(sampleEvents(), laterEvents(), retentionEvents())
+}
 
 // TestManyFields has a body of more fields than the short form of a map's head can count.
 func TestManyFields(t *testing.T) {

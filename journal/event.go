@@ -64,37 +64,70 @@ const (
 	// KindAnnotate completes what is known of a lease's owner: its network namespace and pod, from a source
 	// outside of the journal.
 	KindAnnotate Kind = 10
+
+	KindPrune  Kind = 64 // events were removed from the history, see Event.Pruned
+	KindHold   Kind = 65 // events of some time are not to be pruned, see Event.Hold
+	KindUnhold Kind = 66 // a hold ended, see Event.Hold
 )
+
+// firstSkippable is the first kind, and the first field, that a writer need not know.
+const firstSkippable = 64
 
 var kindNames = [...]string{
 	KindAdd: "add", KindDel: "del", KindRefuse: "refuse", KindConfig: "config", KindImport: "import",
 	KindGenesis: "genesis", KindRepair: "repair", KindRelease: "release", KindReset: "reset", KindAnnotate: "annotate",
 }
 
+var skippableNames = [...]string{
+	KindPrune - firstSkippable: "prune", KindHold - firstSkippable: "hold", KindUnhold - firstSkippable: "unhold",
+}
+
+// name returns the kind's name, "" for one this version doesn't know.
+func (k Kind) name() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	if i := int(k) - firstSkippable; i >= 0 && i < len(skippableNames) {
+		return skippableNames[i]
+	}
+	return ""
+}
+
 // String returns the kind's name, or "kind(N)" for one this version doesn't know.
 func (k Kind) String() string {
-	if int(k) < len(kindNames) && kindNames[k] != "" {
-		return kindNames[k]
+	if name := k.name(); name != "" {
+		return name
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// Kinds returns the kinds of this version, ascending.
+func Kinds() []Kind {
+	var kinds []Kind
+	for k := Kind(1); k <= maxField; k++ {
+		if k.Known() {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
 // ParseKind reads what String prints for the kinds of this version.
 func ParseKind(s string) (Kind, error) {
-	for k, name := range kindNames {
-		if name != "" && name == s {
-			return Kind(k), nil
+	for _, k := range Kinds() {
+		if k.name() == s {
+			return k, nil
 		}
 	}
 	return 0, fmt.Errorf("event kind %q is not known", s)
 }
 
 // Known reports whether this version knows what the kind means.
-func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
+func (k Kind) Known() bool { return k.name() != "" }
 
 // MustUnderstand reports whether a writer has to know the kind: whoever doesn't
 // would build on a lease map that misses it.
-func (k Kind) MustUnderstand() bool { return k < 64 }
+func (k Kind) MustUnderstand() bool { return k < firstSkippable }
 
 // Reason says why a lease ended. The numbers are on disk, as those of Kind.
 type Reason uint8
@@ -197,7 +230,7 @@ type Event struct {
 	Version     string      // of the program that wrote it
 	Attributes  []Attribute // sorted by key, no key twice
 	Code        int         // refuse: the CNI error code
-	Text        string      // refuse: the cause; repair: what was found
+	Text        string      // refuse: the cause; repair: what was found; prune: why; hold, unhold: a note
 	Requested   []netip.Addr
 	Config      Seq       // add, refuse: the config event with the static ranges; 0 = none or not recorded
 	Digest      Hash      // config: SHA-256 over the static ranges
@@ -208,7 +241,7 @@ type Event struct {
 	Origin      Origin    // genesis
 	Dropped     []string  // names of fields left out because the record would have been too long
 
-	extra []rawField // body fields this version doesn't know, by ascending key
+	extra []rawField // body fields this version doesn't know or a writer need not know, by ascending key
 	more  []byte     // array elements this version doesn't know, as on disk
 	moreN int
 }
@@ -236,3 +269,9 @@ type Origin struct {
 // it is recorded, the imports before it are those of a call that did not finish. In an annotate it names where what
 // that says comes from.
 const AttributeSource = "source"
+
+// Attributes of prune, hold and unhold events.
+const (
+	AttributeBy     = "by"     // who: user, user ID and node, in words
+	AttributePolicy = "policy" // prune: the retention that was asked for, as Retention prints it
+)

@@ -91,3 +91,16 @@ func NetworkFS(magic int64) string { return networkFS(magic) }
 
 // SyncAncestors makes the names of a folder and of those above it durable.
 func SyncAncestors(path string) error { return syncAncestors(path) }
+
+// RawField returns a field that is kept as it stands.
+func RawField(ev *Event, key int) []byte {
+	for _, f := range ev.extra {
+		if f.key == key {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// SetRawField sets one.
+func SetRawField(ev *Event, key int, value []byte) { ev.setSkippable(key, value) }

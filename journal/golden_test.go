@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 	}{
 		{"v1", sampleEvents()},
 		{"v1-annotated", laterEvents()},
+		{"v1-retention", retentionEvents()},
 	} {
 		t.Run(tt.name, func(t *testing.T) { checkGolden(t, filepath.Join("testdata", tt.name), tt.events) })
 	}

@@ -134,7 +134,7 @@ func (o *Outline) fields(b []byte) bool {
 		}
 		if int(key) <= lastKnownField {
 			o.Fields[key] = Span{at + 1, end}
-		} else if key < 64 {
+		} else if key < firstSkippable {
 			o.Unknown = true
 		}
 		at = end

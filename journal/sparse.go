@@ -52,7 +52,7 @@ func (n *Needles) Whole(o *Outline, record []byte) bool {
 	return false
 }
 
-// Landmark reports whether the record is one that every question needs: genesis, config, reset, repair and kinds that
+// Landmark reports whether the record is one that every question needs: genesis, config, reset, repair, prune, holds and kinds that
 // this version should know and doesn't, or whatever has fields of that sort; an add that brings ranges, or had to drop
 // fields, or names another configuration than the add before.
 func (n *Needles) Landmark(o *Outline, record []byte) bool {
@@ -60,7 +60,7 @@ func (n *Needles) Landmark(o *Outline, record []byte) bool {
 		return true
 	}
 	switch o.Kind {
-	case KindGenesis, KindConfig, KindReset, KindRepair:
+	case KindGenesis, KindConfig, KindReset, KindRepair, KindPrune, KindHold, KindUnhold:
 		return true
 	case KindDel, KindRefuse, KindImport, KindRelease, KindAnnotate:
 		return false

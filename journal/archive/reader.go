@@ -182,7 +182,7 @@ func (r *Reader) Records(after journal.Seq) iter.Seq2[journal.Record, error] {
 //   - the first and the last event of each run of GC releases are there, whole; a run ends with another boot, or
 //     where the next release comes more than a minute of boot time later.
 //
-// Landmarks are genesis, config, repair, reset, and whatever kind or field this version should know and doesn't; adds
+// Landmarks are genesis, config, repair, reset, prune, hold, unhold, and whatever kind or field this version should know and doesn't; adds
 // that bring ranges, or name another configuration than the add before, or had to drop fields. Of segments all
 // events are there.
 //

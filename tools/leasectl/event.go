@@ -36,6 +36,8 @@ type eventItem struct {
 	Blocked     bool              `json:"blocked,omitempty"`
 	Cut         *cutItem          `json:"cut,omitempty"`
 	Genesis     *originItem       `json:"genesis,omitempty"`
+	Pruned      *prunedItem       `json:"pruned,omitempty"`
+	Hold        *legalHoldItem    `json:"hold,omitempty"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	TraceParent string            `json:"traceparent,omitempty"`
 	Version     string            `json:"version,omitempty"`
@@ -133,6 +135,7 @@ func newEvent(rec *journal.Record) eventItem {
 		it.Attributes[at.Key] = at.Value
 	}
 	it.rare(ev)
+	it.retained(ev)
 	return it
 }
 
@@ -161,6 +164,16 @@ func (it *eventItem) rare(ev *journal.Event) {
 			it.Genesis.Parent, it.Genesis.ParentSeq = o.Parent.String(), uint64(o.ParentSeq)
 			it.Genesis.ParentHash = o.ParentHash.String()
 		}
+	}
+}
+
+// retained fills in the fields of prunes and holds.
+func (it *eventItem) retained(ev *journal.Event) {
+	if p, ok := ev.Pruned(); ok {
+		it.Pruned = newPruned(&p)
+	}
+	if h, ok := ev.Hold(); ok {
+		it.Hold = newLegalHold(h)
 	}
 }
 
@@ -231,6 +244,15 @@ func (it *eventItem) detail() string {
 		if g.Parent != "" {
 			say("continues %s after event %d", g.Parent, g.ParentSeq)
 		}
+	}
+	if it.Pruned != nil {
+		say("%s", it.Pruned)
+	}
+	if it.Hold != nil {
+		say("%s", it.Hold)
+	}
+	if by := it.Attributes[journal.AttributeBy]; by != "" {
+		say("by %s", by)
 	}
 	if len(it.Dropped) > 0 {
 		say("dropped %s", strings.Join(it.Dropped, " "))

@@ -134,7 +134,7 @@ func unknownKind(name string) error { return noSuch("kind", name, kindNames()) }
 
 func kindNames() []string {
 	var names []string
-	for k := journal.Kind(1); k.Known(); k++ {
+	for _, k := range journal.Kinds() {
 		names = append(names, k.String())
 	}
 	return names

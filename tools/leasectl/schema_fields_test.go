@@ -330,7 +330,7 @@ func jsonType(typ reflect.Type) string {
 // TestSchemasHaveAllNames holds the lists of names in the schemas against those that there are.
 func TestSchemasHaveAllNames(t *testing.T) {
 	var kinds, reasons, states []string
-	for k := journal.Kind(1); k.Known(); k++ {
+	for _, k := range journal.Kinds() {
 		kinds = append(kinds, k.String())
 	}
 	for r := journal.Reason(1); !strings.HasPrefix(r.String(), "reason("); r++ {

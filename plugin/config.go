@@ -17,6 +17,7 @@ import (
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
 	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
 )
 
 const (
@@ -61,6 +62,7 @@ type ipamConf struct {
 	ImportFrom         string          `json:"importFrom"`
 	HostLocalView      *bool           `json:"hostLocalView"`
 	ReclaimOnBoot      string          `json:"reclaimOnBoot"`
+	Retention          json.RawMessage `json:"retention"` // for leasectl compact
 }
 
 type argsConf struct {
@@ -134,6 +136,9 @@ func load(stdin []byte, args string) (config, error) {
 		return config{}, err
 	}
 	if err := l.coexist(n.IPAM); err != nil {
+		return config{}, err
+	}
+	if err := checkRetention(n.IPAM.Retention); err != nil {
 		return config{}, err
 	}
 	if l.historyDir == l.dataDir {
@@ -324,6 +329,18 @@ func parseLockTimeout(raw json.RawMessage) (time.Duration, error) {
 		return 0, invalid(fmt.Sprintf("lockTimeout %.64s: want a duration like \"30s\" or a number of seconds, above 0", raw))
 	}
 	return d, nil
+}
+
+// checkRetention refuses what leasectl could not make sense of, long before it would have to.
+func checkRetention(raw json.RawMessage) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	var r journal.Retention
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return invalid(fmt.Sprintf("retention: %.512s", err))
+	}
+	return nil
 }
 
 // newLocation returns the location with its defaults and absolute paths. The paths are

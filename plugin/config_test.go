@@ -28,7 +28,7 @@ func TestLoad(t *testing.T) {
 		"args":{"cni":{"ips":["10.2.0.7/8","10.1.2.50"]}},
 		"runtimeConfig":{"ipRanges":[[{"subnet":"10.2.0.0/16"}]],"ips":["2001:db8::9","::ffff:10.1.2.50"]},
 		"ipam":{"type":"any","dataDir":"/d/../data","historyDir":"/h","resolvConf":"/r","lockTimeout":1.5,"allowNetworkFS":true,
-			"importFrom":"/old/../hl/n","reclaimOnBoot":"off",
+			"importFrom":"/old/../hl/n","reclaimOnBoot":"off","retention":{"keep":"180d","keepEvents":1000000,"keepBytes":"10GiB"},
 			"subnet":"10.1.2.0/24","rangeStart":"10.1.2.9","rangeEnd":"10.1.2.60","gateway":"::ffff:10.1.2.3",
 			"ranges":[[{"subnet":"2001:db8::/64"}]],"routes":[{"dst":"0.0.0.0/0"}]}}`
 	got, err := load([]byte(stdin), "IP=10.1.2.50/24")
@@ -61,7 +61,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestLoadDefaults(t *testing.T) {
-	got, err := load([]byte(`{"name":"n","ipam":{"subnet":"10.1.2.0/24","dataDir":"","historyDir":null,"lockTimeout":null}}`), "")
+	got, err := load([]byte(`{"name":"n","ipam":{"subnet":"10.1.2.0/24","dataDir":"","historyDir":null,"lockTimeout":null,"retention":null}}`), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +97,12 @@ func TestLoadErrors(t *testing.T) {
 		{"families", `{"name":"n","ipam":{"ranges":[[{"subnet":"10.1.2.0/24"}],[{"subnet":"10.1.2.0/24"}]]}}`, "", 7, "CNI version  does not support more than 1 address per family"},
 		{"overlap", ipam(`{"ranges":[[{"subnet":"10.1.2.0/24"}],[{"subnet":"10.1.2.0/24"}]]}`), "", 7, "range set 0 overlaps with 1"},
 		{"null route", ipam(`{"subnet":"10.1.2.0/24","routes":[{},null]}`), "", 7, "route 1 is null"},
+		{"retention", ipam(`{"subnet":"10.1.2.0/24","retention":{"keep":"180"}}`), "", 7,
+			`retention: keep "180": want a time such as "180d", "26w" or "72h", above 0 and below 292 years`},
+		{"retention of another key", ipam(`{"subnet":"10.1.2.0/24","retention":{"keepDays":180}}`), "", 7,
+			`retention: {"keepDays":180}: want an object such as {"keep": "180d", "keepEvents": 1000000, "keepBytes": "10GiB"}, with no other keys`},
+		{"retention is no object", ipam(`{"subnet":"10.1.2.0/24","retention":"180d"}`), "", 7,
+			`retention: "180d": want an object such as {"keep": "180d", "keepEvents": 1000000, "keepBytes": "10GiB"}, with no other keys`},
 		{"long name", strings.Replace(ipam(`{"subnet":"10.1.2.0/24"}`), `"n"`, `"`+strings.Repeat("n", 256)+`"`, 1), "", 7, "network name is 256 bytes long; at most 255 fit a file name"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

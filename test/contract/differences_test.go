@@ -123,6 +123,7 @@ func TestDifferences(t *testing.T) {
 		{"keys that host-local doesn't know", []step{
 			{verb: "ADD", conf: net("1.0.0", with(`,"lockTimeout":"soon"`)), ours: failure(7, `lockTimeout "soon": want a duration like "30s" or a number of seconds, above 0`), why: "our key"},
 			{verb: "ADD", id: "c2", conf: net("1.0.0", with(`,"lockTimeout":0`)), ours: failure(7, `lockTimeout 0: want a duration like "30s" or a number of seconds, above 0`), why: "our key"},
+			{verb: "ADD", id: "c2", conf: net("1.0.0", with(`,"retention":{"keepBytes":"10GiX"}`)), ours: failure(7, `retention: keepBytes "10GiX": want a size such as "10GiB" or "500MB", above 0`), why: "our key"},
 			{verb: "ADD", id: "c3", conf: net("1.0.0", with(`,"allowNetworkFS":"yes"`)), ours: failure(7, `json: cannot unmarshal string into Go struct field IPAMConfig.ipam.allowNetworkFS of type bool`), why: "our key"},
 		}},
 		{"network name that no folder can have", []step{

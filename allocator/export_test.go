@@ -17,9 +17,6 @@ const (
 	KeptSnapshots  = keptSnapshots
 )
 
-// Dir is the store's folder.
-func (s *Store) Dir() string { return s.dir }
-
 // Folder is the network's data folder.
 func (s *Store) Folder() string { return s.folder }
 

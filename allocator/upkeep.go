@@ -62,12 +62,9 @@ func (s *Store) dropSnapshot(d *journal.CorruptionError) error {
 	return t.load()
 }
 
-// maintain publishes the snapshot and drops what it replaces. Order: the journal was synced by the
-// append and the names of the view are, because who begins from the snapshot no longer knows whose files ought to be gone;
-// then snapshot synced and renamed, then segments linked, then unlinked, then
-// older snapshots. A crash anywhere leaves a file too many and never one too few.
+// maintain publishes the snapshot and drops what it replaces, see publish and retire.
 func (s *Store) maintain(u upkeep) (err error) {
-	unlock, ok, err := journal.TryLock(filepath.Join(s.dir, "snap.lock"))
+	unlock, ok, err := journal.TryLock(s.snapLock())
 	if err != nil || !ok {
 		return err
 	}
@@ -79,37 +76,62 @@ func (s *Store) maintain(u upkeep) (err error) {
 	if err != nil {
 		return err
 	}
-	if n := len(paths); n > 0 {
-		if newest, _ := snapshotSeq(filepath.Base(paths[n-1])); newest+snapshotEvents > u.state.Seq() {
-			return nil // another call was quicker
-		}
+	if newestSeq(paths)+snapshotEvents > u.state.Seq() && len(paths) > 0 {
+		return nil // another call was quicker
 	}
-	folder := filepath.Join(s.dir, "snap")
-	if err := journal.EnsureDir(folder); err != nil {
+	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := removeUnfinished(folder); err != nil {
+	path, err := state.WriteSnapshot(s.snapFolder(), u.meta.ID, u.meta.Network, u.state)
+	if err != nil {
 		return err
 	}
-	if s.hasView() {
+	_, err = s.retire(append(paths, path), time.Now().Add(upkeepTimeout))
+	return err
+}
+
+func (s *Store) snapLock() string   { return filepath.Join(s.dir, "snap.lock") }
+func (s *Store) snapFolder() string { return filepath.Join(s.dir, "snap") }
+
+// newestSeq returns the event that the last of some snapshots covers, 0 if there is none.
+func newestSeq(paths []string) journal.Seq {
+	if len(paths) == 0 {
+		return 0
+	}
+	seq, _ := snapshotSeq(filepath.Base(paths[len(paths)-1]))
+	return seq
+}
+
+// prepare makes ready for a snapshot. The caller holds snap.lock. What the snapshot covers is durable already: the journal,
+// and the names of the view by this, because who begins from the snapshot no longer knows whose files ought to be gone.
+func (s *Store) prepare() error {
+	if err := journal.EnsureDir(s.snapFolder()); err != nil {
+		return err
+	}
+	if err := removeUnfinished(s.snapFolder()); err != nil {
+		return err
+	}
+	if s.o.DataDir != "" && s.hasView() {
 		if err := journal.SyncDir(s.folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	path, err := state.WriteSnapshot(folder, u.meta.ID, u.meta.Network, u.state)
-	if err != nil {
-		return err
-	}
-	paths = append(paths, path)
+	return nil
+}
+
+// retire drops what the newest of some snapshots, oldest first, replace. Order: they are synced and have their names; then
+// segments that the older of the kept ones covers are linked, then unlinked, then
+// older snapshots. A crash anywhere leaves a file too many and never one too few.
+func (s *Store) retire(paths []string, deadline time.Time) (archived int, err error) {
 	if len(paths) < keptSnapshots {
-		return nil
+		return 0, nil
 	}
-	deadline := time.Now().Add(upkeepTimeout)
-	covered, _ := snapshotSeq(filepath.Base(paths[len(paths)-keptSnapshots]))
-	if err := journal.Archive(s.dir, covered, deadline); err != nil {
-		return err
+	old := paths[:len(paths)-keptSnapshots]
+	covered, _ := snapshotSeq(filepath.Base(paths[len(old)]))
+	if archived, err = journal.Archive(s.dir, covered, deadline); err != nil {
+		return archived, err
 	}
-	return journal.Remove(s.dir, paths[:len(paths)-keptSnapshots], deadline)
+	return archived, journal.Remove(s.dir, old, deadline)
 }
 
 // removeUnfinished removes snapshots whose writer died. The caller holds snap.lock.

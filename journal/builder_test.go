@@ -70,7 +70,7 @@ func TestBuilderRepeatsAppend(t *testing.T) {
 	for journal.SegmentName(covered+1) != segments[3].Name() {
 		covered++
 	}
-	if err := journal.Archive(dir, covered, soon()); err != nil {
+	if _, err := journal.Archive(dir, covered, soon()); err != nil {
 		t.Fatal(err)
 	}
 

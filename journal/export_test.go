@@ -21,9 +21,6 @@ const (
 	StateFailed  = byte(stateFailed)
 )
 
-// SegmentName names the segment that begins with first.
-func SegmentName(first Seq) string { return segmentName(first) }
-
 // EditMarker rewrites a marker's bytes with some fields changed.
 func EditMarker(b []byte, state byte, durable Seq, hash Hash, segment Seq, size int64, boot *BootID) ([]byte, error) {
 	m, err := decodeMarker(b)

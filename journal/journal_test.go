@@ -1089,7 +1089,7 @@ func TestArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rec.Event.Seq == 2 { // the reader has listed the folder by now
-			if err := journal.Archive(dir, 900, soon()); err != nil {
+			if _, err := journal.Archive(dir, 900, soon()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -1105,7 +1105,7 @@ func TestArchive(t *testing.T) {
 	if _, events := open(t, dir); len(events) != 1001 {
 		t.Errorf("%d events from archive and journal, want 1001", len(events))
 	}
-	if err := journal.Archive(dir, 900, soon()); err != nil {
+	if _, err := journal.Archive(dir, 900, soon()); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
 }

@@ -170,6 +170,26 @@ func (r *Reader) Records(after journal.Seq) iter.Seq2[journal.Record, error] {
 	})
 }
 
+// Raw is Records for whoever copies records, as journal.Reader.Raw is: of Event only Seq is sure to be set, and Raw is good until
+// the next record. It is a Source.
+func (r *Reader) Raw(after journal.Seq) iter.Seq2[journal.Record, error] {
+	return r.read(after, walker{
+		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Raw(after) },
+		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
+			return f.raw(after, yield)
+		},
+	})
+}
+
+// Broken returns why packed files can't be read at all, nil if all can. What is wrong within one is found by whoever reads there.
+func (r *Reader) Broken() error {
+	var all []error
+	for _, b := range r.broken {
+		all = append(all, b.err)
+	}
+	return errors.Join(all...)
+}
+
 // About is the sparse read, for questions about some addresses. It returns events after a given one in order: whole
 // those that have one of the addresses, and the landmarks, which every question needs; of the others some are left
 // out, and some are Light, so that

@@ -140,6 +140,22 @@ func (f *file) records(after journal.Seq, yield func(journal.Record) error) erro
 	return nil
 }
 
+// raw yields the bytes of the records after an event.
+func (f *file) raw(after journal.Seq, yield func(journal.Record) error) error {
+	defer f.forget()
+	for w := f.walk(after); w.seq <= f.head.last; {
+		seq := w.seq
+		raw, _, err := w.next()
+		if err != nil {
+			return err
+		}
+		if err := yield(journal.Record{Event: journal.Event{Seq: seq}, Offset: w.place, Raw: raw, Light: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forget gives back the memory that a walk through the file has taken.
 func (f *file) forget() { f.slots = nil }
 

@@ -50,7 +50,7 @@ func busyStore(t *testing.T) (*disk, *model) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := journal.Archive(dir, st.Seq()/2, deadline); err != nil {
+	if _, err := journal.Archive(dir, st.Seq()/2, deadline); err != nil {
 		t.Fatal(err)
 	}
 	return readBusy(t, dir)

@@ -150,7 +150,7 @@ func TestFollow(t *testing.T) {
 	if err != nil || len(segments) < 3 {
 		t.Fatalf("%d segments, %v: want some rotations", len(segments), err)
 	}
-	if err := journal.Archive(dir, 400, time.Now().Add(10*time.Second)); err != nil {
+	if _, err := journal.Archive(dir, 400, time.Now().Add(10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	give(t, dataDir, 501, 1)

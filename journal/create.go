@@ -36,45 +36,58 @@ const (
 // Create makes the store <historyDir>/<network> with its first event, durable when it
 // returns, or finds that another process was quicker, which is no error. It waits for the creation
 // lock until deadline and then returns ErrLocked. On an error nothing is left behind.
-func Create(historyDir string, n NewStore, deadline time.Time) (err error) {
+func Create(historyDir string, n NewStore, deadline time.Time) error {
+	_, err := create(historyDir, n, deadline, func(_, tmp string, id ID) error { return fill(tmp, id, n, Event{}) })
+	if errors.Is(err, errThere) {
+		return nil
+	}
+	return err
+}
+
+// errThere says that the store to be made is there already.
+var errThere = errors.New("the store is there")
+
+// create is Create for a store that fillIn makes in tmp, to be put at dir. The ID comes with an error where the store is in place.
+func create(historyDir string, n NewStore, deadline time.Time, fillIn func(dir, tmp string, id ID) error) (id ID, err error) {
 	if !n.AllowNetworkFS {
 		if err := refuseNetworkFS(historyDir); err != nil {
-			return err
+			return ID{}, err
 		}
 	}
 	made := missingDirs(historyDir)
 	lock, err := createLockFile(historyDir, deadline)
 	if err != nil {
 		removeEmpty(made)
-		return err
+		return ID{}, err
 	}
 	defer lock.Close()
 	dir, built := filepath.Join(historyDir, n.Network), false
-	if _, err := ReadMeta(dir); !errors.Is(err, ErrNoStore) {
-		return err
+	if _, err := ReadMeta(dir); err == nil {
+		return ID{}, errThere
+	} else if !errors.Is(err, ErrNoStore) {
+		return ID{}, err
 	}
 	defer func() {
 		if err != nil && !built {
 			dropCreateLock(lock, made)
 		}
 	}()
-	var id ID
 	if err := randomBytes(id[:]); err != nil {
-		return err
+		return ID{}, err
 	}
 	undo, err := n.Claim(id)
 	if err != nil {
-		return err
+		return ID{}, err
 	}
-	if err := build(lock, dir, id, n); err != nil {
+	if err := build(lock, dir, func(tmp string) error { return fillIn(dir, tmp, id) }); err != nil {
 		undo()
-		return err
+		return ID{}, err
 	}
 	built = true
 	removeStale(historyDir)
 	// The store is there and others may use it already, so that it stays: who finds no more than its
 	// first event in it syncs its name once more.
-	return SyncDir(historyDir)
+	return id, SyncDir(historyDir)
 }
 
 // LockCreation takes the lock under which stores in historyDir are made and replaced, until it is closed. It returns
@@ -123,16 +136,15 @@ func dropCreateLock(lock *os.File, made []string) {
 // name is not durable yet. The
 // creation lock has to be the one at its path until then: if it was deleted, another call
 // may have made the store.
-func build(lock *os.File, dir string, id ID, n NewStore) error {
-	historyDir := filepath.Dir(dir)
-	var random [4]byte
-	if err := randomBytes(random[:]); err != nil {
+func build(lock *os.File, dir string, fillIn func(tmp string) error) error {
+	tmp, err := newName(filepath.Dir(dir))
+	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
-	err := fill(tmp, id, n, Event{})
+	err = fillIn(tmp)
 	if err == nil {
-		err = makeWay(lock, dir, filepath.Join(historyDir, fmt.Sprintf("%s%s-%x", ruinPrefix, n.Network, random)))
+		ruin := ruinPrefix + filepath.Base(dir) + tmp[strings.LastIndexByte(tmp, '-'):]
+		err = makeWay(lock, dir, filepath.Join(filepath.Dir(dir), ruin))
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
@@ -141,6 +153,15 @@ func build(lock *os.File, dir string, id ID, n NewStore) error {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	return nil
+}
+
+// newName returns where a store is built in the history folder.
+func newName(historyDir string) (string, error) {
+	var random [4]byte
+	if err := randomBytes(random[:]); err != nil {
+		return "", err
+	}
+	return filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random)), nil
 }
 
 // makeWay looks once more whether the store may be made, and moves to ruin what is left at its

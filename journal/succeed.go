@@ -29,6 +29,8 @@ type Successor struct {
 // Attributes of a successor's events.
 const (
 	AttributeLost      = "lost"       // genesis: how many events of the parent are lost, at most, or LostUnknown
+	AttributeBackup    = "backup"     // genesis: when the backup was made that the store was restored from; RFC 3339
+	AttributeCovered   = "covered"    // genesis, with AttributeBackup: up to when the parent tells all; absent if up to its last event
 	AttributeParentSeq = "parent_seq" // import: the parent's event that gave the lease, or by which it is known
 	AttributeDoubt     = "doubt"      // import: why the lease is uncertain, in words
 )
@@ -46,19 +48,22 @@ const LostUnknown = "unknown"
 // name may not be durable yet, and the next call that writes sees to that. The handle is closed after it.
 func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	historyDir := filepath.Dir(j.dir)
-	var random [4]byte
 	var id ID
 	if err := randomBytes(id[:]); err != nil {
 		return Meta{}, err
 	}
-	if err := randomBytes(random[:]); err != nil {
+	tmp, err := newName(historyDir)
+	if err != nil {
 		return Meta{}, err
 	}
-	tmp := filepath.Join(historyDir, fmt.Sprintf("%s%d-%x", newPrefix, os.Getpid(), random))
-	if err := j.buildSuccessor(tmp, id, n, deadline); err != nil {
-		return Meta{}, errors.Join(err, os.RemoveAll(tmp))
+	err = requireAt(j.lock, j.lockPath, j.dir)
+	if err == nil {
+		err = n.build(tmp, id, j.meta.Network, parent{j.dir, j.meta.ID, j.pending}, deadline)
 	}
-	if err := exchange(tmp, j.dir); err != nil {
+	if err == nil {
+		err = exchange(tmp, j.dir)
+	}
+	if err != nil {
 		return Meta{}, errors.Join(err, os.RemoveAll(tmp))
 	}
 	meta := j.meta
@@ -70,14 +75,44 @@ func (j *Journal) Succeed(n Successor, deadline time.Time) (Meta, error) {
 	return meta, nil
 }
 
-// buildSuccessor makes the new store in tmp, durable down to the last name.
-func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.Time) error {
-	if err := requireAt(j.lock, j.lockPath, j.dir); err != nil {
-		return err
+// Restore makes the store <historyDir>/<network> as the successor of a store that a backup held, which is in the folder from, on the same
+// file system. All bytes of that are kept in the new one's archive/<journal ID>; from itself stays as it is, and its files are shared. The
+// store is there whole and durable when the error is nil, and its claim with it.
+//
+// It returns fs.ErrExist where there is a store, or anything else in its place. On an error nothing is left behind, unless the
+// new journal's ID comes with it: see Succeed.
+func Restore(historyDir, from string, n NewStore, s Successor, deadline time.Time) (Meta, error) {
+	meta, err := ReadMeta(from)
+	if err != nil {
+		return Meta{}, err
 	}
-	err := fill(tmp, id, NewStore{Network: j.meta.Network, DataDir: n.DataDir, Version: n.Version}, Event{
+	old := parent{dir: from, id: meta.ID}
+	s.Version, s.DataDir = n.Version, n.DataDir
+	meta.Network, meta.DataDir = n.Network, n.DataDir
+	meta.ID, err = create(historyDir, n, deadline, func(dir, tmp string, id ID) error {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(&fs.PathError{Op: "restore store", Path: dir, Err: fs.ErrExist}, err)
+		}
+		return s.build(tmp, id, n.Network, old, deadline)
+	})
+	if errors.Is(err, errThere) {
+		err = &fs.PathError{Op: "restore store", Path: filepath.Join(historyDir, n.Network), Err: fs.ErrExist}
+	}
+	return meta, err
+}
+
+// parent is a store that another one succeeds.
+type parent struct {
+	dir  string
+	id   ID
+	told []*Event // of repairs that no event of it tells
+}
+
+// build makes the new store in tmp, durable down to the last name.
+func (n *Successor) build(tmp string, id ID, network string, old parent, deadline time.Time) error {
+	err := fill(tmp, id, NewStore{Network: network, DataDir: n.DataDir, Version: n.Version}, Event{
 		Attributes: n.Attributes,
-		Origin:     Origin{Parent: j.meta.ID, ParentSeq: n.ParentSeq, ParentHash: n.ParentHash}})
+		Origin:     Origin{Parent: old.id, ParentSeq: n.ParentSeq, ParentHash: n.ParentHash}})
 	if err != nil {
 		return err
 	}
@@ -89,10 +124,10 @@ func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.T
 	if err := next.Load(0, Hash{}, func(*Event) error { return nil }); err != nil {
 		return err
 	}
-	for _, ev := range j.pending {
+	for _, ev := range old.told {
 		aside := *ev
 		aside.Cut.Quarantine = ""
-		aside.Text = fmt.Sprintf("%s; kept in %s/%s/%s/%s", ev.Text, archiveName, j.meta.ID, quarantineName, ev.Cut.Quarantine)
+		aside.Text = fmt.Sprintf("%s; kept in %s/%s/%s/%s", ev.Text, archiveName, old.id, quarantineName, ev.Cut.Quarantine)
 		if err := next.Append(&aside); err != nil {
 			return err
 		}
@@ -101,8 +136,8 @@ func (j *Journal) buildSuccessor(tmp string, id ID, n Successor, deadline time.T
 		return err
 	}
 	archive := filepath.Join(tmp, archiveName)
-	if err := keepStore(j.dir, filepath.Join(archive, j.meta.ID.String()), archive); err != nil {
-		return fmt.Errorf("keep %s: %w", j.dir, err)
+	if err := keepStore(old.dir, filepath.Join(archive, old.id.String()), archive); err != nil {
+		return fmt.Errorf("keep %s: %w", old.dir, err)
 	}
 	return errors.Join(SyncDir(archive), SyncDir(tmp))
 }

@@ -77,7 +77,7 @@ var mayTouch = map[string][]string{
 	"internal/wire":   nil,
 	"internal/crc32c": nil,
 	"state":           {"snapshot.go"},
-	"allocator":       {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
+	"allocator":       {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "settle.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
 }
 
 var impure = []string{

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/netns":     {"journal"},
 	"journal/archive":    {"state", "journal", "internal/wire", "internal/crc32c"},
 	"replay":             {"state", "journal", "journal/archive", "allocator"},
+	"compaction":         {"state", "journal", "journal/archive", "allocator"},
 
 	// It is held against replay, so it may share nothing with it but what an event is.
 	"test/oracle": {"journal"},
@@ -68,7 +69,7 @@ var pluginModules = []string{
 // plugin start-up time or have no business in it, with all that is below them.
 var pluginMustNotLink = []string{
 	"compress", "crypto/tls", "html/template", "log/syslog", "net/http", "net/rpc", "testing", "text/template",
-	module + "/journal/archive", module + "/replay", module + "/tools", module + "/test",
+	module + "/compaction", module + "/journal/archive", module + "/replay", module + "/tools", module + "/test",
 }
 
 // mayTouch names, by package, the only files that may use the file system, through the

@@ -295,6 +295,15 @@ func (r *repair) over() *state.State {
 
 // mend does what judge says, under the store's lock.
 func (r *repair) mend() error {
+	// A compaction goes by names for longer than it holds any other lock.
+	compaction, ok, err := journal.TryLock(filepath.Join(r.store.dir, journal.CompactLock))
+	if err == nil && !ok {
+		err = fmt.Errorf("%s: %w: a compaction is under way; try again", r.store.dir, journal.ErrLocked)
+	}
+	if err != nil {
+		return err
+	}
+	defer compaction.Close()
 	// Upkeep holds this for long and the lock for moments, in this order.
 	upkeep, ok, err := journal.TryLock(filepath.Join(r.store.dir, "snap.lock"))
 	if err == nil && !ok {

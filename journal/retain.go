@@ -136,6 +136,9 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// CompactLock is the file in a store's folder whose flock belongs to whoever compacts the store, or puts another in its place.
+const CompactLock = "compact.lock"
+
 // linkOrCopy gives a sealed segment a second name. Where the file system has no hard links it
 // is copied and synced. A name that is there already must hold the same bytes.
 func linkOrCopy(from, to string) error {

@@ -13,6 +13,7 @@
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
+//	leasectl compact [--dry-run]           move history out of the plugin's way and pack it
 //	leasectl gc --netns ...                release what has no living owner
 //	leasectl release ADDRESS|CONTAINER     release what you name
 //	leasectl import cni-cache [DIR]        add pods and namespaces that the CNI library knows of
@@ -24,7 +25,7 @@
 // that a wipe shows; in a copy there is nothing that tells.
 //
 // Most of it changes nothing: it takes no lock, makes no file and repairs nothing, so the plugin may run
-// meanwhile, and a copy or a read-only file system will do. The exceptions, repair, gc, release, import and export in place, work
+// meanwhile, and a copy or a read-only file system will do. The exceptions, repair, compact, gc, release, import and export in place, work
 // under the plugin's lock; stats, join and export write the files that they are told to.
 //
 // Data goes to stdout in the form that -o names: table (the default, also when stdout is
@@ -195,7 +196,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
-		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
+		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.compactCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), changes(a.exportCommand()), a.joinCommand())
 	if err := a.completions(root); err != nil {
 		panic("main: a command has another completion for a flag: " + err.Error())
@@ -203,8 +204,8 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, gc,
-release, import and export change anything, under the plugin's lock, and each can say first what it would
+const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, compact,
+gc, release, import and export change anything, under the plugin's lock, and each can say first what it would
 do (--dry-run). The plugin may run meanwhile.
 
 Give --data-dir several times for the stores of several nodes. leasectl completion bash (zsh, fish) writes
@@ -213,7 +214,7 @@ completions for a shell.
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.
 An empty list of leases or networks is 0 too. verify: 0 clean, 1 damaged. repair: 0 done or
-nothing to do, 1 there is something to repair (--dry-run). gc: likewise.`
+nothing to do, 1 there is something to repair (--dry-run). compact, gc: likewise.`
 
 // say prints words, escaped: they may quote what came from outside.
 func (a *app) say(format string, args ...any) {

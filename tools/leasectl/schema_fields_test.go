@@ -24,6 +24,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{},
+		"compaction": compactionItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {
@@ -48,6 +49,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"gc", gcAsked{}, map[string]any{"leases": judgedItem{}}},
 		{"release", releaseAsked{}, map[string]any{"leases": judgedItem{}}},
 		{"repair", repairAsked{}, map[string]any{"networks": mendingItem{}}},
+		{"compact", compactAsked{}, map[string]any{"networks": compactionItem{}}},
 		{"import", cacheAsked{}, map[string]any{"annotations": annotationItem{}}},
 		{"import-host-local", takeoverAsked{}, map[string]any{"leases": takenItem{}}},
 		{"export", exportAsked{}, map[string]any{"files": exportedFile{}}},

@@ -30,6 +30,14 @@ type Job struct {
 	Keyframes func(leases int) journal.Seq
 	// Progress is told how far a step is, in events; total is 0 if that is not known. It may be nil.
 	Progress func(step string, done, total uint64)
+
+	limits limits // zero is the default
+}
+
+// limits are what tests have smaller.
+type limits struct {
+	maxEvents  journal.Seq // in a packed file
+	mergeBelow journal.Seq
 }
 
 // DefaultKeyframes is how many events come between two keyframes. A keyframe takes about 50 bytes a lease, so this bounds
@@ -153,6 +161,9 @@ func look(job Job) (*work, error) {
 	}
 	if w.job.Progress == nil {
 		w.job.Progress = func(string, uint64, uint64) {}
+	}
+	if w.job.limits == (limits{}) {
+		w.job.limits = limits{maxEvents, mergeBelow}
 	}
 	w.dir = w.store.Dir()
 	w.report.Dir, w.report.Network = w.dir, job.Store.Network

@@ -29,6 +29,8 @@ var (
 	ErrChanging = hostlocal.ErrChanging
 	// ErrElsewhere is returned when the data folder is tied to another store.
 	ErrElsewhere = errors.New("data folder belongs to another store")
+	// ErrCopy is returned by Note for a copy of a store.
+	ErrCopy = errors.New("is a copy of a store: nothing is recorded in it")
 )
 
 // The CNI error codes of refusals; codes from 100 on are a plugin's own.

@@ -141,7 +141,7 @@ func (a *audit) file(f *file) error {
 		return nil
 	}
 	for _, before := range a.r.files {
-		if before.head.last+1 == f.head.first && f.head.previous != (journal.Hash{}) && f.head.previous != before.head.content {
+		if a.r.contradicts(before, f) {
 			a.flaw(Flaw{File: a.r.nameOf(f), Offset: -1, First: f.head.first, Last: f.head.last,
 				Cause: fmt.Errorf("does not continue %s: another digest", a.r.nameOf(before))})
 		}

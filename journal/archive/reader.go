@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -242,12 +243,21 @@ func (r *Reader) Check() error {
 	for i, f := range r.files {
 		all = append(all, f.Check())
 		for _, before := range r.files[:i] {
-			if before.head.last+1 == f.head.first && f.head.previous != (journal.Hash{}) && f.head.previous != before.head.content {
+			if r.contradicts(before, f) {
 				all = append(all, f.damaged(-1, f.head.first, fmt.Errorf("does not continue %s: another digest", before.path)))
 			}
 		}
 	}
 	return errors.Join(all...)
+}
+
+// contradicts reports whether a file names another one than the file before it. The first file of all may have been made anew by a
+// prune since: then it begins after the first event. That it is continued, the records' hashes tell as well.
+func (r *Reader) contradicts(before, f *file) bool {
+	if before.head.last+1 != f.head.first || f.head.previous == (journal.Hash{}) || f.head.previous == before.head.content {
+		return false
+	}
+	return before.head.first == 1 || slices.ContainsFunc(r.files, func(other *file) bool { return other.head.last < before.head.first })
 }
 
 // walker says how the two kinds of stretches are read.

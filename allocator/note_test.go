@@ -1,0 +1,58 @@
+package allocator_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/journal"
+)
+
+// TestNote records events that change no lease, among others.
+func TestNote(t *testing.T) {
+	s := newStore(t)
+	ev := &journal.Event{Kind: journal.KindHold, Text: "case 17"}
+	ev.SetHold(journal.Hold{Since: 5})
+	if err := s.Note(ev); !errors.Is(err, journal.ErrNoStore) {
+		t.Errorf("without a store: %v", err)
+	}
+	ip := add(t, s, 1)
+	if err := s.Note(ev); err != nil {
+		t.Fatal(err)
+	}
+	if ev.Seq != 4 || ev.Wall == 0 || ev.Version != "test" {
+		t.Errorf("recorded as %+v", ev)
+	}
+	release(t, s, 1)
+	if again := add(t, s, 2); again == ip {
+		t.Errorf("%s was given again at once: the cursor is lost", again)
+	}
+	if got, want := kinds(t, s), "genesis config add hold del add "; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+	if h, ok := events(t, s)[3].Hold(); !ok || h.Since != 5 {
+		t.Errorf("read as %+v, %v", h, ok)
+	}
+	for _, bad := range []*journal.Event{{Kind: journal.KindReset}, {Kind: journal.KindHold, Text: strings.Repeat("x", journal.MaxRecord)}} {
+		if err := s.Note(bad); err == nil {
+			t.Errorf("%s was recorded", bad.Kind)
+		}
+	}
+}
+
+// TestNoteInCopy: a copy is evidence, and stays as it is.
+func TestNoteInCopy(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, ".leaselog", "net"), os.DirFS(s.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	dup := allocator.NewStore(allocator.Options{Network: "net", DataDir: dir, Version: "test"})
+	if err := dup.Note(&journal.Event{Kind: journal.KindHold}); !errors.Is(err, allocator.ErrCopy) {
+		t.Errorf("got %v, want ErrCopy", err)
+	}
+}

@@ -47,6 +47,9 @@ func (e *CorruptionError) Error() string {
 	if e.File != "" {
 		fmt.Fprintf(&b, "%s: ", e.File)
 	}
+	if IsPruned(e.Cause) != nil {
+		return b.String() + e.Cause.Error() // as much is missing, and nothing is damaged
+	}
 	b.WriteString("damage")
 	if e.Offset >= 0 {
 		fmt.Fprintf(&b, " at byte %d", e.Offset)

@@ -13,7 +13,7 @@ import (
 )
 
 // Loss is a stretch of a journal that can't be read any more. It may have cost events, or bytes
-// between events alone.
+// between events alone. Where its cause is a Pruning, nothing is damaged.
 type Loss struct {
 	File   string // below the store's folder; a folder where the whole file is missing
 	Offset int64  // of the first bad byte in File; -1 where there are none to look at
@@ -39,6 +39,8 @@ func (l Loss) Events() Seq {
 func (l Loss) Error(dir string) *CorruptionError {
 	cause := l.Cause
 	switch {
+	case l.Pruned() != nil:
+		cause = fmt.Errorf("events %d to %d were %w", l.First, l.Last, cause)
 	case l.Open:
 		cause = fmt.Errorf("%w; events from %d on are lost, at most %d", cause, l.First, l.Events())
 	case l.Last > l.First:

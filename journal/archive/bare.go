@@ -61,8 +61,14 @@ func (r *Reader) Genesis() (journal.Event, error) {
 	if r.j != nil && !r.Packed(0) {
 		return r.j.Genesis()
 	}
-	for rec, err := range r.Records(0) {
-		return rec.Event, err
+	for p, err := range r.Left(0) {
+		if err == nil && p.Loss != nil { // segments are not beside: the first packed file has it
+			if gone := p.Loss.Pruned(); gone != nil && len(gone.Earlier) > 0 && gone.Earlier[0].Seq == 1 {
+				return gone.Earlier[0], nil
+			}
+			break
+		}
+		return p.Event, err
 	}
 	return journal.Event{}, r.missing(1, 1)
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// Events returns the events about a container or a pod in order. Where something is damaged it goes on behind: Pieces says
-// what is lost. The result is for one walk.
+// Events returns the events about a container or a pod in order. Where something is damaged or was pruned it goes on behind: Pieces
+// says what is lost. The result is for one walk.
 func (r *Reader) Events(q Query) iter.Seq2[journal.Record, error] {
 	needles := journal.NewNeedles(nil, q.texts()...)
-	walk := r.read(0, walker{
+	walk := r.readPieces(0, walker{
 		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Sparse(needles, after) },
 		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
 			return f.find(&q, after, yield)
@@ -18,15 +18,18 @@ func (r *Reader) Events(q Query) iter.Seq2[journal.Record, error] {
 	})
 	return func(yield func(journal.Record, error) bool) {
 		last := journal.Seq(0)
-		for rec, err := range walk {
+		for p, err := range walk {
 			if isDamage(err) {
 				r.behind(last, &q, yield)
 				return
 			}
-			if last = rec.Event.Seq; err == nil && (rec.Light || !q.Match(&rec.Event)) {
+			if err == nil && p.Loss != nil {
 				continue
 			}
-			if !yield(rec, err) || err != nil {
+			if last = p.Event.Seq; err == nil && (p.Light || !q.Match(&p.Event)) {
+				continue
+			}
+			if !yield(p.Record, err) || err != nil {
 				return
 			}
 		}

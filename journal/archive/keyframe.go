@@ -122,12 +122,9 @@ type keyframeReader struct {
 
 // openKeyframe opens a keyframe of a file. It is good until the file is closed.
 func (f *file) openKeyframe(seq journal.Seq) (*state.Snapshot, error) {
-	rows, err := f.table(sectionKeyframes, keyframeRow)
+	rows, err := f.keyframeRows(seq)
 	if err != nil {
 		return nil, err
-	}
-	for len(rows) > 0 && seqOf(rows) < seq {
-		rows = rows[keyframeRow:]
 	}
 	r := &keyframeReader{f: f, rows: rows}
 	for _, k := range f.head.keyframes {
@@ -136,6 +133,18 @@ func (f *file) openKeyframe(seq journal.Seq) (*state.Snapshot, error) {
 		}
 	}
 	return state.OpenSnapshotAt(r, r.size, f.path, f.head.id)
+}
+
+// keyframeRows returns the rows of a keyframe, and those behind.
+func (f *file) keyframeRows(seq journal.Seq) ([]byte, error) {
+	rows, err := f.table(sectionKeyframes, keyframeRow)
+	if err != nil {
+		return nil, err
+	}
+	for len(rows) > 0 && seqOf(rows) < seq {
+		rows = rows[keyframeRow:]
+	}
+	return rows, nil
 }
 
 // ReadAt reads from the chunks that hold what is asked for.

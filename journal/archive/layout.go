@@ -35,6 +35,7 @@ const (
 	sectionFilters    = 6
 	sectionKeyframes  = 7
 	sectionEnds       = 8
+	sectionEarlier    = 9 // of the first file after a prune alone
 )
 
 // Bytes of a table's row.

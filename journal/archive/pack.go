@@ -26,6 +26,10 @@ type Source func(after journal.Seq) iter.Seq2[journal.Record, error]
 // Options choose how Pack packs. The zero value is good.
 type Options struct {
 	Keyframes []string // paths of snapshots that the file keeps, ascending; each covers the event before the first or a later one
+	// Before reads the events before the first one, which are about to be pruned: what later answers need of them is kept in
+	// the file. They need the keyframe of the event before the first, too. Nil takes both over from a file in the folder
+	// that begins with the same event and has them.
+	Before *Reader
 }
 
 // Packed says what Pack has made.
@@ -88,6 +92,9 @@ type packing struct {
 	rest   tokens
 	known  [][]byte // room
 	record []byte   // room
+
+	earlier []journal.Event // what is known of the events before the first
+	before  *file           // that begins with the same event and knows it; nil if there is none
 }
 
 // pack writes the file. before runs before what was collected is written: tests spoil it there.
@@ -111,6 +118,14 @@ func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source,
 		id: meta.ID, network: meta.Network, node: meta.Node, first: first, last: last}}
 	p.marks.synced = make(map[journal.BootID]mark)
 	if p.head.previous, err = contentBefore(filepath.Dir(tmp), meta.ID, first); err != nil {
+		return 0, err
+	}
+	defer func() {
+		if p.before != nil {
+			err = errors.Join(err, p.before.close())
+		}
+	}()
+	if err := p.past(filepath.Dir(tmp), filepath.Base(tmp), &o); err != nil {
 		return 0, err
 	}
 	next := first
@@ -354,12 +369,19 @@ func (p *packing) finish(o Options) error {
 	if err != nil {
 		return err
 	}
+	earlier, err := w.earlier(p.earlier)
+	if err != nil {
+		return err
+	}
 	for _, s := range []struct {
 		number int
 		rows   []byte
 	}{{sectionFrames, p.frames}, {sectionIdentities, w.idents.rows}, {sectionTemplates, w.templates.rows},
 		{sectionMarks, marks}, {sectionAddresses, addresses}, {sectionFilters, w.idents.filter.rows}, {sectionKeyframes, keyframes},
-		{sectionEnds, p.ends.rows}} {
+		{sectionEnds, p.ends.rows}, {sectionEarlier, earlier}} {
+		if s.number == sectionEarlier && p.earlier == nil {
+			continue
+		}
 		if err := w.section(s.number, s.rows); err != nil {
 			return err
 		}
@@ -369,6 +391,23 @@ func (p *packing) finish(o Options) error {
 
 // keyframes writes the snapshots that are at paths and returns the rows of their table.
 func (p *packing) keyframes(paths []string) (rows []byte, err error) {
+	given := false
+	if len(paths) > 0 {
+		held, err := p.heldBefore(paths)
+		if err != nil {
+			return nil, err
+		}
+		if given = held != nil; given {
+			if err := held.Close(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !given {
+		if rows, err = p.adopt(nil); err != nil {
+			return nil, err
+		}
+	}
 	for _, path := range paths {
 		if rows, err = p.keyframe(rows, path); err != nil {
 			return nil, err
@@ -396,9 +435,14 @@ func (p *packing) keyframe(rows []byte, path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return p.keyframeFrom(rows, f, seq)
+}
+
+// keyframeFrom writes the snapshot that r has and appends its rows.
+func (p *packing) keyframeFrom(rows []byte, r io.Reader, seq journal.Seq) ([]byte, error) {
 	k := keyframe{seq: seq}
 	for number, b := uint32(0), make([]byte, keyframeChunk); ; number++ {
-		n, err := io.ReadFull(f, b)
+		n, err := io.ReadFull(r, b)
 		if n > 0 {
 			c, err := p.w.compressed(b[:n])
 			if err != nil {

@@ -27,11 +27,19 @@ func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 			return nil
 		}
 		for {
-			s := r.next(next)
+			s, gone, err := r.stretchAt(next)
+			if gone != nil {
+				if hand(journal.Piece{Loss: gone}) != nil {
+					return
+				}
+				continue
+			}
 			if listed == next {
 				s.listed = true
 			}
-			err := r.pieces(s, hand)
+			if err == nil {
+				err = r.pieces(s, hand)
+			}
 			switch {
 			case errors.Is(err, errStopped):
 				return
@@ -139,7 +147,11 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 func (r *Reader) lost(first, last journal.Seq) *journal.Loss {
 	b := r.brokenOver(first, last)
 	if b == nil {
-		return &journal.Loss{File: folderName, Offset: -1, First: first, Last: last, Cause: errors.New("missing")}
+		cause := errors.New("missing")
+		if r.why != nil && first <= 2 {
+			cause = fmt.Errorf("missing: %w", r.why)
+		}
+		return &journal.Loss{File: folderName, Offset: -1, First: first, Last: last, Cause: cause}
 	}
 	loss := &journal.Loss{File: r.nameIn(b.name), Offset: -1, First: first, Last: last, Cause: b.err}
 	if damage, ok := errors.AsType[*journal.CorruptionError](b.err); ok {

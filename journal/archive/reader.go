@@ -27,6 +27,10 @@ type Reader struct {
 	broken []broken
 	alone  bool   // it is one file that is read, whatever else is in its folder
 	audit  *audit // nil if none is under way
+
+	gone  *journal.Loss // what was pruned; nil if nothing was, or nobody asked
+	asked bool          // since the files were listed
+	why   error         // what is missing is damage, though there is a prune event
 }
 
 // broken is a file that is named like a packed one and can't be used.
@@ -94,6 +98,7 @@ func (r *Reader) list() error {
 		open[filepath.Base(f.path)] = f
 	}
 	r.files, r.broken = r.files[:0], nil
+	r.asked = false
 	for _, name := range names {
 		f := open[name]
 		if f == nil {
@@ -163,12 +168,16 @@ var errStopped = errors.New("stopped")
 // ends with an error at damage, a *journal.CorruptionError; missing events are damage too. What is damaged in a packed file is read
 // from segments if these have it.
 func (r *Reader) Records(after journal.Seq) iter.Seq2[journal.Record, error] {
-	return r.read(after, walker{
+	return r.read(after, r.recordsWalker())
+}
+
+func (r *Reader) recordsWalker() walker {
+	return walker{
 		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Records(after) },
 		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
 			return f.records(after, yield)
 		},
-	})
+	}
 }
 
 // Raw is Records for whoever copies records, as journal.Reader.Raw is: of Event only Seq is sure to be set, and Raw is good until
@@ -210,13 +219,17 @@ func (r *Reader) Broken() error {
 // It ends with an error as Records does. The result is for one walk. Damage in frames of packed files that it doesn't have to look at is not
 // met; Records and Pieces meet it.
 func (r *Reader) About(addrs []netip.Addr, after journal.Seq) iter.Seq2[journal.Record, error] {
+	return r.read(after, r.aboutWalker(addrs))
+}
+
+func (r *Reader) aboutWalker(addrs []netip.Addr) walker {
 	needles := journal.NewNeedles(addrs)
-	return r.read(after, walker{
+	return walker{
 		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Sparse(needles, after) },
 		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
 			return f.about(addrs, after, yield)
 		},
-	})
+	}
 }
 
 // Clocks applies events to learn what the clocks of all boots showed: enough of them for replay.Clocks. Only Seq, Clock and Kind
@@ -266,20 +279,27 @@ type walker struct {
 	packed   func(f *file, after journal.Seq, yield func(journal.Record) error) error
 }
 
-// read goes through stretch after stretch.
-func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, error] {
-	return func(yield func(journal.Record, error) bool) {
+// readPieces goes through stretch after stretch. Of losses it tells that which was pruned.
+func (r *Reader) readPieces(after journal.Seq, w walker) iter.Seq2[journal.Piece, error] {
+	return func(yield func(journal.Piece, error) bool) {
 		next, listed := after+1, journal.Seq(0)
 		hand := func(rec journal.Record) error {
 			next = rec.Event.Seq + 1
-			if !yield(rec, nil) {
+			if !yield(journal.Piece{Record: rec}, nil) {
 				return errStopped
 			}
 			return nil
 		}
 		for r.j != nil || next <= r.cov.Durable {
-			s := r.next(next)
-			err := r.stretch(s, w, hand)
+			s, gone, err := r.stretchAt(next)
+			if err != nil || gone != nil {
+				if !yield(journal.Piece{Loss: gone}, err) || err != nil {
+					return
+				}
+				next = gone.Last + 1
+				continue
+			}
+			err = r.stretch(s, w, hand)
 			if s.file != nil && r.j != nil && isDamage(err) { // segments may have what is damaged
 				before, damage := next, err
 				s = stretch{first: next, last: s.last, broken: damage}
@@ -300,7 +320,7 @@ func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, err
 			case s.file == nil && listed != next && !inBytes(err) && r.list() == nil:
 				listed = next // they may have been packed meanwhile
 			default:
-				yield(journal.Record{}, err)
+				yield(journal.Piece{}, err)
 				return
 			}
 		}
@@ -370,7 +390,11 @@ func isDamage(err error) bool {
 }
 
 func (r *Reader) missing(first, last journal.Seq) error {
-	return &journal.CorruptionError{File: r.folder, Seq: first, Offset: -1, Cause: fmt.Errorf("events %d to %d are missing", first, last)}
+	cause := fmt.Errorf("events %d to %d are missing", first, last)
+	if r.why != nil && first <= 2 {
+		cause = fmt.Errorf("%w: %w", cause, r.why)
+	}
+	return &journal.CorruptionError{File: r.folder, Seq: first, Offset: -1, Cause: cause}
 }
 
 // nameOf returns a packed file's name below the store's folder.

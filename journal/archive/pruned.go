@@ -1,0 +1,205 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// Pruned returns what was pruned of the history, as the loss that Pieces tells; nil if nothing was. The beginning that is missing
+// has to be what the newest prune event says: up to its last event, whose hash the first one that is left names. What else is
+// missing is damage.
+func (r *Reader) Pruned() (*journal.Loss, error) { return r.pruned() }
+
+func (r *Reader) pruned() (*journal.Loss, error) {
+	if r.gone != nil || r.asked {
+		return r.gone, nil
+	}
+	if r.alone || !r.headless() {
+		return nil, nil
+	}
+	gone, err := r.pruning()
+	if err != nil {
+		return nil, err
+	}
+	r.gone, r.asked = gone, true
+	return gone, nil
+}
+
+// headless reports whether packed files begin behind the journal's second event.
+func (r *Reader) headless() bool {
+	return len(r.files) > 0 && r.files[0].head.first > 2
+}
+
+// stretchAt returns the stretch that begins with an event, or the loss of what was pruned from that event on.
+func (r *Reader) stretchAt(seq journal.Seq) (stretch, *journal.Loss, error) {
+	s := r.next(seq)
+	if !r.headless() || seq >= r.files[0].head.first {
+		return s, nil, nil
+	}
+	gone, err := r.pruned()
+	switch {
+	case gone == nil || err != nil || seq > gone.Last:
+		return s, nil, err
+	case seq < gone.First:
+		s.last = gone.First - 1
+		return s, nil, nil
+	}
+	l := *gone
+	l.First = seq
+	return stretch{}, &l, nil
+}
+
+// pruning looks for what was pruned.
+func (r *Reader) pruning() (*journal.Loss, error) {
+	first := journal.Seq(2)
+	if r.j == nil {
+		first = 1
+	} else {
+		for _, err := range r.j.Records(1) {
+			if !isDamage(err) || inBytes(err) {
+				return nil, nil // the events are there, or damaged
+			}
+		}
+	}
+	p, err := r.tombstone(r.j)
+	if err == nil && p == nil && r.j != nil && r.cov.Live { // it may be younger than what is told: files go once it is durable
+		var again *journal.Reader
+		if again, err = journal.OpenReaderAs(r.dir, r.meta); err == nil {
+			p, err = r.tombstone(again)
+		}
+	}
+	if p == nil || err != nil {
+		return nil, err
+	}
+	return &journal.Loss{File: folderName, Offset: -1, First: first, Last: p.Pruned.Last, Cause: p}, nil
+}
+
+// tombstone returns the newest prune event, if it tells of all that is missing.
+func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
+	ev, err := r.newestPrune(j)
+	if err != nil || ev.Seq == 0 {
+		return nil, err
+	}
+	said, _ := ev.Pruned()
+	if said.Last+1 < r.files[0].head.first {
+		r.why = fmt.Errorf("event %d tells of events up to %d alone as pruned", ev.Seq, said.Last)
+		return nil, nil
+	}
+	p := &journal.Pruning{Tombstone: ev, Pruned: said}
+	for _, f := range r.files {
+		if f.head.first != said.Last+1 {
+			continue
+		}
+		if f.head.before != said.Head {
+			r.why = fmt.Errorf("event %d tells of events up to %d as pruned, but of another event %d than the one before event %d",
+				ev.Seq, said.Last, said.Last, f.head.first)
+			return nil, nil
+		}
+		if p.Earlier == nil {
+			if p.Earlier, err = f.earlier(); isDamage(err) { // kept instants may be less certain without
+				p.Earlier, err = nil, nil
+			} else if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// newestPrune returns the newest event that tells of what was pruned of this journal; the zero one if there is none.
+func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error) {
+	take := func(ev *journal.Event) {
+		if p, ok := ev.Pruned(); ok && ev.Kind == journal.KindPrune && (p.Journal == journal.ID{} || p.Journal == r.meta.ID) {
+			newest = *ev
+		}
+	}
+	last := r.files[len(r.files)-1].head.last
+	if j != nil {
+		for rec, err := range j.Sparse(journal.NewNeedles(nil), last) {
+			if isDamage(err) {
+				break // met by who reads there
+			}
+			if err != nil {
+				return newest, err
+			}
+			if !rec.Light {
+				take(&rec.Event)
+			}
+		}
+	}
+	for i := len(r.files) - 1; i >= 0 && newest.Seq == 0; i-- {
+		f := r.files[i]
+		if f.head.kinds[journal.KindPrune] == 0 {
+			continue
+		}
+		err := f.eachMark(0, func(m *mark, place int64) error {
+			if m.kind != journal.KindPrune || m.raw == nil || m.seq > r.cov.Durable {
+				return nil
+			}
+			rec, err := (&walk{f: f, place: place}).decode(m.seq, m.raw)
+			if err == nil {
+				take(&rec.Event)
+			}
+			return err
+		})
+		if err != nil && !isDamage(err) {
+			return newest, err
+		}
+	}
+	return newest, nil
+}
+
+// Boundary returns the state before the first event that is left after a prune, as it stands in the packed file that begins
+// with that event. Its Snapshot is nil if nothing was pruned, or if there is none.
+func (r *Reader) Boundary() (Keyframe, error) {
+	gone, err := r.pruned()
+	if gone == nil || err != nil {
+		return Keyframe{}, err
+	}
+	k := Keyframe{Seq: gone.Last}
+	for _, f := range r.files {
+		for _, known := range f.head.keyframes {
+			if known.seq != gone.Last {
+				continue
+			}
+			snap, err := f.openKeyframe(known.seq)
+			if err == nil && snap.Head() != gone.Pruned().Pruned.Head {
+				err = f.damaged(-1, known.seq, errors.New("the keyframe is of another event than the one that was pruned last"))
+			}
+			if err == nil {
+				k.Snapshot, k.File = snap, r.nameOf(f)
+				return k, nil
+			}
+			k.Skipped = append(k.Skipped, err)
+		}
+	}
+	return k, nil
+}
+
+// Sparse is About that goes on behind what was pruned, of which the loss is told.
+func (r *Reader) Sparse(addrs []netip.Addr, after journal.Seq) iter.Seq2[journal.Piece, error] {
+	return r.readPieces(after, r.aboutWalker(addrs))
+}
+
+// Left is Records that goes on behind what was pruned, of which the loss is told.
+func (r *Reader) Left(after journal.Seq) iter.Seq2[journal.Piece, error] {
+	return r.readPieces(after, r.recordsWalker())
+}
+
+// read is readPieces for who does not know what to make of what was pruned: it ends there, as at damage.
+func (r *Reader) read(after journal.Seq, w walker) iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		for p, err := range r.readPieces(after, w) {
+			if err == nil && p.Loss != nil {
+				err = p.Loss.Error(r.dir)
+			}
+			if !yield(p.Record, err) || err != nil {
+				return
+			}
+		}
+	}
+}

@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"journal/archive":    {"state", "journal", "internal/wire", "internal/crc32c"},
 	"replay":             {"state", "journal", "journal/archive", "allocator"},
 	"compaction":         {"state", "journal", "journal/archive", "allocator"},
+	"backup":             {"state", "journal", "journal/archive", "allocator"},
 
 	// It is held against replay, so it may share nothing with it but what an event is.
 	"test/oracle": {"journal"},
@@ -69,7 +70,7 @@ var pluginModules = []string{
 // plugin start-up time or have no business in it, with all that is below them.
 var pluginMustNotLink = []string{
 	"compress", "crypto/tls", "html/template", "log/syslog", "net/http", "net/rpc", "testing", "text/template",
-	module + "/compaction", module + "/journal/archive", module + "/replay", module + "/tools", module + "/test",
+	module + "/backup", module + "/compaction", module + "/journal/archive", module + "/replay", module + "/tools", module + "/test",
 }
 
 // mayTouch names, by package, the only files that may use the file system, through the
@@ -78,7 +79,7 @@ var mayTouch = map[string][]string{
 	"internal/wire":   nil,
 	"internal/crc32c": nil,
 	"state":           {"snapshot.go"},
-	"allocator":       {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "settle.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
+	"allocator":       {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "restore.go", "settle.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
 }
 
 var impure = []string{

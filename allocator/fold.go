@@ -48,7 +48,7 @@ func (r *repair) fold() (*fold, error) {
 		f.prev, f.seq = f.goodHash, f.good
 	}
 	last := journal.Seq(0) // event read or known to be lost
-	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
+	for p, err := range r.pieces() {
 		switch {
 		case err != nil:
 			return nil, err
@@ -273,8 +273,11 @@ func (r *repair) carry(f *fold, leases []carried) []*journal.Event {
 		ev.Claimed = l.Clock.Wall
 	}
 	if l.uncertain {
-		ev.Attributes = slices.Insert(ev.Attributes, 0, journal.Attribute{Key: journal.AttributeDoubt,
-			Value: fmt.Sprintf("events of journal %s after %d are lost, %s, and one of them may have ended the lease", r.meta.ID, f.good, f.bound())})
+		why := r.doubt
+		if why == "" {
+			why = fmt.Sprintf("events of journal %s after %d are lost, %s, and one of them may have ended the lease", r.meta.ID, f.good, f.bound())
+		}
+		ev.Attributes = slices.Insert(ev.Attributes, 0, journal.Attribute{Key: journal.AttributeDoubt, Value: why})
 	}
 	var events []*journal.Event
 	const most = 32 // addresses of an import, so that it fits with all that is said about it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"time"
@@ -76,9 +77,23 @@ type repair struct {
 	store    *Store
 	apply    bool
 	deadline time.Time
+	whole    Pieces // nil for the segments alone
 	meta     journal.Meta
 	base     *state.Snapshot // the newest snapshot that is whole, nil if there is none
+	doubt    string          // why leases are uncertain; "" if because of what is lost
 	m        *Mending
+}
+
+// Pieces returns everything that can be read of a store's history, as journal.Salvage does, but of packed files too. The store
+// may have no META yet, so what it is comes along.
+type Pieces func(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error]
+
+// pieces reads the whole history.
+func (r *repair) pieces() iter.Seq2[journal.Piece, error] {
+	if r.whole != nil {
+		return r.whole(r.store.dir, r.meta)
+	}
+	return journal.Salvage(r.store.dir, r.meta, 0)
 }
 
 func (r *repair) close() {
@@ -145,7 +160,7 @@ func (r *repair) identify() error {
 func (r *repair) findLosses() error {
 	var last time.Time
 	open := 0 // losses whose next event hasn't come yet
-	for p, err := range journal.Salvage(r.store.dir, r.meta, 0) {
+	for p, err := range r.pieces() {
 		if err != nil {
 			return err
 		}
@@ -361,16 +376,7 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 	view := r.store.hasView()
 	meta, err := j.Succeed(journal.Successor{Version: r.store.o.Version, DataDir: r.store.o.DataDir, ParentSeq: f.good, ParentHash: f.goodHash,
 		Attributes: []journal.Attribute{{Key: journal.AttributeLost, Value: f.lostText()}},
-		Write: func(next *journal.Journal) error {
-			for len(events) > 0 {
-				n := batchLen(events)
-				if err := next.Append(events[:n]...); err != nil {
-					return err
-				}
-				events = events[n:]
-			}
-			return nil
-		}}, r.deadline)
+		Write:      func(next *journal.Journal) error { return appendAll(next, events) }}, r.deadline)
 	if meta.ID != (journal.ID{}) { // from here on it is in place
 		r.meta, r.m.Successor = meta, meta.ID
 		if view { // a lease that was lost may still have its file, and is imported by the next call
@@ -378,6 +384,18 @@ func (r *repair) succeed(j *journal.Journal, damage *journal.CorruptionError) er
 		}
 	}
 	return err
+}
+
+// appendAll appends events in as few batches as they fit.
+func appendAll(j *journal.Journal, events []*journal.Event) error {
+	for len(events) > 0 {
+		n := batchLen(events)
+		if err := j.Append(events[:n]...); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
 }
 
 // succession tells what a successor means.

@@ -121,6 +121,9 @@ func NewStore(o Options) *Store {
 	return &Store{o: o, folder: filepath.Join(o.DataDir, o.Network), dir: filepath.Join(o.HistoryDir, o.Network)}
 }
 
+// Dir returns the store's folder.
+func (s *Store) Dir() string { return s.dir }
+
 // Exists reports whether the network has a store. A damaged one exists.
 func (s *Store) Exists() (bool, error) {
 	_, err := journal.ReadMeta(s.dir)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,8 +91,35 @@ func create(historyDir string, n NewStore, deadline time.Time, fillIn func(dir, 
 
 // LockCreation takes the lock under which stores in historyDir are made and replaced, until it is closed. It returns
 // ErrLocked if others keep it until deadline.
-func LockCreation(historyDir string, deadline time.Time) (io.Closer, error) {
-	return createLockFile(historyDir, deadline)
+func LockCreation(historyDir string, deadline time.Time) (*Creation, error) {
+	made := missingDirs(historyDir)
+	lock, err := createLockFile(historyDir, deadline)
+	if err != nil {
+		removeEmpty(made)
+		return nil, err
+	}
+	return &Creation{lock, made}, nil
+}
+
+// Creation is the lock under which stores are made.
+type Creation struct {
+	lock *os.File
+	made []string // folders that were missing
+}
+
+// Close gives up the lock.
+func (c *Creation) Close() error { return c.lock.Close() }
+
+// Made lists the folders that were made for the lock, outermost first.
+func (c *Creation) Made() []string { return c.made }
+
+// Unmake removes the lock and the folders that were made for it, if there is nothing else in the history folder. It may be
+// given what an earlier Creation there has made.
+func (c *Creation) Unmake(made []string) error {
+	if entries, err := os.ReadDir(filepath.Dir(c.lock.Name())); err == nil && len(entries) == 1 {
+		dropCreateLock(c.lock, made)
+	}
+	return c.Close()
 }
 
 // createLockFile makes the history folder and the creation lock if need be, and takes the

@@ -131,6 +131,17 @@ func InspectMarker(dir string) (Marker, error) {
 	return Marker{ID: m.id, Durable: m.durable, Live: live, Fenced: live && (m.state == stateFailed || fenced(m.id))}, nil
 }
 
+// MarkCopy gives a copy of a store its lock file: it witnesses the newest event, and names no file that there is, so that readers take
+// the store for a copy.
+func MarkCopy(dir string, id ID, durable Seq, head Hash) error {
+	f, err := createFile(filepath.Join(dir, lockName))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(marker{state: stateIdle, id: id, durable: durable, hash: head}.encode())
+	return errors.Join(err, f.Close())
+}
+
 // identity returns a file's device and inode.
 func identity(f *os.File) (dev, inode uint64, err error) {
 	var st unix.Stat_t

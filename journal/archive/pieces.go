@@ -8,6 +8,24 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
+// Salvage is Pieces for the store in dir, whatever state it is in: the caller says what it is. It is journal.Salvage where events may be
+// packed.
+func Salvage(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error] {
+	return func(yield func(journal.Piece, error) bool) {
+		j, err := journal.OpenSalvage(dir, meta)
+		var r *Reader
+		if err == nil {
+			r, err = Over(dir, j)
+		}
+		if err != nil {
+			yield(journal.Piece{}, err)
+			return
+		}
+		defer r.Close()
+		r.Pieces(0)(yield)
+	}
+}
+
 // Pieces returns everything after an event that can still be read, in order, damage or not, as journal.Salvage
 // does: between the records stand the losses. A packed file that is missing, or can't be read at all, is one
 // loss; damage in one of its frames costs the events of that frame.

@@ -1,0 +1,377 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// CopyOptions choose how a store is copied. The zero value is good.
+type CopyOptions struct {
+	Link    bool // give archived files, which never change, a second name where the file system can, in place of copying them
+	Damaged bool // copy a store in which something is damaged, too
+}
+
+// Copied says what a copy holds.
+type Copied struct {
+	Meta   journal.Meta
+	Taken  time.Time // when the copying began
+	Live   bool      // the store was in use on this node: the copy tells all that happened up to Taken
+	Damage []string  // what is damaged in the copy as it is in the store, in words
+	Left   []string  // files of the store that nobody knows the meaning of, and that were left out
+	contents
+}
+
+// maxPasses bounds how often a store is listed because files moved while they were copied.
+const maxPasses = 4
+
+// ErrDamaged is returned by Copy for a store in which something is damaged, unless that is asked for.
+var ErrDamaged = errors.New("is damaged")
+
+// Copy copies the store in from to a new folder, to: one in use, a copy, or one on a read-only file system. It takes no lock and writes
+// nothing into from. The copy ends with the newest event that was durable, and has all before it; snapshots that reach further are left
+// out. It is read back whole: the checksum of each record, and that each continues the one before. Its bytes are not synced. It returns
+// fs.ErrExist if to exists. On an error nothing is left.
+func Copy(from, to string, o CopyOptions) (Copied, error) {
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return Copied{}, err
+	}
+	c := copying{from: from, to: to, o: o}
+	done, err := c.run()
+	if err != nil {
+		return Copied{}, errors.Join(fmt.Errorf("copy %s: %w", from, err), os.RemoveAll(to))
+	}
+	return done, nil
+}
+
+// copying is one Copy.
+type copying struct {
+	from, to string
+	o        CopyOptions
+	durable  journal.Seq // of this pass
+	left     []string
+	shown    int // snapshots that were listed in this pass
+	taken    int // and of these, copied
+}
+
+// run copies the store until a copy has all of it: files move from journal/ to archive/ and are packed there, and which is where
+// may change between a listing and the copying.
+func (c *copying) run() (Copied, error) {
+	for pass := 1; ; pass++ {
+		done, err := c.pass()
+		if err != nil {
+			return Copied{}, err
+		}
+		moved := done.missing || done.Last < c.durable || c.shown > 0 && c.taken == 0
+		if moved && pass < maxPasses {
+			continue
+		}
+		if done.Last < c.durable {
+			done.Damage = append(done.Damage, fmt.Sprintf("%s ends with event %d, but event %d was acknowledged", c.from, done.Last, c.durable))
+		}
+		if len(done.Damage) > 0 && !c.o.Damaged {
+			return Copied{}, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(done.Damage, "; "))
+		}
+		if done.Last == 0 {
+			return Copied{}, errors.New("none of its events can be read")
+		}
+		return done, journal.MarkCopy(c.to, done.Meta.ID, done.Last, done.Head)
+	}
+}
+
+// pass copies what one listing has of the store. Archived files stay from the pass before: they never change.
+func (c *copying) pass() (Copied, error) {
+	done := Copied{Taken: time.Now().UTC()}
+	r, err := journal.OpenReader(c.from)
+	if err != nil {
+		return done, err
+	}
+	cov := r.Coverage()
+	done.Meta, done.Live, c.durable = r.Meta(), cov.Live, cov.Durable
+	c.left, c.shown, c.taken = nil, 0, 0
+	if cov.Fenced {
+		done.Damage = append(done.Damage, "the disk refused a write that was not undone")
+	}
+	for _, name := range []string{"journal", "snap"} {
+		if err := os.RemoveAll(filepath.Join(c.to, name)); err != nil {
+			return done, err
+		}
+	}
+	for _, name := range folderNames {
+		if err := makeDir(filepath.Join(c.to, name)); err != nil {
+			return done, err
+		}
+	}
+	// In this order, what moves is seen at least once.
+	for _, step := range []func() error{c.segments, c.archive, c.snapshots, c.rest} {
+		if err := step(); err != nil {
+			return done, err
+		}
+	}
+	done.Left = c.left
+	done.contents, err = readBack(c.to, done.Meta)
+	done.Damage = append(done.Damage, done.contents.damage...)
+	return done, err
+}
+
+// Names in a store's folder, see docs/FORMAT.md.
+var (
+	folderNames = []string{"journal", "archive", "snap", "quarantine"}
+	fileNames   = []string{"META", "view"}                                                        // that are copied
+	passing     = []string{"lock", "reserve", "next", "boot", "snap.lock", "compact.lock", "tmp"} // that mean nothing in a copy
+)
+
+// isPassing reports whether a file is one in the making, or means something in its own place only.
+func isPassing(name string) bool {
+	return slices.Contains(passing, name) || strings.HasPrefix(name, "tmp.") || strings.HasSuffix(name, ".tmp")
+}
+
+// segments copies what is in journal/, up to the newest durable event.
+func (c *copying) segments() error {
+	names, err := c.list("journal")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		first, err := strconv.ParseUint(name, 10, 64)
+		switch {
+		case !journal.IsSegmentName(name) || err != nil:
+			c.leave(filepath.Join("journal", name))
+			continue
+		case journal.Seq(first) > c.durable+1: // it was begun since
+			continue
+		}
+		ok, err := c.file(filepath.Join("journal", name))
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := c.cut(filepath.Join(c.to, "journal", name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cut ends a copied segment behind the newest durable event. What can't be read before that stays, for whoever reads back.
+func (c *copying) cut(path string) error {
+	meta, err := journal.ReadMeta(c.from)
+	if err != nil {
+		return err
+	}
+	end := int64(0)
+	for rec, err := range journal.ScanFile(path, meta.ID) {
+		if damage, ok := errors.AsType[*journal.CorruptionError](err); ok && damage.Seq <= c.durable {
+			return nil
+		} else if err != nil && !ok {
+			return err
+		}
+		if err != nil || rec.Event.Seq > c.durable {
+			break
+		}
+		end = rec.Offset + int64(len(rec.Raw))
+	}
+	return os.Truncate(path, end)
+}
+
+// archive copies archived segments, packed files, and the stores that this one has succeeded.
+func (c *copying) archive() error {
+	names, err := c.list("archive")
+	if err != nil {
+		return err
+	}
+	// Loose segments first: they are packed, and then there is the packed file.
+	slices.SortStableFunc(names, func(a, b string) int { return strings.Compare(filepath.Ext(a), filepath.Ext(b)) })
+	for _, name := range names {
+		path := filepath.Join("archive", name)
+		_, notID := journal.ParseID(name)
+		switch {
+		case notID == nil:
+			err = c.tree(path)
+		case journal.IsSegmentName(name), strings.HasSuffix(name, ".llz") && !isPassing(name):
+			err = c.shared(path)
+		case !isPassing(name):
+			c.leave(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshots copies those that reach no further than the copy.
+func (c *copying) snapshots() error {
+	names, err := c.list("snap")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		seq, err := strconv.ParseUint(strings.TrimSuffix(name, ".snap"), 10, 64)
+		switch {
+		case isPassing(name):
+			continue
+		case err != nil || !strings.HasSuffix(name, ".snap"):
+			c.leave(filepath.Join("snap", name))
+			continue
+		}
+		c.shown++
+		if journal.Seq(seq) > c.durable {
+			continue
+		}
+		ok, err := c.file(filepath.Join("snap", name))
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.taken++
+		}
+	}
+	return nil
+}
+
+// rest copies what stands in the store's own folder, and quarantine/.
+func (c *copying) rest() error {
+	names, err := c.list(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch {
+		case slices.Contains(fileNames, name):
+			err = c.again(name)
+		case !slices.Contains(folderNames, name) && !isPassing(name):
+			c.leave(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.tree("quarantine")
+}
+
+// list lists a folder of the store, which need not be there.
+func (c *copying) list(name string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(c.from, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+func (c *copying) leave(name string) { c.left = append(c.left, name) }
+
+// tree copies a folder and all in it, but for what a copy has no use for.
+func (c *copying) tree(name string) error {
+	names, err := c.list(name)
+	if err != nil {
+		return err
+	}
+	if err := makeDir(filepath.Join(c.to, name)); err != nil {
+		return err
+	}
+	for _, n := range names {
+		path := filepath.Join(name, n)
+		info, err := os.Lstat(filepath.Join(c.from, path))
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir():
+			err = c.tree(path)
+		case !info.Mode().IsRegular() || !validName(filepath.ToSlash(path)):
+			c.leave(path)
+		default:
+			err = c.shared(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shared copies a file that never changes, unless that was done; by a link if that is asked for and can be done.
+func (c *copying) shared(name string) error {
+	if _, err := os.Lstat(filepath.Join(c.to, name)); err == nil {
+		return nil
+	}
+	if c.o.Link && os.Link(filepath.Join(c.from, name), filepath.Join(c.to, name)) == nil {
+		return nil
+	}
+	_, err := c.file(name)
+	return err
+}
+
+// again copies a file over one of a pass before.
+func (c *copying) again(name string) error {
+	if err := os.RemoveAll(filepath.Join(c.to, name)); err != nil {
+		return err
+	}
+	_, err := c.file(name)
+	return err
+}
+
+// file copies a file. ok is false if it isn't there any more, or is no file, which nothing takes for damage here: who reads the copy back
+// misses what it held.
+func (c *copying) file(name string) (ok bool, err error) {
+	in, err := os.OpenFile(filepath.Join(c.from, name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0) // a named pipe must not be waited for
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
+		if err != nil && errors.Is(err, unix.ELOOP) {
+			c.leave(name)
+		}
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	if st, err := in.Stat(); err != nil || !st.Mode().IsRegular() {
+		c.leave(name)
+		return false, err
+	}
+	out, err := newFile(filepath.Join(c.to, name))
+	if err != nil {
+		return false, err
+	}
+	_, err = io.Copy(out, in)
+	return true, errors.Join(err, out.Close())
+}
+
+// newFile makes a file that nobody else may read.
+func newFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil { // whatever the umask took away
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// makeDir makes a folder that nobody else may read, and is content with one that is there.
+func makeDir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	return os.Chmod(path, 0o700)
+}

@@ -1,0 +1,91 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// scratch is a folder for files that are needed for a while. Its lock tells it from what a run left that died.
+type scratch struct {
+	dir  string
+	held io.Closer
+}
+
+// scratchLock is the file in a scratch folder that its process holds.
+const scratchLock = "lock"
+
+// newScratch makes a folder in another one, with a name that begins so, and removes those there that processes left which died.
+func newScratch(folder, prefix string) (*scratch, error) {
+	if err := removeLeft(folder, prefix); err != nil {
+		return nil, err
+	}
+	for {
+		dir, err := os.MkdirTemp(folder, prefix+"*")
+		if err != nil {
+			return nil, err
+		}
+		held, free, err := journal.TryLock(filepath.Join(dir, scratchLock))
+		if err == nil && free {
+			return &scratch{dir, held}, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		// Another run has taken it for one that nobody holds, before its lock was there.
+	}
+}
+
+// removeLeft removes the scratch folders that nobody holds.
+func removeLeft(folder, prefix string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		path := filepath.Join(folder, e.Name())
+		held, free, err := journal.TryLock(filepath.Join(path, scratchLock))
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && !free:
+			continue
+		case err == nil:
+			err = errors.Join(os.RemoveAll(path), held.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("remove what another run left: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close removes the folder and all in it.
+func (s *scratch) Close() error { return errors.Join(os.RemoveAll(s.dir), s.held.Close()) }
+
+// syncTree makes everything below a folder durable.
+func syncTree(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(unix.Syncfs(int(d.Fd())), d.Close()) // all bytes at once; names are made durable one by one
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		return journal.SyncDir(path)
+	})
+}

@@ -164,7 +164,7 @@ func (a *app) completions(root *cobra.Command) error {
 			if flag == nil {
 				flag = cmd.Flags().Lookup(name)
 			}
-			if flag == nil {
+			if flag == nil || flag.Annotations[cobra.BashCompFilenameExt] != nil {
 				continue
 			}
 			if err := cmd.RegisterFlagCompletionFunc(name, offer); err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -209,7 +208,7 @@ func requestsOf(past *archive.Reader, ip netip.Addr) (*replay.Refused, error) {
 func (x *explained) explain(past *archive.Reader, addrs []netip.Addr, tell func(*replay.Explainer) ([]replay.Sentence, error)) error {
 	s := x.s
 	var err error
-	if x.h, err = s.read(reading{addrs: addrs}, time.Time{}); err != nil {
+	if x.h, err = s.read(reading{addrs: addrs}, handover{}); err != nil {
 		return err
 	}
 	e := replay.Explainer{History: x.h, Live: s.reader.Coverage().Live, Looked: s.lookedAtBoots()}

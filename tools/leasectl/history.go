@@ -160,7 +160,10 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			since = laterOf(since, e.h.First.Effective)
 		}
 		if !e.until.IsZero() && !until.IsZero() {
-			until = earlierOf(until, e.until)
+			until = earlierOf(until, e.until.Time)
+		}
+		if !e.until.backup.IsZero() && until.IsZero() {
+			until = e.until.Time // the time behind the backup is asked about, too, and nobody tells of it
 		}
 		if !until.IsZero() && until.Before(since) || i+1 < len(eras) && !until.IsZero() && until.Before(e.h.First.Effective) {
 			continue // another era's

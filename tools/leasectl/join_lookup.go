@@ -72,7 +72,7 @@ func (a *app) newJoinLookup(q *joinAsked) (*sweepers, error) {
 // sweepNetwork reads a store, and those that it has succeeded, a first time.
 func (a *app) sweepNetwork(s *store, window time.Duration) (*sweptNetwork, error) {
 	n := &sweptNetwork{}
-	var until time.Time
+	var until handover
 	for i := -1; i < len(s.parents); i++ {
 		e := &sweptEra{store: s}
 		n.eras = append(n.eras, e)
@@ -94,20 +94,24 @@ func (a *app) sweepNetwork(s *store, window time.Duration) (*sweptNetwork, error
 			return n, err
 		}
 		first := e.sweep.First()
-		if until = first.Effective; first.Seq == 0 {
+		if first.Seq == 0 {
 			break
 		}
-		e.begin = until.UnixNano()
+		e.begin = first.Effective.UnixNano()
+		var err error
+		if until, err = e.handedOver(first.Effective); err != nil {
+			return n, err
+		}
 	}
 	return n, nil
 }
 
-func (e *sweptEra) open(a *app, until time.Time, window time.Duration) (err error) {
+func (e *sweptEra) open(a *app, until handover, window time.Duration) (err error) {
 	if e.past, err = archive.Over(e.dir, e.reader); err != nil {
 		return err
 	}
-	covered := until
-	if covered.IsZero() {
+	covered := until.covered()
+	if until.IsZero() {
 		covered = e.covered(a.now)
 	}
 	surveyed := false

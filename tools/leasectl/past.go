@@ -22,7 +22,46 @@ type era struct {
 	*store
 	h     *replay.History
 	parts []*replay.History // for each time that is asked about, where not all was read: h is one of them
-	until time.Time         // when its successor begins; zero if it has none
+	until handover          // zero if it has no successor
+}
+
+// handover is where one store's word ends and its successor's begins.
+type handover struct {
+	time.Time           // when the successor begins
+	backup    time.Time // when the backup was made that the successor was restored from; zero if it was not
+	told      time.Time // up to when the store tells all, if there was a backup; zero if to its last event
+}
+
+// covered is the time up to which a store tells all that has a successor; zero for its last event. What a backup was made
+// of went on until something happened to it, and nothing tells of that.
+func (h handover) covered() time.Time {
+	if !h.backup.IsZero() {
+		return h.told
+	}
+	return h.Time
+}
+
+// handedOver reads what the successor's first event says of the store before.
+func (s *store) handedOver(begins time.Time) (handover, error) {
+	h := handover{Time: begins}
+	past, err := s.past()
+	if err != nil {
+		return h, err
+	}
+	genesis, err := past.Genesis()
+	if unreadable(err) || errors.Is(err, fs.ErrNotExist) {
+		return h, nil // whose parent is a guess, then, too
+	}
+	for _, at := range genesis.Attributes {
+		switch t, timeErr := time.Parse(time.RFC3339Nano, at.Value); {
+		case timeErr != nil:
+		case at.Key == journal.AttributeBackup:
+			h.backup = t
+		case at.Key == journal.AttributeCovered:
+			h.told = t
+		}
+	}
+	return h, err
 }
 
 // reading says what is to be read of a store.
@@ -37,7 +76,7 @@ type reading struct {
 // read leaves unknown what it would tell: the answer says so.
 func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 	var all []era
-	var until time.Time
+	var until handover
 	for i := -1; i < len(s.parents); i++ {
 		e := era{store: s, until: until}
 		if i >= 0 {
@@ -62,9 +101,16 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 		}
 		ans.take(e.store, e.h.First, e.h.Last)
 		all = append(all, e)
-		until = e.h.First.Effective
-		if e.h.First.Seq == 0 || !from.IsZero() && !from.Before(until) {
+		begins := e.h.First.Effective
+		if e.h.First.Seq == 0 || !from.IsZero() && !from.Before(begins) {
 			break
+		}
+		if until, err = e.handedOver(begins); err != nil {
+			return nil, err
+		}
+		if !until.backup.IsZero() && i+1 < len(s.parents) {
+			ans.doubt(replay.Certain, "%s: journal %s was restored at %s from a backup of %s: what happened in between is unknown",
+				s.title(), e.idText(), stamp(begins), stamp(until.backup))
 		}
 	}
 	return all, nil
@@ -93,19 +139,19 @@ func (e *era) askSpares(ans *answer, r reading) error {
 // covered is the time up to which the era's store tells all.
 func (e *era) covered(now time.Time) time.Time {
 	if !e.until.IsZero() {
-		return e.until
+		return e.until.covered()
 	}
 	return e.store.covered(now)
 }
 
 // read reads what is asked of one store, if that is not bounded by times.
-func (s *store) read(r reading, until time.Time) (*replay.History, error) {
+func (s *store) read(r reading, until handover) (*replay.History, error) {
 	h, _, err := s.readFor(r, until)
 	return h, err
 }
 
 // readFor reads what is asked of one store. Where events are lost it goes on behind them.
-func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.History, error) {
+func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.History, error) {
 	past, err := s.past()
 	if err != nil {
 		return nil, nil, err
@@ -136,7 +182,7 @@ func (s *store) readFor(r reading, until time.Time) (*replay.History, []*replay.
 		o.Clocks, o.Asked = &replay.Clocks{}, slices.Clone(r.asked)
 		for i := range o.Asked {
 			if !until.IsZero() {
-				o.Asked[i].Covered = until // a successor tells the rest
+				o.Asked[i].Covered = until.covered() // a successor tells the rest
 			}
 		}
 		err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil })

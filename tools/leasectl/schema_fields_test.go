@@ -25,6 +25,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{},
 		"compaction": compactionItem{},
+		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {
@@ -53,6 +54,8 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"import", cacheAsked{}, map[string]any{"annotations": annotationItem{}}},
 		{"import-host-local", takeoverAsked{}, map[string]any{"leases": takenItem{}}},
 		{"export", exportAsked{}, map[string]any{"files": exportedFile{}}},
+		{"backup", backupAsked{}, map[string]any{"networks": backedUpItem{}}},
+		{"restore", restoreAsked{}, map[string]any{"networks": restoredItem{}}},
 	}
 	c := &comparison{t: t, files: map[string]any{}, head: map[string]bool{}}
 	for name, item := range items {

@@ -207,7 +207,7 @@ func (s *store) who(a *app, ans *answer, ip netip.Addr, m *moment) ([]whoItem, s
 			q.From = laterOf(q.From, e.h.First.Effective)
 		}
 		if !e.until.IsZero() {
-			q.To = earlierOf(q.To, e.until)
+			q.To = earlierOf(q.To, e.until.Time)
 		}
 		was := e.h.Who(ip, q)
 		worst = max(worst, was.Certainty)

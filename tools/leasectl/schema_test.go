@@ -139,7 +139,7 @@ func (s *schemas) unused() []string {
 func asJSON(args []string, format string) ([]string, bool) {
 	root := (&app{stdout: io.Discard, stderr: io.Discard}).root()
 	cmd, rest, err := root.Find(args)
-	if err != nil || cmd == root || !cmd.Runnable() || cmd.Flags().Lookup("output") == nil && root.PersistentFlags().Lookup("output") == nil {
+	if err != nil || cmd == root || !cmd.Runnable() || cmd.Name() == "backup" || cmd.Flags().Lookup("output") == nil && root.PersistentFlags().Lookup("output") == nil {
 		return nil, false
 	}
 	for c := cmd; c != root; c = c.Parent() {
@@ -158,8 +158,12 @@ func asJSON(args []string, format string) ([]string, bool) {
 
 // outputOf returns the output format of a command line.
 func outputOf(args []string) string {
+	names := []string{"-o", "--output"}
+	if args[0] == "backup" {
+		names = []string{"--format"}
+	}
 	for i, arg := range args {
-		if (arg == "-o" || arg == "--output") && i+1 < len(args) {
+		if slices.Contains(names, arg) && i+1 < len(args) {
 			return args[i+1]
 		}
 	}

@@ -169,6 +169,3 @@ func (s *Store) takeSnapshots(r *journal.Reader, wanted []journal.Seq) (err erro
 	}
 	return fmt.Errorf("snapshot of event %d: the journal ends with event %d", wanted[0], f.State().Seq())
 }
-
-// Dir returns the store's folder.
-func (s *Store) Dir() string { return s.dir }

@@ -196,11 +196,9 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
-		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.compactCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
-		changes(a.importCommand()), changes(a.exportCommand()), a.joinCommand())
-		a.dumpCommand(), a.verifyCommand(), changes(a.repairCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
-		changes(a.importCommand()), changes(a.exportCommand()), a.joinCommand(),
-		a.backupCommand(), changes(a.restoreCommand()))
+		a.joinCommand(), a.dumpCommand(), a.verifyCommand())
+	root.AddCommand(changes(a.repairCommand()), changes(a.compactCommand()), changes(a.gcCommand()), changes(a.releaseCommand()),
+		changes(a.importCommand()), changes(a.exportCommand()), a.backupCommand(), changes(a.restoreCommand()))
 	if err := a.completions(root); err != nil {
 		panic("main: a command has another completion for a flag: " + err.Error())
 	}
@@ -208,9 +206,7 @@ func (a *app) root() *cobra.Command {
 }
 
 const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, compact,
-gc, release, import and export change anything, under the plugin's lock, and each can say first what it would
-const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, gc,
-release, import, export and restore change anything, under the plugin's lock, and each can say first what it would
+gc, release, import, export and restore change anything, under the plugin's lock, and each can say first what it would
 do (--dry-run). The plugin may run meanwhile.
 
 Give --data-dir several times for the stores of several nodes. leasectl completion bash (zsh, fish) writes

@@ -23,7 +23,6 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"interval": leaseItem{}, "holder": whoItem{}, "state": stateItem{}, "change": changeItem{}, "event": eventItem{},
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
-		"export_file": exportedFile{}, "sentence": sentenceItem{},
 		"compaction": compactionItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
 	}

@@ -23,7 +23,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"interval": leaseItem{}, "holder": whoItem{}, "state": stateItem{}, "change": changeItem{}, "event": eventItem{},
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
-		"compaction": compactionItem{},
+		"compaction":  compactionItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
 	}
 	changes := map[string]any{}

@@ -130,8 +130,7 @@ func chained(t *testing.T, s *store) {
 	}
 }
 
-// TestKeyframes shows that keyframes come where they are due, also where a file is packed anew, and that a run that needs none
-// follows no lease. Verify holds each against the events.
+// TestKeyframes shows that keyframes come where they are due, also where a file is packed anew. Verify holds each against the events.
 func TestKeyframes(t *testing.T) {
 	s := newStore(t, 2600, 900)
 	s.job.Keyframes = func(n int) journal.Seq {
@@ -143,8 +142,6 @@ func TestKeyframes(t *testing.T) {
 	if _, err := compaction.Pack(context.Background(), s.job); err != nil {
 		t.Fatal(err)
 	}
-	followed := false
-	s.job.Progress = func(step string, _, _ uint64) { followed = followed || strings.Contains(step, "following") }
 	s.run()
 	s.whole()
 	r, err := archive.Open(s.dir)

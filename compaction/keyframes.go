@@ -80,6 +80,7 @@ func (k *keyframes) follow(seq journal.Seq) error {
 		return nil
 	}
 	from := k.f.State().Seq()
+	k.w.job.Progress("following the leases", 0, uint64(seq-from))
 	for rec, err := range k.r.Records(from) {
 		if err == nil {
 			err = k.f.Apply(k.w.dir, &rec)

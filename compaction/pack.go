@@ -186,6 +186,7 @@ func (w *work) removePacked(files []archive.Head) error {
 		return err
 	}
 	for _, h := range files {
+		w.job.Progress("removing "+h.File, 0, 0)
 		if err := os.Remove(filepath.Join(w.dir, h.File)); err != nil {
 			return err
 		}
@@ -202,6 +203,7 @@ func (w *work) removeSegments(segments []journal.Seq) error {
 	if err := w.stillOurs(); err != nil {
 		return err
 	}
+	w.job.Progress("removing segments", 0, 0)
 	if slices.Contains(segments, 1) {
 		if err := w.leaveGenesis(); err != nil {
 			return err

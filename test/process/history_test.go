@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/state"
 )
 
@@ -19,7 +20,7 @@ type history struct {
 // missing, the chain broken, an address given twice.
 func readHistory(t *testing.T, n network) history {
 	t.Helper()
-	r, err := journal.OpenReader(n.storeDir())
+	r, err := archive.Open(n.storeDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,29 @@ import (
 // Note records an event that changes no lease: of a kind that a program may skip, such as a prune or a hold. It fills in Seq, clocks
 // and version, and returns when the event is durable. It holds the lock as long as a call does. A network without a store is
 // journal.ErrNoStore. A copy of a store is refused with ErrCopy: what it would tell then happened nowhere.
-func (s *Store) Note(ev *journal.Event) error {
+func (s *Store) Note(ev *journal.Event) error { return s.note(ev, nil) }
+
+// NoteAfter is Note for what was decided by the events up to one. Those that came since are shown to look, under the lock; with
+// an error of look nothing is recorded.
+func (s *Store) NoteAfter(seen journal.Seq, ev *journal.Event, look func(*journal.Event) error) error {
+	return s.note(ev, func() error {
+		r, err := journal.OpenReader(s.dir)
+		if err != nil {
+			return err
+		}
+		for rec, err := range r.Records(seen) {
+			if err == nil {
+				err = look(&rec.Event)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) note(ev *journal.Event, look func() error) error {
 	if ev.Kind.MustUnderstand() {
 		return fmt.Errorf("note %s: it changes leases", ev.Kind)
 	}
@@ -28,6 +50,11 @@ func (s *Store) Note(ev *journal.Event) error {
 		return err
 	}
 	defer t.end()
+	if look != nil {
+		if err := look(); err != nil {
+			return err
+		}
+	}
 	ev.Version = s.o.Version
 	return t.append(ev)
 }

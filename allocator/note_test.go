@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,30 @@ func TestNote(t *testing.T) {
 		if err := s.Note(bad); err == nil {
 			t.Errorf("%s was recorded", bad.Kind)
 		}
+	}
+}
+
+// TestNoteAfter shows what came since, and records nothing against what it says.
+func TestNoteAfter(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	add(t, s, 2)
+	errVeto := errors.New("no")
+	var seen []journal.Seq
+	err := s.NoteAfter(2, &journal.Event{Kind: journal.KindPrune}, func(ev *journal.Event) error {
+		if seen = append(seen, ev.Seq); ev.Seq == 4 {
+			return errVeto
+		}
+		return nil
+	})
+	if !errors.Is(err, errVeto) || !slices.Equal(seen, []journal.Seq{3, 4}) {
+		t.Errorf("got %v after events %v", err, seen)
+	}
+	if err := s.NoteAfter(4, &journal.Event{Kind: journal.KindPrune}, func(*journal.Event) error { return errVeto }); err != nil {
+		t.Errorf("with nothing new: %v", err)
+	}
+	if got, want := kinds(t, s), "genesis config add add prune "; got != want {
+		t.Errorf("events %s, want %s", got, want)
 	}
 }
 

@@ -28,6 +28,8 @@ type Job struct {
 	// Keyframes returns how many events come between two keyframes where there are so many leases; nil is the
 	// default, DefaultKeyframes.
 	Keyframes func(leases int) journal.Seq
+	// Retain says what of the history may go once all is packed; nil keeps everything.
+	Retain *Retain
 	// Progress is told how far a step is, in events; total is 0 if that is not known. It may be nil.
 	Progress func(step string, done, total uint64)
 
@@ -58,6 +60,7 @@ type Report struct {
 	Merged   []string // packed files whose events are in Packed now, below the store's folder
 	Removed  int      // segments that were removed from archive/
 	Loose    []Loose  // segments that stay in archive/, and why
+	Pruned   *Pruned  // what was pruned; nil if it is not asked for, and there was nothing to finish
 	Before   Size     // of the store
 	After    Size     // of the store; of a plan as far as it can be told, so without keyframes
 }
@@ -88,7 +91,7 @@ func (s Size) Total() int64 { return s.Journal + s.Archive + s.Snapshots }
 
 // Nothing reports whether there was nothing to do.
 func (r *Report) Nothing() bool {
-	return r.Settled.Archived == 0 && len(r.Settled.Snapshots) == 0 && len(r.Leftover) == 0 && len(r.Packed) == 0 && len(r.Merged) == 0 && r.Removed == 0
+	return r.Settled.Archived == 0 && len(r.Settled.Snapshots) == 0 && len(r.Leftover) == 0 && len(r.Packed) == 0 && len(r.Merged) == 0 && r.Removed == 0 && r.Pruned.Nothing()
 }
 
 // Run compacts a store. The report that comes with an error says what had been done by then: all of it is good, and the next
@@ -102,9 +105,14 @@ func Run(ctx context.Context, job Job) (*Report, error) {
 	if err != nil {
 		return w.report, err
 	}
-	err = w.settle()
+	if err = w.finishPrune(ctx); err == nil {
+		err = w.settle()
+	}
 	if err == nil {
 		err = w.compact(ctx)
+	}
+	if err == nil {
+		err = w.prune(ctx)
 	}
 	return w.report, errors.Join(err, w.end())
 }

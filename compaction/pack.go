@@ -69,7 +69,7 @@ func (p *plan) pack(ctx context.Context, r *archive.Reader) (err error) {
 	n := len(p.stay)
 	needed := p.first > 1 && (n == 0 || p.stay[n-1].Last+1 < p.first) // what is before was pruned
 	for first, last := range p.files() {
-		f, err := p.w.packFile(ctx, r, k, first, last, needed)
+		f, err := p.w.packFile(ctx, r, k, order{first: first, last: last, needed: needed})
 		if err != nil {
 			return err
 		}
@@ -82,12 +82,20 @@ func (p *plan) pack(ctx context.Context, r *archive.Reader) (err error) {
 	return nil
 }
 
+// order is for one packed file.
+type order struct {
+	first, last journal.Seq
+	needed      bool            // it needs the keyframe of the event before the first, because no events are kept before it
+	before      *archive.Reader // of the events before the first, if they are about to be pruned
+}
+
 // packFile makes one packed file, with the keyframes that are due in it, or that it needs.
-func (w *work) packFile(ctx context.Context, r *archive.Reader, k *keyframes, first, last journal.Seq, needed bool) (File, error) {
+func (w *work) packFile(ctx context.Context, r *archive.Reader, k *keyframes, o order) (File, error) {
+	first, last := o.first, o.last
 	if err := w.room(int64(last+1-first) * eventBytes); err != nil {
 		return File{}, err
 	}
-	paths, err := k.upTo(first, last, needed)
+	paths, err := k.upTo(first, last, o.needed)
 	if err != nil {
 		return File{}, fmt.Errorf("keyframes of events %d to %d: %w", first, last, err)
 	}
@@ -102,7 +110,7 @@ func (w *work) packFile(ctx context.Context, r *archive.Reader, k *keyframes, fi
 	if err := errors.Join(w.room(bytes), w.stillOurs()); err != nil {
 		return File{}, err
 	}
-	made, err := archive.Pack(w.archive(), w.meta, first, last, w.counted(ctx, r, first, last), archive.Options{Keyframes: paths})
+	made, err := archive.Pack(w.archive(), w.meta, first, last, w.counted(ctx, r, first, last), archive.Options{Keyframes: paths, Before: o.before})
 	if err != nil {
 		return File{}, err
 	}

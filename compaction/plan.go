@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"os"
@@ -57,8 +58,10 @@ func Plan(job Job) (*Report, error) {
 	}
 	rep.Merged, rep.Loose = p.merged(), p.loose
 	rep.Removed = len(p.packed) + len(p.remove) + rep.Settled.Archived
-	rep.After, err = p.after(rep)
-	return rep, err
+	if rep.After, err = p.after(rep); err != nil {
+		return rep, err
+	}
+	return rep, w.planPrune(context.Background(), r, p)
 }
 
 // after says how large the store would be.

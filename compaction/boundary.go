@@ -1,0 +1,219 @@
+package compaction
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+)
+
+// span is a packed file, or one that is about to be made.
+type span struct {
+	first, last journal.Seq
+	bytes       int64
+}
+
+// limit is a retention at work. What exceeds any of its bounds may go.
+type limit struct {
+	policy  journal.Retention
+	counted journal.Seq // the first event that stays by number and size
+	before  int64       // by age: what is certainly before may go
+	aged    journal.Seq // and then this is the first event that stays
+	ended   bool        // there is no more to come by age
+}
+
+// stays returns the first event that stays.
+func (l *limit) stays() journal.Seq { return max(l.counted, l.aged) }
+
+// holding is an active hold at work.
+type holding struct {
+	Hold
+	stays journal.Seq // the first event that stays because of it
+	found bool        // that is settled
+}
+
+// bounds find the first event that stays: what goes is always all that is before it.
+type bounds struct {
+	s       *survey
+	first   journal.Seq // that is there behind genesis
+	most    journal.Seq // only events before it can go: the last packed one, so that one stays that the state before is packed with
+	limits  []limit
+	holds   []holding
+	doubts  []string
+	highest int64 // the latest time that a clock showed which nothing speaks against
+}
+
+// lowWater is how much of a bound in bytes a prune leaves used: what is left is packed anew with another index, and the next run is not
+// to begin again for some kilobytes.
+const lowWater = 15.0 / 16
+
+func newBounds(s *survey, files []span, live int64, r *Retain) *bounds {
+	b := &bounds{s: s, first: max(2, s.pruned.Last+1), highest: s.genesis.Wall}
+	b.most = b.first
+	for _, f := range files {
+		if f.first <= b.most+1 {
+			b.most = max(b.most, f.last)
+		}
+	}
+	now, doubt := s.clocks.now(r.clock())
+	if doubt != "" {
+		b.doubts = append(b.doubts, doubt)
+	}
+	for _, policy := range r.Limits {
+		l := limit{policy: policy, counted: b.first, aged: b.first, before: now - int64(policy.Keep), ended: policy.Keep == 0}
+		if n := policy.Events; n > 0 && uint64(s.durable) > n {
+			l.counted = max(l.counted, s.durable-journal.Seq(n)+1)
+		}
+		if policy.Bytes > 0 {
+			l.counted = max(l.counted, bySize(files, live, policy.Bytes))
+		}
+		b.limits = append(b.limits, l)
+	}
+	for _, h := range s.active() {
+		own := holding{Hold: h, stays: b.most}
+		if !h.Succeeded {
+			own.stays = min(own.stays, h.Seq)
+		}
+		if h.Since == 0 {
+			own.stays, own.found = b.first, true
+		}
+		b.holds = append(b.holds, own)
+	}
+	return b
+}
+
+// bySize returns the first event that stays where all may take so many bytes; 0 if all do. live is what is not packed.
+func bySize(files []span, live, most int64) journal.Seq {
+	total := live
+	for _, f := range files {
+		total += f.bytes
+	}
+	if total <= most {
+		return 0
+	}
+	room := int64(float64(most)*lowWater) - live
+	for i := len(files) - 1; i >= 0; i-- {
+		f := files[i]
+		if f.bytes > room {
+			n := int64(f.last - f.first + 1)
+			return f.last + 1 - journal.Seq(float64(n)*float64(max(room, 0))/float64(f.bytes))
+		}
+		room -= f.bytes
+	}
+	return 0
+}
+
+// retained returns the first event that stays by the retention alone, for all there is: the least of all limits.
+func (b *bounds) retained() journal.Seq {
+	stays := b.most
+	for i := range b.limits {
+		stays = min(stays, b.limits[i].stays())
+	}
+	if len(b.limits) == 0 {
+		return b.first
+	}
+	return max(stays, b.first)
+}
+
+// stays returns the first event that stays.
+func (b *bounds) stays() journal.Seq {
+	stays := b.retained()
+	for i := range b.holds {
+		stays = min(stays, b.holds[i].stays)
+	}
+	return max(stays, b.first)
+}
+
+// far returns how far a look at clocks may still change what stays.
+func (b *bounds) far() journal.Seq {
+	far := b.most
+	for i := range b.limits {
+		if b.limits[i].ended {
+			far = min(far, b.limits[i].stays())
+		}
+	}
+	for i := range b.holds {
+		far = min(far, b.holds[i].stays)
+	}
+	return far
+}
+
+// walk looks at the clocks of events, oldest first, as far as they matter.
+func (b *bounds) walk(ctx context.Context, r *archive.Reader) error {
+	if b.far() <= b.first {
+		return nil
+	}
+	for rec, err := range dated(r, b.first-1) {
+		if err != nil {
+			return err
+		}
+		if rec.Event.Seq%progressStep == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if rec.Event.Seq >= b.far() {
+			return nil
+		}
+		b.event(rec.Event.Seq, rec.Event.Clock)
+	}
+	return nil
+}
+
+// event takes in the next event. By age a limit ends at the first event that may be young by either clock: recorded, or corrected
+// where the clock was set later in the boot. What a clock shows that was never synchronised, and goes back behind what events before
+// showed, says nothing of its age; such events go with the next one that does.
+func (b *bounds) event(seq journal.Seq, k journal.Clock) {
+	at := b.s.clocks.latest(k)
+	wall, synced := b.s.clocks.effective(k)
+	sound := synced || wall >= b.highest
+	if sound {
+		b.highest = max(b.highest, wall)
+	}
+	for i := range b.limits {
+		l := &b.limits[i]
+		switch {
+		case l.ended:
+		case at >= l.before:
+			l.ended = true
+			if at-int64(l.policy.Keep) > l.before+unsyncedError {
+				b.doubts = append(b.doubts, fmt.Sprintf("event %d is of %s by its clock, which is still to come: it and what follows does not age until then", seq, stamp(at)))
+			}
+		case sound:
+			l.aged = seq + 1
+		}
+	}
+	for i := range b.holds {
+		if h := &b.holds[i]; !h.found && at >= h.Since {
+			h.stays, h.found = min(h.stays, seq), true
+		}
+	}
+}
+
+// held returns the holds that keep events which would go without.
+func (b *bounds) held() []Hold {
+	var held []Hold
+	for _, h := range b.holds {
+		if h.stays < b.retained() {
+			held = append(held, h.Hold)
+		}
+	}
+	return held
+}
+
+// dated returns the raw records after an event with their clocks and kinds.
+func dated(r *archive.Reader, after journal.Seq) iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		var o journal.Outline
+		for rec, err := range r.Raw(after) {
+			if err == nil && o.Read(rec.Raw) {
+				rec.Event.Clock, rec.Event.Kind = o.Clock, o.Kind
+			} else if err == nil {
+				rec.Event, err = journal.DecodeRecord(r.Meta().ID, rec.Event.Seq, rec.Raw)
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}

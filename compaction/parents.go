@@ -1,0 +1,228 @@
+package compaction
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+)
+
+// Parent is a journal that the store's has succeeded. It is kept or pruned as a whole.
+type Parent struct {
+	Journal journal.ID
+	Events  uint64 // the number of its last event
+	Bytes   int64  // of its files
+	Last    int64  // the latest time of any of its events, UTC nanoseconds
+
+	Gone      bool        // it was pruned, or would be
+	Tombstone journal.Seq // the event that tells
+	Why       string      // why it stays, else ""
+}
+
+// parent is one while it is judged.
+type parent struct {
+	Parent
+	*survey
+	dir string
+}
+
+// maxParents bounds the walk from parent to parent.
+const maxParents = 64
+
+// parentsOf looks at the journals that the one of the store in dir has succeeded, newest first. Damage in them is no error.
+func parentsOf(dir string, id journal.ID) ([]*parent, error) {
+	var all []*parent
+	for id != (journal.ID{}) && len(all) < maxParents {
+		p := &parent{Parent: Parent{Journal: id}, dir: filepath.Join(dir, archiveName, id.String())}
+		err := p.look()
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrNoStore) {
+			return all, nil // pruned, or taken away
+		}
+		if err != nil {
+			return all, fmt.Errorf("succeeded journal %s: %w", id, err)
+		}
+		all = append(all, p)
+		id = p.genesis.Origin.Parent
+	}
+	return all, nil
+}
+
+func (p *parent) look() error {
+	if _, err := os.Stat(p.dir); err != nil {
+		return err
+	}
+	r, err := archive.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	p.survey, err = surveyOf(r)
+	if damage := new(journal.CorruptionError); errors.As(err, &damage) {
+		p.survey, err = surveyRest(r)
+	}
+	if err := errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	if p.genesis.Seq == 0 { // lost; it is where it is looked for when it is whole
+		p.genesis, _ = journal.ReadGenesis(p.dir)
+	}
+	p.Events, p.Last = uint64(p.durable), p.clocks.newest()
+	p.Bytes, err = weigh(p.dir)
+	return err
+}
+
+// weigh adds up the files below a folder.
+func weigh(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		st, err := e.Info()
+		if err == nil {
+			n += st.Size()
+		}
+		return err
+	})
+	return n, err
+}
+
+// judge decides which succeeded journals go. Each goes only if all before it do, since what is left is the end of the history.
+func (b *bounds) judge(parents []*parent, own *survey, ownBytes int64) {
+	newer, bytes, child := uint64(own.durable), ownBytes, own
+	for _, p := range parents {
+		bytes += p.Bytes
+		p.Why = b.keeps(p, child, newer, bytes)
+		newer, child = newer+p.Events, p.survey
+	}
+	for i, p := range slices.Backward(parents) {
+		if i+1 < len(parents) && p.Why == "" && parents[i+1].Why != "" {
+			p.Why = "a journal before it stays"
+		}
+		p.Gone = p.Why == ""
+	}
+}
+
+// keeps says why a succeeded journal stays, "" if it does not. All that is in it happened before the journal began that
+// has succeeded it, the child: so damage does not keep it, which is why most of them are there.
+func (b *bounds) keeps(p *parent, child *survey, newer uint64, bytes int64) string {
+	latest := max(p.Last, child.clocks.latest(child.genesis.Clock))
+	if len(b.limits) == 0 {
+		return "no retention is stated"
+	}
+	for _, h := range b.holds {
+		if !(h.Journal != p.Journal && h.Since > p.Last && h.Since != 0) {
+			return fmt.Sprintf("hold of event %d of journal %s: %s", h.Seq, h.Journal, h.Note)
+		}
+	}
+	for _, l := range b.limits {
+		old := l.policy.Keep > 0 && latest < l.before
+		many := l.policy.Events > 0 && newer >= l.policy.Events
+		large := l.policy.Bytes > 0 && bytes > l.policy.Bytes
+		if !old && !many && !large {
+			return fmt.Sprintf("the retention is %s: its last event may be of %s, %d events came since", l.policy, stamp(latest), newer)
+		}
+	}
+	return ""
+}
+
+// pruneParents removes the journals that are to go, oldest first: tombstone, rename out of sight of readers, removal.
+func (w *work) pruneParents(parents []*parent, p *pruning) error {
+	for _, parent := range slices.Backward(parents) {
+		if !parent.Gone {
+			continue
+		}
+		said, err := parent.whole()
+		if err != nil {
+			return fmt.Errorf("succeeded journal %s: %w", parent.Journal, err)
+		}
+		ev, err := w.entomb(p, &said)
+		if err != nil {
+			return err
+		}
+		parent.Tombstone = ev.Seq
+		if err := w.removeParent(parent.Journal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeParent removes what is left of a journal that a prune event tells of.
+func (w *work) removeParent(id journal.ID) error {
+	if err := w.stillOurs(); err != nil {
+		return err
+	}
+	out := filepath.Join(w.archive(), tmpPrefix+id.String()) // whatever dies from here on, the next run clears it away
+	err := os.Rename(filepath.Join(w.archive(), id.String()), out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = journal.SyncDir(w.archive())
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(out), journal.SyncDir(w.archive()))
+}
+
+// whole reads a succeeded journal and says what is in it.
+func (p *parent) whole() (journal.Pruned, error) {
+	r, err := archive.Open(p.dir)
+	if err != nil {
+		return journal.Pruned{}, err
+	}
+	t := newTally()
+	for piece, err := range r.Pieces(0) {
+		if err != nil {
+			return journal.Pruned{}, errors.Join(err, r.Close())
+		}
+		if piece.Loss != nil {
+			t.incomplete = t.incomplete || piece.Loss.Pruned() == nil
+			continue
+		}
+		t.add(&piece.Record)
+	}
+	t.said.Journal = p.Journal
+	return t.done(), r.Close()
+}
+
+// tally counts and digests the records that go.
+type tally struct {
+	said       journal.Pruned
+	kinds      map[journal.Kind]uint64
+	digest     hash.Hash
+	incomplete bool
+}
+
+func newTally() *tally { return &tally{kinds: make(map[journal.Kind]uint64), digest: sha256.New()} }
+
+// add takes in the next record, which has its bytes.
+func (t *tally) add(rec *journal.Record) {
+	ev := &rec.Event
+	if t.said.First == 0 {
+		t.said.First, t.said.FirstWall = ev.Seq, ev.Wall
+	}
+	t.said.Last, t.said.LastWall = ev.Seq, ev.Wall
+	t.said.Head = journal.RecordHash(rec.Raw)
+	t.kinds[ev.Kind]++
+	t.digest.Write(rec.Raw)
+}
+
+func (t *tally) done() journal.Pruned {
+	p := t.said
+	for k, n := range t.kinds {
+		p.Kinds = append(p.Kinds, journal.KindCount{Kind: k, Events: n})
+	}
+	slices.SortFunc(p.Kinds, func(a, b journal.KindCount) int { return int(a.Kind) - int(b.Kind) })
+	if !t.incomplete {
+		t.digest.Sum(p.Digest[:0])
+	}
+	return p
+}

@@ -1,0 +1,293 @@
+package compaction
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+)
+
+// Hold is a hold event, and how it ended if it did.
+type Hold struct {
+	Seq          journal.Seq // the hold event
+	Journal      journal.ID  // whose event that is
+	Succeeded    bool        // that journal is one that the store's has succeeded
+	Clock        journal.Clock
+	Since, Until int64 // wall clock, UTC nanoseconds; 0 = from the beginning, without end
+	Note, By     string
+
+	Released     journal.Seq   // the event that ended it, of the store's own journal or the hold's; 0 while it is active
+	ReleaseClock journal.Clock // of that event
+	ReleaseNote  string
+	ReleaseBy    string
+}
+
+// Active reports whether the hold still blocks pruning. That the time which it names is over does not end it.
+func (h *Hold) Active() bool { return h.Released == 0 }
+
+// Holds returns all holds of the store in dir that are still in its history, and those of the journals that it has succeeded: oldest
+// first. It takes no lock.
+func Holds(dir string) ([]Hold, error) {
+	r, err := archive.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := surveyOf(r)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	parents, err := parentsOf(dir, s.genesis.Origin.Parent)
+	s.inherit(parents)
+	return s.holds, errors.Join(err, r.Close())
+}
+
+// survey is what the landmarks of a journal say: holds, prunes, clocks.
+type survey struct {
+	id      journal.ID
+	clocks  clocks
+	holds   []Hold
+	unholds []journal.Event // of holds that other journals have
+	durable journal.Seq     // of the events that were looked at the newest
+	pruned  journal.Pruned  // by the newest prune of the journal's own events; zero if there was none
+	gone    []journal.ID    // succeeded journals that prunes tell of
+	genesis journal.Event
+	lossy   bool // events are lost
+}
+
+// surveyOf reads the landmarks. Damage is an error.
+func surveyOf(r *archive.Reader) (*survey, error) {
+	s := newSurvey(r)
+	for p, err := range r.Sparse(nil, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if err := s.piece(r, p); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// surveyRest is surveyOf for a journal that has lost events.
+func surveyRest(r *archive.Reader) (*survey, error) {
+	s := newSurvey(r)
+	for p, err := range r.Pieces(0) {
+		if err != nil {
+			return nil, err
+		}
+		if p.Loss != nil && p.Loss.Pruned() == nil {
+			s.lossy = true
+			continue
+		}
+		if err := s.piece(r, p); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func newSurvey(r *archive.Reader) *survey {
+	return &survey{id: r.Meta().ID, clocks: clocks{boots: make(map[journal.BootID]*bootTimes)}}
+}
+
+func (s *survey) piece(r *archive.Reader, p journal.Piece) error {
+	if p.Loss == nil {
+		s.event(&p.Event)
+		return nil
+	}
+	gone := p.Loss.Pruned()
+	if gone == nil {
+		return p.Loss.Error(filepath.Clean(r.Journal().ArchiveDir()))
+	}
+	for i := range gone.Earlier {
+		s.event(&gone.Earlier[i])
+	}
+	return nil
+}
+
+// event takes in the next event, perhaps a light one.
+func (s *survey) event(ev *journal.Event) {
+	s.clocks.add(ev.Clock)
+	s.durable = max(s.durable, ev.Seq)
+	if ev.Seq == 1 {
+		s.genesis = *ev
+	}
+	switch ev.Kind {
+	case journal.KindHold:
+		if h, ok := ev.Hold(); ok {
+			s.holds = append(s.holds, Hold{Seq: ev.Seq, Journal: s.id, Clock: ev.Clock, Since: h.Since, Until: h.Until,
+				Note: ev.Text, By: attribute(ev, journal.AttributeBy)})
+		}
+	case journal.KindUnhold:
+		if h, ok := ev.Hold(); ok && !release(s.holds, s.id, ev, h) {
+			s.unholds = append(s.unholds, *ev)
+		}
+	case journal.KindPrune:
+		p, ok := ev.Pruned()
+		switch {
+		case !ok:
+		case p.Journal != journal.ID{} && p.Journal != s.id:
+			s.gone = append(s.gone, p.Journal)
+		case p.Last > s.pruned.Last:
+			s.pruned = p
+		}
+	}
+}
+
+// release ends the hold that an unhold event names, and reports whether it is among these.
+func release(holds []Hold, id journal.ID, ev *journal.Event, h journal.Hold) bool {
+	if h.Journal != (journal.ID{}) {
+		id = h.Journal
+	}
+	for i := range holds {
+		if holds[i].Seq == h.Of && holds[i].Journal == id {
+			if holds[i].Active() {
+				holds[i].Released, holds[i].ReleaseClock, holds[i].ReleaseNote = ev.Seq, ev.Clock, ev.Text
+				holds[i].ReleaseBy = attribute(ev, journal.AttributeBy)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// inherit takes over the holds of all journals that this one has succeeded, of which the newest come first.
+func (s *survey) inherit(parents []*parent) {
+	chain := []*survey{s}
+	for _, p := range parents {
+		chain = append(chain, p.survey)
+	}
+	for i := len(chain) - 1; i > 0; i-- {
+		chain[i-1].adopt(chain[i])
+	}
+}
+
+// adopt takes over the holds of the journal that this one has succeeded: they go on until an event of either ends them.
+func (s *survey) adopt(parent *survey) {
+	holds := slices.Clone(parent.holds)
+	for i := range holds {
+		holds[i].Succeeded = true
+	}
+	for i := range s.unholds {
+		if h, ok := s.unholds[i].Hold(); ok {
+			release(holds, s.id, &s.unholds[i], h)
+		}
+	}
+	s.holds = append(holds, s.holds...)
+}
+
+// active returns the holds that have not ended.
+func (s *survey) active() []Hold {
+	return slices.DeleteFunc(slices.Clone(s.holds), func(h Hold) bool { return !h.Active() })
+}
+
+func attribute(ev *journal.Event, key string) string {
+	for _, a := range ev.Attributes {
+		if a.Key == key {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// unsyncedError is the assumed error of a clock that nothing disciplines, as package replay has it.
+const unsyncedError = int64(time.Second)
+
+// clocks is what events say about the clocks of their boots.
+type clocks struct {
+	boots map[journal.BootID]*bootTimes
+	walls int64 // the latest wall clock
+}
+
+// bootTimes is about one boot. Offsets are wall clock minus boot-time clock.
+type bootTimes struct {
+	synced       bool
+	offset, last int64 // of the last synchronised event; boot-time clock of the last event
+	maxError     int64
+	least        int64 // offset
+}
+
+func (c *clocks) add(k journal.Clock) {
+	c.walls = max(c.walls, k.Wall)
+	if k.Boot == (journal.BootID{}) {
+		return // nobody knows which of these share a boot
+	}
+	b, offset := c.boots[k.Boot], k.Wall-k.BootTime
+	if b == nil {
+		b = &bootTimes{least: offset}
+		c.boots[k.Boot] = b
+	}
+	b.least, b.last = min(b.least, offset), max(b.last, k.BootTime)
+	if k.Synchronised {
+		b.synced, b.offset, b.maxError = true, offset, int64(k.MaxError)
+	}
+}
+
+// effective returns the time of an event, corrected by the last synchronised event of its boot; synced is false where there
+// is none.
+func (c *clocks) effective(k journal.Clock) (wall int64, synced bool) {
+	b := c.boots[k.Boot]
+	if b == nil || !b.synced {
+		return k.Wall, false
+	}
+	return k.BootTime + b.offset, true
+}
+
+// latest returns the latest time at which an event can have been, as recorded or as corrected.
+func (c *clocks) latest(k journal.Clock) int64 {
+	if wall, synced := c.effective(k); synced {
+		return max(k.Wall, wall) + c.boots[k.Boot].maxError
+	}
+	return k.Wall + unsyncedError
+}
+
+// newest returns the latest time of any event.
+func (c *clocks) newest() int64 {
+	newest := c.walls + unsyncedError
+	for _, b := range c.boots {
+		if b.synced {
+			newest = max(newest, b.last+b.offset+b.maxError)
+		}
+	}
+	return newest
+}
+
+// now returns the earliest time that it can be, and why it is not what the clock shows, "" if it is. A clock that
+// is not synchronised may be ahead by years, and all of the history would be old by it.
+func (c *clocks) now(k journal.Clock) (wall int64, doubt string) {
+	if k.Synchronised {
+		return k.Wall - int64(k.MaxError), ""
+	}
+	wall = k.Wall
+	b := c.boots[k.Boot]
+	if k.Boot == (journal.BootID{}) {
+		b = nil
+	}
+	if b != nil {
+		wall = min(wall, k.BootTime+b.least)
+	}
+	if b != nil && b.synced {
+		wall = min(wall, k.BootTime+b.offset)
+	} else if newest := c.newestSynced(); newest != 0 {
+		wall = min(wall, newest)
+	}
+	if ahead := time.Duration(k.Wall - wall); ahead > time.Second {
+		return wall, "the clock is not synchronised and shows " + stamp(k.Wall) + ": ages are counted from " + stamp(wall) + ", which events tell"
+	}
+	return wall, ""
+}
+
+// newestSynced returns the time of the newest event of a boot whose clock was synchronised, 0 if there was none.
+func (c *clocks) newestSynced() (newest int64) {
+	for _, b := range c.boots {
+		if b.synced {
+			newest = max(newest, b.last+b.offset)
+		}
+	}
+	return newest
+}
+
+func stamp(wall int64) string { return time.Unix(0, wall).UTC().Format(time.RFC3339) }

@@ -42,7 +42,8 @@ type compactionItem struct {
 	Loose     []looseItem  `json:"loose"`     // segments that stay in archive/
 	Before    sizesItem    `json:"before"`
 	After     sizesItem    `json:"after"`
-	Error     string       `json:"error,omitempty"` // what ended it early
+	Pruned    *pruningPart `json:"pruned,omitempty"` // by the configured retention; absent if nothing was, or would be
+	Error     string       `json:"error,omitempty"`  // what ended it early
 	origin
 }
 
@@ -73,7 +74,10 @@ type sizesItem struct {
 // compactFlags are the flags of compact.
 type compactFlags struct {
 	dryRun      bool
+	confDir     string
 	lockTimeout time.Duration
+
+	confs *confs // nil if no retention counts
 }
 
 func (a *app) compactCommand() *cobra.Command {
@@ -92,6 +96,10 @@ compacted as well; nothing is ever written into its journal.
 Damage in the way ends the work on that store, before anything is removed: leasectl verify tells what
 it is, and leasectl repair mends what can be mended. The other stores are still done.
 
+Where the configuration of a network states a retention ("retention" in the part named ipam), what exceeds
+it is pruned then, as by leasectl prune. Configurations are read from --conf-dir; one that can't be read is told,
+and nothing is pruned. Copies are not pruned.
+
 --dry-run says what would be done; sizes are estimates then, without the states in between.
 
 Exit codes: 0 done, or nothing to do; 1 there is something to do (--dry-run); 4 error, among them a store that
@@ -109,6 +117,7 @@ another run is at, that is damaged, fenced, or of a newer version; 64 usage.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, change nothing")
+	flags.StringVar(&f.confDir, "conf-dir", defaultConfDir, "`folder` of the configurations of networks, which may state a retention")
 	flags.DurationVar(&f.lockTimeout, "lock-timeout", 30*time.Second, "how long to wait for calls of the plugin")
 	return cmd
 }
@@ -121,6 +130,9 @@ func (a *app) compact(ctx context.Context, f compactFlags) error {
 	}
 	if len(stores) == 0 && !a.failed {
 		return a.noStore()
+	}
+	if err := a.readRetentions(&f); err != nil {
+		return err
 	}
 	ans := newAnswer("compact", compactAsked{a.scope(), f.dryRun, stamp(a.now)})
 	var items []compactionItem
@@ -143,6 +155,9 @@ func (a *app) compact(ctx context.Context, f compactFlags) error {
 		if it.Needed && f.dryRun {
 			a.code = exitNobody
 		}
+		if rep.Pruned != nil {
+			a.sayPruned(s, rep.Pruned)
+		}
 		for _, l := range rep.Loose {
 			a.say("%s: %s from event %d on stay in archive/: %s", s.title(), count(l.Count, "segment"), l.First, l.Why)
 		}
@@ -164,10 +179,32 @@ func (s *store) compact(ctx context.Context, a *app, f compactFlags) (*compactio
 	job := compaction.Job{Store: o, Progress: func(step string, done, total uint64) {
 		a.bar.tell(s.title()+": "+step, done, total)
 	}}
+	if f.confs != nil && o.DataDir != "" && !s.reader.Coverage().Copy {
+		if limits := f.confs.limits(a, s); len(limits) > 0 {
+			job.Retain = &compaction.Retain{Limits: limits, Why: "retention of the configuration", By: whoRuns()}
+		}
+	}
 	if f.dryRun {
 		return compaction.Plan(job)
 	}
 	return compaction.Run(ctx, job)
+}
+
+// readRetentions reads what configurations say. What can't be read may ask to keep more than what can.
+func (a *app) readRetentions(f *compactFlags) error {
+	c, err := readConfs(f.confDir)
+	if err != nil {
+		return err
+	}
+	if len(c.errs) == 0 {
+		f.confs = c
+		return nil
+	}
+	for _, err := range c.errs {
+		a.fail(err)
+	}
+	a.fail(errNotPruned)
+	return nil
 }
 
 // compaction describes a report.
@@ -178,6 +215,10 @@ func (s *store) compaction(r *compaction.Report, dryRun bool) compactionItem {
 		Leftovers: append([]string{}, r.Leftover...), Loose: []looseItem{}, Before: sizesItem(r.Before), After: sizesItem(r.After), origin: s.origin}
 	for _, f := range r.Packed {
 		it.Packed = append(it.Packed, packedItem{f.Name, uint64(f.First), uint64(f.Last), f.Source, f.Bytes, seqNumbers(f.Keyframes)})
+	}
+	if !r.Pruned.Nothing() {
+		part := newPruning(r.Pruned)
+		it.Pruned = &part
 	}
 	for _, l := range r.Loose {
 		it.Loose = append(it.Loose, looseItem{uint64(l.First), l.Count, l.Why})
@@ -199,6 +240,14 @@ func (it *compactionItem) events() (n uint64) {
 		n += f.LastSeq + 1 - f.FirstSeq
 	}
 	return n
+}
+
+// pruned are the events that went.
+func (it *compactionItem) pruned() string {
+	if it.Pruned == nil {
+		return ""
+	}
+	return it.Pruned.events()
 }
 
 // total is all that the store takes.
@@ -242,6 +291,7 @@ var compactionTable = []column[compactionItem]{
 	{"removed", func(it *compactionItem) string { return strconv.Itoa(it.Removed) }},
 	{"before", func(it *compactionItem) string { return bytesText(it.Before.total()) }},
 	{"after", func(it *compactionItem) string { return bytesText(it.After.total()) }},
+	{"pruned", func(it *compactionItem) string { return it.pruned() }},
 }
 
 // compactionCSV are the columns of a compaction; their order is fixed, new ones come last.
@@ -263,4 +313,5 @@ var compactionCSV = []column[compactionItem]{
 	{"before_bytes", func(it *compactionItem) string { return fmt.Sprint(it.Before.total()) }},
 	{"after_bytes", func(it *compactionItem) string { return fmt.Sprint(it.After.total()) }},
 	{"error", func(it *compactionItem) string { return it.Error }},
+	{"pruned", func(it *compactionItem) string { return it.pruned() }},
 }

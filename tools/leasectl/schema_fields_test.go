@@ -23,7 +23,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"interval": leaseItem{}, "holder": whoItem{}, "state": stateItem{}, "change": changeItem{}, "event": eventItem{},
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
-		"compaction":  compactionItem{},
+		"compaction": compactionItem{}, "pruning": pruningItem{}, "kept": keptItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
 	}
 	changes := map[string]any{}
@@ -49,6 +49,8 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"gc", gcAsked{}, map[string]any{"leases": judgedItem{}}},
 		{"release", releaseAsked{}, map[string]any{"leases": judgedItem{}}},
 		{"repair", repairAsked{}, map[string]any{"networks": mendingItem{}}},
+		{"prune", pruneAsked{}, map[string]any{"networks": pruningItem{}}},
+		{"hold", holdAsked{}, map[string]any{"holds": keptItem{}}},
 		{"compact", compactAsked{}, map[string]any{"networks": compactionItem{}}},
 		{"import", cacheAsked{}, map[string]any{"annotations": annotationItem{}}},
 		{"import-host-local", takeoverAsked{}, map[string]any{"leases": takenItem{}}},

@@ -145,6 +145,9 @@ func (h *History) tableDoubts(t *Table, s *span) {
 			doubt(c, "leases that no event behind a gap has told of are not known: %s", g.lostEvents())
 		}
 	}
+	if near := h.nearPruned(s); near != "" {
+		doubt(Uncertain, "%s", near)
+	}
 	if h.First.Seq == 0 {
 		return
 	}

@@ -57,12 +57,14 @@ type Clocks struct {
 	rows   []row
 	gc     []gcRuns // the runtime's GCs: first and last event of each
 	kinds  [256]bool
+	pruned []row // of events that were pruned, as far as they are known
 }
 
 // row is a stretch while effective times are not known yet.
 type row struct {
 	first, last mark
 	gap         bool
+	pruned      bool // the gap is one that was meant
 }
 
 // Lost takes in that events are lost before the next one.

@@ -27,6 +27,7 @@ type draft struct {
 	seen      mark // then the last event before the gap
 	lostAfter mark // the last event that shows it, if its end is lost
 	lostBy    mark // the event that gave its address to another without its end; its seq is 0 if events are lost
+	pruned    bool // the event that gave it was pruned
 	fromGap   bool // its beginning is lost: start is the first event behind
 	sure      mark // a snapshot shows that it was held from start to this event, gaps included; its seq is 0 if none does
 }
@@ -280,7 +281,7 @@ func (r *reading) lastOfBoot(d *draft) mark {
 func (r *reading) interval(d *draft) Interval {
 	clocks := &r.h.Clocks
 	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
-		sure: clocks.point(d.sure), fromGap: d.fromGap}
+		sure: clocks.point(d.sure), fromGap: d.fromGap, pruned: d.pruned}
 	doubtful := mark{}
 	switch {
 	case d.end.seq != 0:

@@ -19,6 +19,8 @@ type gap struct {
 	settled       map[netip.Addr]journal.Seq // by which event behind the gap it is known again what an address is
 	resolved      mark                       // from this event on all is known; its seq is 0 if it isn't
 	known         Point
+	pruned        *journal.Pruning // the events were pruned; nil if they are lost
+	times         []stretch        // then what is known of their times
 }
 
 // loses takes in that events are lost.
@@ -38,13 +40,16 @@ func (r *reading) loses(l *journal.Loss) {
 		r.h.pending.cause = fmt.Errorf("%w; %w", r.h.pending.cause, cause)
 		return
 	}
-	r.h.pending = &gap{after: r.last, cause: cause, damage: l.Error(""), settled: make(map[netip.Addr]journal.Seq)}
+	r.h.pending = &gap{after: r.last, cause: cause, damage: l.Error(""), settled: make(map[netip.Addr]journal.Seq), pruned: l.Pruned()}
 }
 
 // goesOn begins behind a gap with the first record that can be read: no address is known there.
 func (r *reading) goesOn(m mark, rec *journal.Record) error {
 	g := r.h.pending
 	r.h.pending = nil
+	if g.pruned != nil {
+		return r.goesOnPruned(g, m, rec)
+	}
 	g.before, g.file = m, rec.File
 	r.h.gaps = append(r.h.gaps, g)
 	r.gap, r.st, r.head = g, nil, journal.Hash{}
@@ -126,7 +131,7 @@ func (r *reading) settleBySnapshot() error {
 // settleAt takes over what a snapshot tells: with it, all is known from the first event behind the gap on.
 func (r *reading) settleAt(s Snapshot) error {
 	st := state.Over(s.Snapshot)
-	for l, err := range st.Leases() {
+	for l, err := range r.leasesOf(st) {
 		if err != nil {
 			return err
 		}
@@ -170,7 +175,7 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 		r.loseEnd(d)
 	}
 	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: mark{s.Seq(), at}}
-	fresh.notes = append(fresh.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", s.File))
+	r.began(fresh, s.File)
 	r.open[l.IP] = fresh
 }
 
@@ -208,10 +213,16 @@ func (g *gap) points(c *Clocks) {
 	if g.resolved.seq != 0 {
 		g.known = c.point(g.resolved)
 	}
+	if g.pruned != nil {
+		g.prunedTimes(c)
+	}
 }
 
 // lostEvents names the events that are lost.
 func (g *gap) lostEvents() string {
+	if g.pruned != nil {
+		return fmt.Sprintf("events %d to %d were %v", g.after.seq+1, g.before.seq-1, g.pruned)
+	}
 	if first, last := g.after.seq+1, g.before.seq-1; first < last {
 		return fmt.Sprintf("events %d to %d are lost (%v)", first, last, g.cause)
 	}
@@ -267,6 +278,9 @@ func (g *gap) meets(s *span) bool {
 }
 
 func (g *gap) meetsBy(s *span, clock clockOf) bool {
+	if g.pruned != nil {
+		return g.meetsPruned(s, clock)
+	}
 	return g.after.seq != 0 && s.inside(clock(&g.from), clock(&g.to))
 }
 

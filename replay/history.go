@@ -43,6 +43,7 @@ type Interval struct {
 
 	endBoot   journal.BootID
 	sure      Point  // held all the time from Start to this event, whatever events are lost; Seq 0 if that is not known
+	pruned    bool   // the event at Start was pruned
 	fromGap   bool   // Start is the first event behind those that are lost
 	lostTo    Point  // what gave the address to another, if that is known
 	lost      bool   // no event that can be read ends it, and none after LastSeq shows it

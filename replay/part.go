@@ -2,6 +2,7 @@ package replay
 
 import (
 	"iter"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
-	"github.com/leaselog/leaselog/state"
 )
 
 const (
@@ -27,6 +27,7 @@ type part struct {
 
 	first, last journal.Seq // bounds of what is asked about
 	on          journal.Seq // see readOn
+	gone        journal.Seq // up to this event all but genesis were pruned
 }
 
 // ReadPart is ReadPieces for the table of one instant, At, which Asked and Clocks must give: of the events it reads those
@@ -46,12 +47,19 @@ func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error)
 	if err != nil || first == 0 {
 		return nil, partial(err)
 	}
+	gone, err := past.Pruned()
+	if err != nil || gone != nil && o.Clocks.meetsPruned(o.Asked[0], gone) {
+		return nil, partial(err)
+	}
 	k, err := past.Keyframe(first)
 	if err != nil || k.Snapshot == nil || len(k.Skipped) > 0 {
 		return nil, partial(err)
 	}
 	defer k.Close()
 	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last, on: on}
+	if gone != nil {
+		p.gone = gone.Last
+	}
 	if p.file, err = past.Files(); err != nil {
 		return nil, err
 	}
@@ -89,14 +97,18 @@ func partial(err error) error {
 // doesn't depend on when it is asked.
 func (c *Clocks) plain() bool {
 	seen := make(map[journal.BootID]bool)
-	for i := range c.rows {
-		boot := c.rows[i].first.clock.Boot
-		if c.rows[i].gap || seen[boot] && c.rows[i-1].first.clock.Boot != boot {
+	rows := c.rows
+	if len(c.pruned) > 0 {
+		rows = slices.Concat(c.pruned, c.rows[1:]) // both begin with genesis
+	}
+	for i := range rows {
+		boot := rows[i].first.clock.Boot
+		if rows[i].gap && !rows[i].pruned || seen[boot] && rows[i-1].first.clock.Boot != boot {
 			return false
 		}
 		seen[boot] = true
 	}
-	return len(c.rows) > 0 && c.rows[0].first.seq == 1
+	return len(rows) > 0 && rows[0].first.seq == 1
 }
 
 // bounds returns events between which all positions lie that q may mean: at the first of them or behind it, and before the
@@ -245,11 +257,8 @@ func (r *reading) whole() (*History, error) {
 	if len(alone) == 0 {
 		return h, nil
 	}
-	addrs := make([]netip.Addr, 0, len(alone))
-	for ip := range alone {
-		addrs = append(addrs, ip)
-	}
-	full, err := Read(r.part.past.About(addrs, 0), Options{Sparse: true, Keep: func(l *state.Lease) bool { return alone[l.IP] }})
+	addrs := slices.SortedFunc(maps.Keys(alone), netip.Addr.Compare)
+	full, err := ReadAbout(r.part.past, addrs, Options{})
 	if err != nil || full.Stopped != nil {
 		return nil, partial(err)
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	// Sparse says that events which are about nothing that Keep keeps may have been left out, or be light: then the rules
 	// of the lease map are not checked.
 	Sparse bool
+	// Addrs, unless nil, are all addresses whose leases Keep keeps: in snapshots no others are looked for.
+	Addrs []netip.Addr
 	// Clocks are those of all events, from a reading before. With them, and Asked, intervals are forgotten that no
 	// question of Asked is about. Nil if they become known on the way.
 	Clocks *Clocks
@@ -61,6 +63,8 @@ type reading struct {
 
 	part *part          // nil where all is read
 	boot journal.BootID // of the newest event
+
+	imports map[journal.Seq]*journal.Event // of those that were pruned, what they say against leases
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,
@@ -138,7 +142,9 @@ func (r *reading) base() error {
 		if r.part != nil {
 			file = r.part.file(l.Start)
 		}
-		r.carry(&l, file)
+		if d := r.carry(&l, file); d != nil && r.part != nil && l.Start <= r.part.gone {
+			d.began(file)
+		}
 	}
 	return nil
 }

@@ -270,5 +270,8 @@ func (h *History) Told(q Asked) (c Certainty, doubts []string) {
 			c, doubts = Unknown, append(doubts, fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds()))
 		}
 	}
+	if near := h.nearPruned(&s); near != "" {
+		c, doubts = max(c, Uncertain), append(doubts, near)
+	}
 	return c, doubts
 }

@@ -74,6 +74,10 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 		a.around(phases, &s)
 	}
 	h.inGaps(&a, &s, phases)
+	if near := h.nearPruned(&s); near != "" {
+		a.maybe = true
+		a.doubt(Uncertain, "%s", near)
+	}
 	for i := range phases {
 		a.take(h, &phases[i], &s)
 	}
@@ -317,6 +321,9 @@ func ownerText(iv *Interval) string {
 
 // lostTo reports whether the span lies where nothing tells what the address was.
 func (h *History) lostTo(g *gap, s *span, phases []phase) bool {
+	if g.pruned != nil {
+		return g.meets(s)
+	}
 	before := false // a lease that a snapshot shows, and the span lies before it
 	for i := range phases {
 		iv := phases[i].lease

@@ -82,6 +82,9 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 			a.doubt(Unknown, "leases that no event behind a gap tells of are not known: %s", g.lostEvents())
 		}
 	}
+	if near := h.nearPruned(&s); near != "" {
+		a.doubt(Uncertain, "%s", near)
+	}
 	if h.First.Seq == 0 {
 		return a
 	}

@@ -31,9 +31,9 @@ func newEarlierWriter() *earlierWriter {
 	return &earlierWriter{kept: make(map[journal.Seq]journal.Event), synced: make(map[journal.BootID]journal.Event), held: make(map[journal.Seq]bool)}
 }
 
-// dated is an event of which only the clock is told.
+// dated is what is told of an event of which only the clock matters: a refusal, which changes nothing, that says nothing.
 func dated(ev *journal.Event) journal.Event {
-	return journal.Event{Seq: ev.Seq, Clock: ev.Clock, Kind: ev.Kind}
+	return journal.Event{Seq: ev.Seq, Clock: ev.Clock, Kind: journal.KindRefuse}
 }
 
 // add takes in the next event that About tells of, or that was kept by a prune before.
@@ -57,12 +57,10 @@ func (w *earlierWriter) add(ev *journal.Event, light bool) {
 
 // whole keeps what later answers need of an event, but for its clock.
 func (w *earlierWriter) whole(ev *journal.Event, e journal.Event) {
+	e.Kind = ev.Kind
 	switch ev.Kind {
 	case journal.KindAdd: // the ranges in force from it on
 		e.Config, e.Ranges, e.Dropped = ev.Config, ev.Ranges, ev.Dropped
-		if e.Config == 0 && len(e.Ranges) == 0 && len(e.Dropped) == 0 {
-			return
-		}
 	case journal.KindDel: // a run of the runtime's GC
 		if e.Reason = ev.Reason; e.Reason != journal.ReasonGC {
 			return
@@ -90,18 +88,9 @@ func doubtsOf(ev *journal.Event) (doubts []journal.Attribute) {
 
 // keep keeps an event, and the one that says more of two.
 func (w *earlierWriter) keep(e journal.Event) {
-	if _, ok := w.kept[e.Seq]; !ok || !bare(&e) {
+	if _, ok := w.kept[e.Seq]; !ok || e.Kind != journal.KindRefuse {
 		w.kept[e.Seq] = e
 	}
-}
-
-// bare reports whether an event tells of its clock alone.
-func bare(e *journal.Event) bool {
-	switch e.Kind {
-	case journal.KindAdd, journal.KindDel, journal.KindRefuse, journal.KindImport, journal.KindRelease, journal.KindAnnotate:
-		return e.Config == 0 && len(e.Ranges) == 0 && len(e.Dropped) == 0 && e.Reason == 0 && len(e.Attributes) == 0
-	}
-	return false
 }
 
 // all returns what is kept, in order.
@@ -140,7 +129,7 @@ func (r *Reader) earlier(first journal.Seq, held *state.Snapshot) ([]journal.Eve
 				return nil, l.Error(r.dir)
 			}
 			for i := range gone.Earlier {
-				w.add(&gone.Earlier[i], bare(&gone.Earlier[i]))
+				w.add(&gone.Earlier[i], gone.Earlier[i].Kind == journal.KindRefuse)
 			}
 			continue
 		}
@@ -149,14 +138,46 @@ func (r *Reader) earlier(first journal.Seq, held *state.Snapshot) ([]journal.Eve
 		}
 		w.add(&p.Event, p.Light)
 	}
-	if w.before.Seq >= first {
-		return nil, fmt.Errorf("event %d is told of as one before event %d", w.before.Seq, first)
+	if err := r.upTo(first, w); err != nil {
+		return nil, err
 	}
 	slices.Sort(imports)
 	if err := r.imports(imports, first, w); err != nil {
 		return nil, err
 	}
 	return w.all(), nil
+}
+
+// upTo takes in what the marks of the packed file that goes on with an event don't tell of those before it: the last one, the
+// last release of a GC, and the last add, whose ranges are in force.
+func (r *Reader) upTo(first journal.Seq, w *earlierWriter) error {
+	s := r.next(first - 1)
+	if s.file == nil {
+		return nil
+	}
+	var last, collected, added journal.Event
+	err := s.file.records(0, func(rec journal.Record) error {
+		if rec.Event.Seq >= first {
+			return errStopped
+		}
+		switch last = rec.Event; {
+		case last.Kind == journal.KindDel && last.Reason == journal.ReasonGC:
+			collected = last
+		case last.Kind == journal.KindAdd:
+			added = last
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errStopped) {
+		return err
+	}
+	for _, ev := range []*journal.Event{&collected, &added} {
+		if ev.Seq != 0 {
+			w.whole(ev, dated(ev))
+		}
+	}
+	w.add(&last, true)
+	return nil
 }
 
 // nearby is how many events are read to come to the next one, rather than begun anew.

@@ -269,7 +269,7 @@ func (r *Reader) Clock(seq journal.Seq) (journal.Clock, error) {
 }
 
 // Files returns what tells in which file an event stands, by its name below the store's folder: what Record.File is. It is
-// "" if that is not known.
+// "" if that is not known. For an event that was pruned it is the file that tells what was held then.
 func (r *Reader) Files() (func(journal.Seq) string, error) {
 	type segment struct {
 		first journal.Seq
@@ -290,8 +290,15 @@ func (r *Reader) Files() (func(journal.Seq) string, error) {
 			}
 		}
 	}
+	gone, err := r.pruned()
+	if err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(all, func(a, b segment) int { return int(int64(a.first) - int64(b.first)) })
 	return func(seq journal.Seq) string {
+		if gone != nil && gone.First <= seq && seq <= gone.Last {
+			seq = gone.Last + 1 // what is known of it stands there
+		}
 		if s := r.next(seq); s.file != nil {
 			return r.nameOf(s.file)
 		}

@@ -1,0 +1,227 @@
+package replay
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/state"
+)
+
+// ClocksOf reads what the clocks of all events of a journal showed. Of those that were pruned it takes what is still known.
+func ClocksOf(past *archive.Reader) (*Clocks, error) {
+	c := &Clocks{}
+	for p, err := range past.Sparse(nil, 0) {
+		switch {
+		case err != nil:
+			return nil, err
+		case p.Loss != nil:
+			c.Pruned(p.Loss.Pruned().Earlier)
+		default:
+			c.Add(&p.Event)
+		}
+	}
+	return c, nil
+}
+
+// Pruned takes in that events were pruned before the next one, and what is known of their clocks.
+func (c *Clocks) Pruned(earlier []journal.Event) {
+	rows, last := c.rows, journal.Seq(0)
+	c.rows = nil
+	if n := len(rows); n > 0 { // genesis: time passed from it to the first one that was pruned
+		last = rows[n-1].last.seq
+		c.rows = []row{{first: rows[n-1].last, last: rows[n-1].last}}
+	}
+	for i := range earlier {
+		if earlier[i].Seq > last {
+			c.Add(&earlier[i])
+		}
+	}
+	c.pruned, c.rows = c.rows, append(rows, row{gap: true, pruned: true})
+}
+
+// goesOnPruned begins with the first event that is left after a prune.
+func (r *reading) goesOnPruned(g *gap, m mark, rec *journal.Record) error {
+	g.before, g.file = m, rec.File
+	r.h.gaps = append(r.h.gaps, g)
+	r.gap, r.st, r.head = g, nil, journal.Hash{}
+	r.h.Clocks.Pruned(g.pruned.Earlier)
+	if len(g.pruned.Earlier) == 0 {
+		r.h.ranges.lost(m)
+	}
+	if err := r.earlier(g.pruned.Earlier); err != nil {
+		return err
+	}
+	for _, s := range r.Snapshots {
+		if s.Seq() == g.pruned.Pruned.Last && s.Seq() == m.seq-1 && s.Head() == g.pruned.Pruned.Head {
+			return r.settleAt(s)
+		}
+	}
+	return nil
+}
+
+// earlier takes in what is known of pruned events, beside their clocks: what was so around the leases that were held after them.
+func (r *reading) earlier(events []journal.Event) error {
+	r.imports = make(map[journal.Seq]*journal.Event)
+	for i := range events {
+		ev := &events[i]
+		if ev.Seq <= r.last.seq {
+			continue // genesis, which is there
+		}
+		if !ev.Understood() {
+			return fmt.Errorf("event %d, of which a packed file tells: %w", ev.Seq, journal.ErrNewer)
+		}
+		m := mark{ev.Seq, ev.Clock}
+		switch ev.Kind {
+		case journal.KindConfig:
+			r.h.ranges.config(ev)
+		case journal.KindAdd:
+			r.h.ranges.add(ev, m)
+		case journal.KindImport:
+			r.imports[ev.Seq] = ev
+		case journal.KindDel:
+			if ev.Reason == journal.ReasonGC {
+				r.gc.release(m)
+			}
+		}
+		r.settle(ev, m)
+	}
+	return nil
+}
+
+// began notes on a lease that a snapshot shows what is known of the event that gave it.
+func (r *reading) began(d *draft, file string) {
+	if r.gap == nil || r.gap.pruned == nil || d.start.seq > r.gap.pruned.Pruned.Last {
+		d.notes = append(d.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
+		return
+	}
+	if d.began(file); !d.lease.Import {
+		return
+	}
+	if ev := r.imports[d.start.seq]; ev != nil {
+		d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
+	} else if len(r.gap.pruned.Earlier) == 0 {
+		d.doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.start.seq)
+	}
+}
+
+// began notes that the event that gave a lease was pruned, and which file knows of it.
+func (d *draft) began(file string) {
+	d.notes = append(d.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it was pruned", file))
+	d.pruned = true
+}
+
+// leasesOf yields the leases of a snapshot that are kept.
+func (r *reading) leasesOf(st *state.State) func(func(state.Lease, error) bool) {
+	if r.Addrs == nil {
+		return st.Leases()
+	}
+	return func(yield func(state.Lease, error) bool) {
+		for _, ip := range r.Addrs {
+			l, ok, err := st.Lease(ip)
+			if err != nil {
+				yield(l, err)
+				return
+			}
+			if ok && !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+// prunedTimes returns the times at which pruned events stood, or the time passed from one of them to the next.
+func (g *gap) prunedTimes(c *Clocks) {
+	g.times = make([]stretch, 0, len(c.pruned))
+	for _, r := range c.pruned {
+		g.times = append(g.times, stretch{first: c.point(r.first), last: c.point(r.last)})
+	}
+}
+
+// meetsPruned reports whether the span has a time, by a clock, at which pruned events stood.
+func (g *gap) meetsPruned(s *span, clock clockOf) bool {
+	for i := range g.times {
+		t, to := &g.times[i], &g.to
+		if i+1 < len(g.times) {
+			to = &g.times[i+1].first
+		}
+		begin, end := clock(&t.first), clock(&t.last)
+		if next := clock(to); next >= end { // the last of them was so until then
+			end = next - 1
+		}
+		if s.to >= begin && s.from <= end {
+			return true
+		}
+	}
+	return g.after.seq != 0 && s.inside(clock(&g.from), clock(&g.to))
+}
+
+// near reports whether the span may mean a time at which pruned events stood, within the error of the clocks.
+func (g *gap) near(s *span) bool {
+	if g.pruned == nil || s.now {
+		return false
+	}
+	for i := range g.times {
+		t, to := &g.times[i], &g.to
+		if i+1 < len(g.times) {
+			to = &g.times[i+1].first
+		}
+		begin := effective(&t.first) - int64(t.first.MaxError)
+		end := max(effective(&t.last)+int64(t.last.MaxError), effective(to)+int64(to.MaxError))
+		if s.to >= begin && s.from <= end {
+			return true
+		}
+	}
+	return s.from <= effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
+}
+
+// nearPruned returns what is to be said of a span so near to what was pruned, "" if it is not.
+func (h *History) nearPruned(s *span) string {
+	for _, g := range h.gaps {
+		if g.near(s) && !g.meets(s) {
+			return fmt.Sprintf("a moment before, within the error of the clocks, it is unknown: %s, %s", g.lostEvents(), g.bounds())
+		}
+	}
+	return ""
+}
+
+// Pruned says in words what was pruned of the history, "" if nothing was.
+func (h *History) Pruned() string {
+	for _, g := range h.gaps {
+		if g.pruned != nil {
+			return g.lostEvents() + ", " + g.bounds()
+		}
+	}
+	return ""
+}
+
+// meetsPruned reports whether a question may be about a time at which events stood that were pruned.
+func (c *Clocks) meetsPruned(q Asked, gone *journal.Loss) bool {
+	t := c.timeline()
+	if q.Now || len(t.stretches) < 2 || len(c.pruned) == 0 {
+		return !q.Now
+	}
+	g := gap{pruned: gone.Pruned(), from: t.stretches[0].last, to: t.stretches[1].first, after: c.rows[0].last}
+	g.prunedTimes(c)
+	s := t.span(q)
+	return g.meets(&s) || g.near(&s)
+}
+
+// ReadAbout reads what the journal tells of some addresses, and what every answer needs.
+func ReadAbout(past *archive.Reader, addrs []netip.Addr, o Options) (*History, error) {
+	wanted := make(map[netip.Addr]bool, len(addrs))
+	for _, ip := range addrs {
+		wanted[ip] = true
+	}
+	k, err := past.Boundary()
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	if k.Snapshot != nil {
+		o.Snapshots = []Snapshot{{k.Snapshot, k.File}}
+	}
+	o.Sparse, o.Addrs, o.Keep = true, addrs, func(l *state.Lease) bool { return wanted[l.IP] }
+	return ReadPieces(past.Sparse(addrs, 0), o)
+}

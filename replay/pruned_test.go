@@ -244,11 +244,6 @@ type prunedAsker struct {
 }
 
 func (a *prunedAsker) same(what string, at time.Time, got, want any, gotCertainty, wantCertainty replay.Certainty) {
-	defer func() {
-		if a.Failed() {
-			a.dump()
-		}
-	}()
 	a.Helper()
 	kept, gone := a.p.instant(at)
 	switch {

@@ -18,6 +18,7 @@ import (
 // and wins: whoever got an address by an event that can be read was the only one to hold it then.
 type fold struct {
 	exact    *state.State // until the first loss; nil afterwards
+	whole    *state.State // after the last event, if none is lost; nil otherwise
 	good     journal.Seq  // last event before the first loss
 	goodHash journal.Hash
 	prev     journal.Hash // of the record of the newest event read, seq; zero if the one before is lost
@@ -75,6 +76,7 @@ func (r *repair) fold() (*fold, error) {
 		f.endless = true
 		return f, f.lose(segmentEvents)
 	}
+	f.whole = f.exact
 	return f, f.lose(0)
 }
 

@@ -77,21 +77,26 @@ type repair struct {
 	store    *Store
 	apply    bool
 	deadline time.Time
-	whole    Pieces // nil for the segments alone
 	meta     journal.Meta
-	base     *state.Snapshot // the newest snapshot that is whole, nil if there is none
+	base     *state.Snapshot // the newest snapshot that is whole, or keyframe of a packed file; nil if there is none
+	packed   func() error    // closes what a keyframe is read from; nil if there is none
 	doubt    string          // why leases are uncertain; "" if because of what is lost
 	m        *Mending
 }
 
-// Pieces returns everything that can be read of a store's history, as journal.Salvage does, but of packed files too. The store
-// may have no META yet, so what it is comes along.
-type Pieces func(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error]
+// Packed reads the history of a store of which some may be packed, which this package can't. The store may have no META, so what
+// it is comes along. The zero value stands for segments alone.
+type Packed struct {
+	// Pieces returns everything that can be read, as journal.Salvage does.
+	Pieces func(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error]
+	// Keyframe opens the newest keyframe that is whole, nil if there is none. It is good until close is called.
+	Keyframe func(dir string, meta journal.Meta) (snap *state.Snapshot, close func() error, err error)
+}
 
 // pieces reads the whole history.
 func (r *repair) pieces() iter.Seq2[journal.Piece, error] {
-	if r.whole != nil {
-		return r.whole(r.store.dir, r.meta)
+	if pieces := r.store.o.Packed.Pieces; pieces != nil {
+		return pieces(r.store.dir, r.meta)
 	}
 	return journal.Salvage(r.store.dir, r.meta, 0)
 }
@@ -99,6 +104,11 @@ func (r *repair) pieces() iter.Seq2[journal.Piece, error] {
 func (r *repair) close() {
 	if r.base != nil {
 		_ = r.base.Close()
+		r.base = nil
+	}
+	if r.packed != nil {
+		_ = r.packed()
+		r.packed = nil
 	}
 }
 
@@ -247,6 +257,9 @@ func (r *repair) judge() error {
 	if err != nil || damage == nil {
 		return err
 	}
+	if rebuilt, err := r.rebuild(damage); err != nil || rebuilt {
+		return err
+	}
 	f, err := r.fold()
 	if err != nil {
 		return err
@@ -348,18 +361,34 @@ func (r *repair) mend() error {
 			return err
 		}
 	}
+	err = r.load(j)
+	damage, damaged := errors.AsType[*journal.CorruptionError](err)
+	if damaged {
+		rebuilt, rebuildErr := r.rebuild(damage)
+		if rebuildErr != nil {
+			return rebuildErr
+		}
+		if rebuilt { // and what follows it is judged once more
+			err = r.load(j)
+			damage, damaged = errors.AsType[*journal.CorruptionError](err)
+		}
+	}
+	for _, c := range j.Cuts() {
+		r.m.step("cut %d bytes that an unfinished append left in %s at byte %d, kept in quarantine/%s", c.Bytes, c.File, c.Offset, c.Quarantine)
+	}
+	if damaged && !errors.Is(err, journal.ErrNewer) {
+		return r.succeed(j, damage)
+	}
+	return err
+}
+
+// load loads the journal as a call would.
+func (r *repair) load(j *journal.Journal) error {
 	var head journal.Hash
 	if r.base != nil {
 		head = r.base.Head()
 	}
-	err = j.Load(r.baseSeq(), head, r.over().Apply)
-	for _, c := range j.Cuts() {
-		r.m.step("cut %d bytes that an unfinished append left in %s at byte %d, kept in quarantine/%s", c.Bytes, c.File, c.Offset, c.Quarantine)
-	}
-	if damage, ok := errors.AsType[*journal.CorruptionError](err); ok && !errors.Is(err, journal.ErrNewer) {
-		return r.succeed(j, damage)
-	}
-	return err
+	return j.Load(r.baseSeq(), head, r.over().Apply)
 }
 
 // succeed puts a successor in the journal's place.

@@ -13,10 +13,9 @@ import (
 
 // Copied is a copy of a store, such as a backup holds. It is by itself: no call uses it.
 type Copied struct {
-	Dir    string    // on the file system of HistoryDir: its files are shared
-	Pieces Pieces    // what it holds, packed files too
-	Taken  time.Time // when the copy was made
-	Live   bool      // the store was in use then, so that the copy tells all up to Taken, and not only up to its last event
+	Dir   string    // on the file system of HistoryDir: its files are shared
+	Taken time.Time // when the copy was made
+	Live  bool      // the store was in use then, so that the copy tells all up to Taken, and not only up to its last event
 }
 
 // Restored says what Restore has made.
@@ -75,7 +74,7 @@ func (s *Store) Restore(c Copied) (*Restored, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &repair{store: &Store{o: s.o, dir: c.Dir}, whole: c.Pieces, meta: meta, m: &Mending{Journal: meta.ID},
+	r := &repair{store: &Store{o: s.o, dir: c.Dir}, meta: meta, m: &Mending{Journal: meta.ID},
 		doubt: fmt.Sprintf("restored from a backup of %s: what came after it is not known, and may have ended the lease", stamp3339(c.Taken))}
 	defer r.close()
 	if _, err := r.openSnapshots(); err != nil {

@@ -76,6 +76,8 @@ type Options struct {
 	View ViewMode
 	// ReclaimOnBoot releases leases of an earlier boot whose namespace is gone, and lets an ADD replace them.
 	ReclaimOnBoot bool
+	// Packed reads packed history, which Repair and Restore need where there is some.
+	Packed Packed
 	// Ranges returns the range sets that imported addresses may belong to; nil if they are not known.
 	Ranges func() []RangeSet
 }

@@ -116,7 +116,8 @@ func packed(t testing.TB, dir string) {
 	if _, err := fmt.Sscan(strings.TrimLeft(filepath.Base(live[0]), "0"), &first); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := archive.Pack(filepath.Join(dir, "archive"), r.Meta(), 1, first-1, r.Raw, archive.Options{}); err != nil {
+	keyframes := []string{stateAt(t, r, (first-1)/2)}
+	if _, err := archive.Pack(filepath.Join(dir, "archive"), r.Meta(), 1, first-1, r.Raw, archive.Options{Keyframes: keyframes}); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range loose {
@@ -124,6 +125,28 @@ func packed(t testing.TB, dir string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// stateAt returns a snapshot of the state after an event.
+func stateAt(t testing.TB, r *journal.Reader, seq journal.Seq) string {
+	t.Helper()
+	st := state.New()
+	for rec, err := range r.Records(0) {
+		if err == nil {
+			err = st.Apply(&rec.Event)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.SetHead(journal.RecordHash(rec.Raw)); rec.Event.Seq == seq {
+			break
+		}
+	}
+	path, err := state.WriteSnapshot(t.TempDir(), r.Meta().ID, r.Meta().Network, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // records reads the whole history of a store, each record by its bytes.

@@ -68,6 +68,11 @@ func Restore(path string, o RestoreOptions) ([]Restored, error) {
 	return r.run()
 }
 
+// Packed has package allocator read packed history.
+func Packed() allocator.Packed {
+	return allocator.Packed{Pieces: archive.Salvage, Keyframe: archive.SalvageKeyframe}
+}
+
 // restoring is one Restore.
 type restoring struct {
 	o       RestoreOptions
@@ -79,7 +84,7 @@ type restoring struct {
 // store returns the store of a network that is to be.
 func (r *restoring) store(network string) *allocator.Store {
 	return allocator.NewStore(allocator.Options{Network: network, DataDir: r.o.DataDir, HistoryDir: r.o.HistoryDir, Version: r.o.Version,
-		AllowNetworkFS: r.o.AllowNetworkFS, LockTimeout: restoreTimeout})
+		AllowNetworkFS: r.o.AllowNetworkFS, LockTimeout: restoreTimeout, Packed: Packed()})
 }
 
 func (r *restoring) historyDir() string { return filepath.Dir(r.store("any").Dir()) }
@@ -149,8 +154,7 @@ func (r *restoring) run() (done []Restored, err error) {
 		return nil, err
 	}
 	for _, c := range r.chosen {
-		made, err := r.store(c.Network).Restore(allocator.Copied{Dir: r.scratch.storeDir(c.Network), Pieces: archive.Salvage,
-			Taken: c.Taken, Live: c.Live})
+		made, err := r.store(c.Network).Restore(allocator.Copied{Dir: r.scratch.storeDir(c.Network), Taken: c.Taken, Live: c.Live})
 		if made != nil {
 			c.Restored = *made
 			done = append(done, c)

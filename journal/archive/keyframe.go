@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -108,6 +109,36 @@ func (r *Reader) Keyframes() iter.Seq2[Keyframe, error] {
 				}
 			}
 		}
+	}
+}
+
+// SalvageKeyframe opens the newest keyframe that is whole in the packed files of the store in dir, whatever state it is in: the caller says
+// what it is. It is nil if there is none, and good until close is called.
+func SalvageKeyframe(dir string, meta journal.Meta) (snap *state.Snapshot, close func() error, err error) {
+	j, err := journal.OpenSalvage(dir, meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := Over(dir, j)
+	if err != nil {
+		return nil, nil, err
+	}
+	for below := journal.Seq(math.MaxUint64); ; {
+		f, seq := r.newestPacked(below)
+		if f == nil {
+			return nil, r.Close, nil
+		}
+		snap, err := f.openKeyframe(seq)
+		if err == nil {
+			err = snap.Verify()
+		}
+		if err == nil {
+			return snap, r.Close, nil
+		}
+		if !isDamage(err) {
+			return nil, nil, errors.Join(err, r.Close())
+		}
+		below = seq
 	}
 }
 

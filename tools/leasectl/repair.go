@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/backup"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -125,6 +126,7 @@ func (s *store) repair(apply bool) (*allocator.Mending, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Packed = backup.Packed()
 	return allocator.NewStore(o).Repair(apply, true)
 }
 

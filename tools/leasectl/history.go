@@ -181,7 +181,7 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			iv := &found.Intervals[j]
 			it := e.lease(iv)
 			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
-				it.Doubts = append(slices.Clip(it.Doubts), "it was still held when another journal succeeded this one, which tells the rest")
+				it.Doubts = append(slices.Clip(it.Doubts), e.until.stillHeld())
 			}
 			if e.torn && iv.End == nil {
 				c = max(c, replay.Uncertain)

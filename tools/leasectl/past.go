@@ -41,6 +41,14 @@ func (h handover) covered() time.Time {
 	return h.Time
 }
 
+// stillHeld is said of a lease that a store knows no end of, and that its successor begins with.
+func (h handover) stillHeld() string {
+	if !h.backup.IsZero() {
+		return "it was still held when the backup was made that another journal was restored from: when it ended since is unknown"
+	}
+	return "it was still held when another journal succeeded this one, which tells the rest"
+}
+
 // handedOver reads what the successor's first event says of the store before.
 func (s *store) handedOver(begins time.Time) (handover, error) {
 	h := handover{Time: begins}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+)
+
+// randomEvents are ADDs, DELs and GCs of some containers on some addresses, a second or more apart.
+func randomEvents(r *rand.Rand, n int) (text string, last int) {
+	var b strings.Builder
+	b.WriteString("1 config subnet=10.0.0.0/28\n")
+	held := map[int]int{} // container by address
+	at := 2
+	for i := range n {
+		ip := 2 + r.IntN(10)
+		at += 1 + r.IntN(20)
+		boot := 1 + 3*i/n
+		if id, ok := held[ip]; ok {
+			reason := []string{"del", "del", "gc"}[r.IntN(3)]
+			fmt.Fprintf(&b, "%d del boot=%d id=c%d ip=10.0.0.%d/28 reason=%s\n", at, boot, id, ip, reason)
+			delete(held, ip)
+			continue
+		}
+		held[ip] = i
+		fmt.Fprintf(&b, "%d add boot=%d id=c%d ip=10.0.0.%d/28 config=2 pod=default/p%d\n", at, boot, i, ip, i)
+	}
+	return b.String(), at
+}
+
+// TestRestoredAnswers: of the time before a backup a restored store tells what the original tells, and of the time behind it, that it
+// is unknown.
+func TestRestoredAnswers(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 11))
+	text, last := randomEvents(r, 80)
+	was, file := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	if err := madeOf(oldStore, was, text); err != nil {
+		t.Fatal(err)
+	}
+	now := filepath.Join(t.TempDir(), "networks")
+	for _, args := range [][]string{{"backup", "-o", file, "--data-dir", was}, {"restore", file, "--data-dir", now}} {
+		if _, words, code := leasectl(args...); code != exitFound {
+			t.Fatalf("%q: exit code %d, %s", args, code, words)
+		}
+	}
+	when := func() string { return stamp(epoch.Add(time.Duration(r.Int64N(int64(last) * int64(time.Second))))) }
+	var questions [][]string
+	for range 25 {
+		ip := fmt.Sprintf("10.0.0.%d", 1+r.IntN(13))
+		from, to := when(), when()
+		if to < from {
+			from, to = to, from
+		}
+		questions = append(questions, []string{"who", ip, "--at", when()}, []string{"who", ip, "--at", from, "--skew", "9s"}, []string{"at", when()},
+			[]string{"diff", from, to}, []string{"history", "--ip", ip, "--since", from, "--until", to},
+			[]string{"history", "--pod", fmt.Sprintf("default/p%d", r.IntN(80)), "--since", from, "--until", to})
+	}
+	for _, q := range questions {
+		want, _, wantCode := leasectl(append(q, "-o", "csv", "--data-dir", was)...)
+		got, words, code := leasectl(append(q, "-o", "csv", "--data-dir", now)...)
+		// What was held at last has one doubt more, and rows that are no lease's name the store that was asked.
+		got = strings.ReplaceAll(got, handover{backup: epoch}.stillHeld(), "")
+		if got = strings.ReplaceAll(got, storeID(t, now), storeID(t, was)); got != want || code != wantCode {
+			t.Errorf("%q: exit code %d, want %d; got\n%swant\n%s%s", q, code, wantCode, got, want, words)
+		}
+	}
+	behind := stamp(epoch.Add(time.Duration(last+3600) * time.Second))
+	for _, q := range [][]string{{"who", "10.0.0.3", "--at", behind}, {"who", "10.0.0.13", "--at", behind}, {"at", behind}, {"diff", stamp(epoch.Add(time.Minute)), behind},
+		{"history", "--ip", "10.0.0.3", "--since", behind}, {"history", "--ip", "10.0.0.3"}, {"history", "--ip", "10.0.0.3", "--until", behind}} {
+		if out, words, code := leasectl(append(q, "--data-dir", now)...); code != exitUnknown {
+			t.Errorf("%q: exit code %d, want 3: %s%s", q, code, out, words)
+		}
+	}
+	log := filepath.Join(t.TempDir(), "log.csv")
+	rows := strings.Join([]string{"ip,time", "10.0.0.3," + behind, "10.0.0.13," + behind, "10.0.0.200," + stamp(epoch.Add(time.Minute))}, "\n")
+	if err := os.WriteFile(log, []byte(rows+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, words, _ := leasectl("join", log, "--ip", "ip", "--time", "time", "--data-dir", now)
+	if rows := strings.Split(out, "\n"); len(rows) < 4 || !strings.Contains(rows[1], "unknown") || !strings.Contains(rows[2], "unknown") || strings.Contains(rows[3], "unknown") {
+		t.Errorf("join: want unknown, unknown, and not:\n%s%s", out, words)
+	}
+}
+
+// storeID returns the ID of the journal that a data folder's network has.
+func storeID(t *testing.T, dataDir string) string {
+	t.Helper()
+	meta, err := journal.ReadMeta(filepath.Join(dataDir, historyName, "cbr0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return meta.ID.String()
+}

@@ -30,6 +30,7 @@ type Outline struct {
 const (
 	OutlineContainerID = fieldContainerID
 	OutlinePod         = fieldPod
+	OutlineTraceParent = fieldTraceParent
 	OutlineAddresses   = fieldAddresses
 	OutlineReason      = fieldReason
 	OutlineRequested   = fieldRequested
@@ -78,14 +79,14 @@ func DecodeOwned(id ID, seq Seq, record []byte) (Event, error) {
 }
 
 // Read sets the outline to a record's. It returns false where the record isn't laid out as AppendRecord lays it
-// out: then only decoding it tells what it is. It allocates nothing.
+// out: then only decoding it tells what it is, and Fields mean nothing. It allocates nothing.
 func (o *Outline) Read(record []byte) bool {
 	return o.head(record) && o.fields(record[:len(record)-trailerBytes])
 }
 
 // head reads the fixed parts.
 func (o *Outline) head(record []byte) bool {
-	*o = Outline{}
+	o.Seq, o.Synced, o.Clock, o.Kind, o.Body, o.Tail, o.Unknown = 0, 0, Clock{}, 0, 0, 0, false
 	if len(record) < minRecord || record[0] != msgpcode.FixedArrayLow|3 || record[2] != recordVersion {
 		return false
 	}
@@ -110,6 +111,7 @@ func (o *Outline) head(record []byte) bool {
 
 // fields finds the fields of the body.
 func (o *Outline) fields(b []byte) bool {
+	clear(o.Fields[:])
 	at := o.Body
 	if at >= len(b) {
 		return false
@@ -194,21 +196,19 @@ func skipValue(b []byte, at, depth int) int {
 		return -1
 	}
 	c := b[at]
+	if n := int(valueBytes[c]); n > 0 {
+		if n > len(b)-at {
+			return -1
+		}
+		return at + n
+	}
 	at++
-	n, values := 0, 0
+	values := 0
 	switch {
-	case c <= msgpcode.PosFixedNumHigh, c >= msgpcode.NegFixedNumLow, c == msgpcode.Nil, c == msgpcode.True, c == msgpcode.False:
-		return at
-	case c >= msgpcode.FixedStrLow && c <= msgpcode.FixedStrHigh:
-		n = int(c & 0x1f)
 	case c >= msgpcode.FixedArrayLow && c <= msgpcode.FixedArrayHigh:
 		values = int(c & 0xf)
 	case c >= msgpcode.FixedMapLow && c <= msgpcode.FixedMapHigh:
 		values = 2 * int(c&0xf)
-	case c >= msgpcode.Uint8 && c <= msgpcode.Uint64:
-		n = 1 << (c - msgpcode.Uint8)
-	case c >= msgpcode.Int8 && c <= msgpcode.Int64:
-		n = 1 << (c - msgpcode.Int8)
 	default:
 		return skipSized(b, c, at, depth)
 	}
@@ -217,11 +217,28 @@ func skipValue(b []byte, at, depth int) int {
 			return -1
 		}
 	}
-	if n > len(b)-at {
-		return -1
-	}
-	return at + n
+	return at
 }
+
+// valueBytes has, for each byte that a msgpack value begins with, how many bytes it takes if that byte alone says so: numbers, nil, booleans and
+// short strings. 0 is for all others.
+const valueBytes = "" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10" +
+	"\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20" +
+	"\x01\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x03\x05\x09" +
+	"\x02\x03\x05\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01" +
+	"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
 
 // skipSized is skipValue for what has its length behind the code; at is there.
 func skipSized(b []byte, c byte, at, depth int) int {

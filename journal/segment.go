@@ -129,7 +129,8 @@ type scanner struct {
 	text   string // the bytes of data, from which decoded strings are cut
 	before int    // where the entry before off begins, if it was passed over
 
-	lists lists // for events that are kept
+	lists   lists   // for events that are kept
+	outline Outline // room
 }
 
 // newScanner returns a scanner whose events share memory with data: their strings are good for as long as its bytes

@@ -116,11 +116,13 @@ func (s *scanner) copying(rec *Record) ([]byte, error) {
 	if err := checkRecord(s.id, s.next, raw); err != nil {
 		return nil, err
 	}
-	var o Outline
+	o := &s.outline
 	if !o.head(raw) {
-		o = Outline{Seq: s.next}
+		*o = Outline{Seq: s.next}
 	}
-	*rec = Record{Event: Event{Seq: o.Seq, Clock: o.Clock, Kind: o.Kind}, Raw: raw, Light: true}
+	ev := &rec.Event // of which a walk that copies sets nothing else
+	ev.Seq, ev.Clock, ev.Kind = o.Seq, o.Clock, o.Kind
+	rec.Raw, rec.Light = raw, true
 	s.off, s.next = end, s.next+1
 	return raw, nil
 }

@@ -81,13 +81,15 @@ func (w *addressWriter) write(out func([]byte) (chunk, error)) ([]byte, error) {
 	}
 	w.sort()
 	var frames []uint32
+	room := make([]byte, 4)
 	for i := 0; i < len(w.v4); {
 		ip := uint32(w.v4[i] >> 32)
 		frames = frames[:0]
 		for ; i < len(w.v4) && uint32(w.v4[i]>>32) == ip; i++ {
 			frames = append(frames, uint32(w.v4[i]))
 		}
-		c.add(binary.BigEndian.AppendUint32(nil, ip), frames)
+		binary.BigEndian.PutUint32(room, ip)
+		c.add(room, frames)
 		if c.n == addressesPerChunk {
 			if err := flush(); err != nil {
 				return nil, err

@@ -112,7 +112,7 @@ func (l *looseEnds) event(ev *journal.Event) (ends []End) {
 
 // endWriter finds the Ends of a file.
 type endWriter struct {
-	starts map[netip.Addr]journal.Seq
+	starts startTable
 	rows   []byte
 	b      []byte
 	n      int
@@ -120,38 +120,83 @@ type endWriter struct {
 	before journal.Seq
 }
 
-// add looks at the next event. What has no outline is a landmark of a later version, which ends any answer.
-func (e *endWriter) add(w *writer, o *journal.Outline, boot int, raw []byte) (err error) {
-	if e.starts == nil {
-		e.starts = make(map[netip.Addr]journal.Seq)
+// add looks at the next event, which has these addresses. What has no outline is a landmark of a later version, which ends any answer.
+func (e *endWriter) add(w *writer, o *journal.Outline, boot int, raw []byte, addresses [][]byte) error {
+	if o.Kind == journal.KindReset {
+		e.starts.clear()
 	}
-	reason := journal.Reason(o.Number(raw, journal.OutlineReason))
-	each := func(fn func(ip netip.Addr)) {
-		eachAddress(fieldAt(raw, o.Fields[journal.OutlineAddresses]), func(b []byte) {
-			if ip, ok := netip.AddrFromSlice(b); ok {
-				fn(ip.Unmap())
+	starts := o.Kind == journal.KindAdd || o.Kind == journal.KindImport
+	if !starts && o.Kind != journal.KindDel && o.Kind != journal.KindRelease {
+		return nil
+	}
+	for _, b := range addresses {
+		switch {
+		case len(b) != 4 && len(b) != 16: // no address: a record that only decoding tells to be impossible
+			continue
+		case starts:
+			e.starts.set(b, o.Seq)
+			continue
+		}
+		if reason := journal.Reason(o.Number(raw, journal.OutlineReason)); doubtful(o.Kind, reason) {
+			if err := e.end(w, o, boot, reason, b, raw); err != nil {
+				return err
 			}
-		})
+		}
+		e.starts.set(b, 0)
 	}
-	switch o.Kind {
-	case journal.KindAdd, journal.KindImport:
-		each(func(ip netip.Addr) { e.starts[ip] = o.Seq })
-	case journal.KindDel, journal.KindRelease:
-		each(func(ip netip.Addr) {
-			if doubtful(o.Kind, reason) && err == nil {
-				err = e.end(w, o, boot, reason, ip, raw)
-			}
-			delete(e.starts, ip)
-		})
-	case journal.KindReset:
-		clear(e.starts)
+	return nil
+}
+
+// startTable says with which event the lease of an address began.
+type startTable struct {
+	v4 map[uint32]journal.Seq
+	v6 map[netip.Addr]journal.Seq
+}
+
+func (t *startTable) clear() {
+	clear(t.v4)
+	clear(t.v6)
+}
+
+// set notes a start; 0 forgets it.
+func (t *startTable) set(ip []byte, seq journal.Seq) {
+	if t.v4 == nil {
+		t.v4, t.v6 = make(map[uint32]journal.Seq), make(map[netip.Addr]journal.Seq)
 	}
-	return err
+	key4, key6 := startKey(ip)
+	switch {
+	case key6.IsValid() && seq == 0:
+		delete(t.v6, key6)
+	case key6.IsValid():
+		t.v6[key6] = seq
+	case seq == 0:
+		delete(t.v4, key4)
+	default:
+		t.v4[key4] = seq
+	}
+}
+
+// of returns where the lease of an address began, 0 if that is not known.
+func (t *startTable) of(ip []byte) journal.Seq {
+	key4, key6 := startKey(ip)
+	if key6.IsValid() {
+		return t.v6[key6]
+	}
+	return t.v4[key4]
+}
+
+// startKey returns what an address, which has 4 or 16 bytes, is found by: one of the two.
+func startKey(ip []byte) (v4 uint32, v6 netip.Addr) {
+	if len(ip) == 4 {
+		return binary.BigEndian.Uint32(ip), netip.Addr{}
+	}
+	v6, _ = netip.AddrFromSlice(ip)
+	return 0, v6
 }
 
 // end appends an End: how far its event is from that of the one before, kind, reason, number of the boot, wall and boot-time
 // clock, length of the address and the address, how many events ago the lease began or 0, and the hash of its owner.
-func (e *endWriter) end(w *writer, o *journal.Outline, boot int, reason journal.Reason, ip netip.Addr, raw []byte) error {
+func (e *endWriter) end(w *writer, o *journal.Outline, boot int, reason journal.Reason, ip, raw []byte) error {
 	if e.n == 0 {
 		e.first, e.before = o.Seq, o.Seq
 	}
@@ -159,9 +204,9 @@ func (e *endWriter) end(w *writer, o *journal.Outline, boot int, reason journal.
 	b = binary.AppendUvarint(append(b, byte(o.Kind), byte(reason)), uint64(boot))
 	b = binary.BigEndian.AppendUint64(b, uint64(o.Clock.Wall))
 	b = binary.BigEndian.AppendUint64(b, uint64(o.Clock.BootTime))
-	b = append(append(b, byte(ip.BitLen()/8)), ip.AsSlice()...)
+	b = append(append(b, byte(len(ip))), ip...)
 	ago := uint64(0)
-	if start := e.starts[ip]; start != 0 {
+	if start := e.starts.of(ip); start != 0 {
 		ago = uint64(o.Seq - start)
 	}
 	_, container := splitString(valueAt(raw, o.Fields[journal.OutlineContainerID]))

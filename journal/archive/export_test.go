@@ -17,7 +17,11 @@ func Decode(path string, id journal.ID, which byte, b []byte) error {
 		if err != nil {
 			return err
 		}
-		_, _, _, err = new(filler).fill(nil, t.ops, b, b)
+		f := new(filler)
+		dst, vars, text, err := f.fill(nil, t.first, b, b)
+		if err == nil {
+			_, _, _, err = f.fill(dst, t.second, vars, text)
+		}
 		return err
 	case 2:
 		_, err := readMarks(b, 1, make([]journal.BootID, 64))
@@ -104,13 +108,19 @@ func Plain(path string, id journal.ID) (seeds [][]byte, err error) {
 	return append(seeds, marks, addresses, filter, append(columns, fr.raw...)), nil
 }
 
+// AllHex and AppendDigits read and make hex digits.
+var (
+	AllHex       = allHex
+	AppendDigits = appendDigits
+)
+
 // Spoils name what PackSpoilt does wrongly.
 var Spoils = []string{"address left out", "address in another frame", "mark left out", "mark with another clock", "kinds", "boots", "first clock",
 	"hash before", "filter", "clock of a frame", "identity of a frame", "whole frame", "identities", "previous", "digest"}
 
 // PackSpoilt packs as Pack does, but for one thing: what is wrong in the file stands under right checksums.
 func PackSpoilt(path string, meta journal.Meta, first, last journal.Seq, source Source, o Options, spoil string) error {
-	_, err := pack(path, meta, first, last, source, o, func(p *packing) {
+	_, _, err := pack(path, meta, first, last, source, o, func(p *packing) {
 		switch spoil {
 		case "address left out":
 			p.addrs.sort()

@@ -44,8 +44,7 @@ type file struct {
 type slot struct {
 	number int // of the block, from 1 on
 	bytes  []byte
-	next   uint64 // an identity in it, and where it stands: they are mostly asked for in order
-	at     int
+	places []uint32 // where each identity stands in it, as far as they are whole
 }
 
 // openFile opens the packed file at path, of a journal, or of any if id is zero.
@@ -303,27 +302,17 @@ func (f *file) identityAt(number uint64) (*template, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if number < s.next {
-		s.next, s.at = uint64(firstOf(rows[lo*identityRow:])), 0
-	}
-	r := numbers{b: s.bytes[s.at:]}
-	first := s.next
-	for ; first < number && r.err == nil; first++ {
-		n := r.number()
-		r.take(int(min(n, maxChunk)))
-	}
-	if first != number || r.err != nil {
+	in := number - uint64(firstOf(rows[lo*identityRow:]))
+	if in >= uint64(len(s.places)) {
 		return nil, nil, errShape
 	}
 	if number+1 > f.newest { // new ones are asked for in order, what is referred to in none
 		f.newest, f.lastRow = number+1, lo
 	}
-	t, vars, err := f.entry(&r)
-	s.next, s.at = number+1, len(s.bytes)-len(r.b)
-	return t, vars, err
+	return f.entry(&numbers{b: s.bytes[s.places[in]:]})
 }
 
-// entry reads the next identity of a block.
+// entry reads an identity of a block.
 func (f *file) entry(r *numbers) (*template, []byte, error) {
 	n := r.number()
 	e := numbers{b: r.take(int(min(n, maxChunk)))}
@@ -352,7 +341,14 @@ func (f *file) block(rows []byte, number int) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.number, s.bytes, s.next, s.at = number+1, b, uint64(firstOf(rows[number*identityRow:])), 0
+	s.number, s.bytes, s.places = number+1, b, s.places[:0]
+	for r := (numbers{b: b}); len(r.b) > 0; {
+		at := len(b) - len(r.b)
+		if r.take(int(min(r.number(), maxChunk))); r.err != nil {
+			break // who asks for that one is told
+		}
+		s.places = append(s.places, uint32(at))
+	}
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/internal/wire"
 	"github.com/leaselog/leaselog/journal"
 )
@@ -203,6 +204,10 @@ type builder struct {
 	clock  clockState
 	filler filler
 	o      journal.Outline
+	// compared, if not nil, is the record that the next one is held against once it is made. The hash of the one before is then that which this
+	// has of it, and is not worked out.
+	compared []byte
+	chain    uint32 // checksum of these
 }
 
 // next makes the next record. Its bytes are good until the next call; o says what its fixed parts are, unless
@@ -216,7 +221,10 @@ func (b *builder) next() (record []byte, plain bool, err error) {
 			return nil, false, errShape
 		}
 		record, fr.text = fr.text[w:w+int(n)], fr.text[w+int(n):]
-		fr.at, fr.prev = k+1, journal.RecordHash(record)
+		fr.at++
+		if b.compared == nil {
+			fr.prev = journal.RecordHash(record)
+		}
 		return record, false, journal.CheckRecord(fr.f.head.id, seq, record)
 	}
 	shape, err := fr.f.template(fr.cols[colShape][k], shapeHead)
@@ -232,13 +240,41 @@ func (b *builder) next() (record []byte, plain bool, err error) {
 		return nil, false, errShape
 	}
 	b.o.Synced = seq - 1 - journal.Seq(fr.cols[colSynced][k])
+	if b.compared != nil {
+		if err := b.takePrev(); err != nil {
+			return nil, false, err
+		}
+	}
 	dst := b.o.AppendHead(fr.record[:0], &fr.prev)
 	if dst, err = b.body(dst, shape, k); err != nil {
 		return nil, false, err
 	}
 	dst = journal.CompleteRecord(dst, 0, fr.f.head.id, seq)
-	fr.record, fr.at, fr.prev = dst, k+1, journal.RecordHash(dst)
+	fr.record, fr.at = dst, k+1
+	if b.compared == nil {
+		fr.prev = journal.RecordHash(dst)
+	}
 	return dst, true, nil
+}
+
+// takePrev takes the hash of the record before from the one that is compared.
+func (b *builder) takePrev() error {
+	prev, ok := prevAt(b.compared)
+	if !ok || b.fr.at == 0 && prev != b.fr.prev {
+		return errChain
+	}
+	b.fr.prev = prev
+	b.chain = crc32c.Update(b.chain, b.fr.prev[:])
+	return nil
+}
+
+// prevAt returns the hash that a record has of the one before it, false if it is too short for one.
+func prevAt(record []byte) (journal.Hash, bool) {
+	const at = 23 // see docs/FORMAT.md, "Records"
+	if len(record) < at+len(journal.Hash{}) {
+		return journal.Hash{}, false
+	}
+	return journal.Hash(record[at:]), true
 }
 
 // body appends the body of event k.
@@ -262,22 +298,22 @@ func (b *builder) body(dst []byte, shape *template, k int) (_ []byte, err error)
 	b.filler.knownN = 0
 	dst = wire.AppendMap(dst, fields)
 	if id != nil {
-		if dst, vars, _, err = b.filler.fill(dst, id.ops[:id.split], vars, nil); err != nil {
+		if dst, vars, _, err = b.filler.fill(dst, id.first, vars, nil); err != nil {
 			return dst, err
 		}
 	}
-	if dst, fr.raw, fr.text, err = b.filler.fill(dst, shape.ops[:shape.split], fr.raw, fr.text); err != nil {
+	if dst, fr.raw, fr.text, err = b.filler.fill(dst, shape.first, fr.raw, fr.text); err != nil {
 		return dst, err
 	}
 	if id != nil {
-		if dst, vars, _, err = b.filler.fill(dst, id.ops[id.split:], vars, nil); err != nil {
+		if dst, vars, _, err = b.filler.fill(dst, id.second, vars, nil); err != nil {
 			return dst, err
 		}
 		if len(vars) > 0 {
 			return dst, errShape
 		}
 	}
-	dst, fr.raw, fr.text, err = b.filler.fill(dst, shape.ops[shape.split:], fr.raw, fr.text)
+	dst, fr.raw, fr.text, err = b.filler.fill(dst, shape.second, fr.raw, fr.text)
 	return dst, err
 }
 

@@ -37,7 +37,8 @@ type markWriter struct {
 	lastGC   mark                    // the last release of a GC so far, whole
 	beforeGC mark                    // the event before that, light
 	shownGC  int64                   // boot-time clock of the newest mark of the run
-	synced   map[journal.BootID]mark // last synchronised event of each boot
+	synced   map[journal.BootID]mark // last synchronised event of each boot, but for
+	current  mark                    // that of the newest boot that has one
 }
 
 // add looks at the next event. outlined is false for a record that could not be read as an outline.
@@ -57,7 +58,10 @@ func (w *markWriter) add(o *journal.Outline, outlined bool, record []byte) {
 		w.marks = append(w.marks, p)
 	}
 	if c.Synchronised {
-		w.synced[c.Boot] = m
+		if w.current.clock.Boot != c.Boot {
+			w.endSynced()
+		}
+		w.current = m
 	}
 	w.before = m
 	if whole {
@@ -103,9 +107,17 @@ func (w *markWriter) endRun() {
 	}
 }
 
+// endSynced notes the last synchronised event of a boot.
+func (w *markWriter) endSynced() {
+	if w.current.seq != 0 {
+		w.synced[w.current.clock.Boot] = w.current
+	}
+}
+
 // finish returns all marks in order, each once.
 func (w *markWriter) finish() []mark {
 	w.endRun()
+	w.endSynced()
 	w.marks = append(w.marks, w.before)
 	for _, m := range w.synced {
 		w.marks = append(w.marks, m)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/leaselog/leaselog/internal/crc32c"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -50,9 +51,9 @@ func Pack(folder string, meta journal.Meta, first, last journal.Seq, source Sour
 	}
 	tmp := filepath.Join(folder, fmt.Sprintf("tmp.%d%s", os.Getpid(), nameEnd))
 	path := filepath.Join(folder, Name(first, last))
-	size, err := pack(tmp, meta, first, last, source, o, func(*packing) {})
+	size, proof, err := pack(tmp, meta, first, last, source, o, func(*packing) {})
 	if err == nil {
-		err = compare(tmp, meta.ID, first, last, source)
+		err = compare(tmp, meta.ID, first, last, source, proof)
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)
@@ -75,50 +76,56 @@ func removeIfThere(path string) error {
 
 // packing is the state of one pack.
 type packing struct {
-	w     *writer
-	head  header
-	boots map[journal.BootID]int
+	w       *writer
+	head    header
+	boots   map[journal.BootID]int
+	current int // the boot of the newest event
 
 	frame  frameWriter
 	info   frameInfo // of the frame that is being filled
 	frames []byte    // rows
 
 	prev   journal.Hash // of the record before
+	chain  uint32       // checksum of the hashes that regular records have of those before them
 	marks  markWriter
 	ends   endWriter
 	addrs  addressWriter
 	o      journal.Outline
+	known  [][]byte // the record's addresses
+	id     identity // the record's
 	ident  tokens
 	rest   tokens
-	known  [][]byte // room
-	record []byte   // room
+	idents recent
+	rests  recent
+	record []byte // room
 
 	earlier []journal.Event // what is known of the events before the first
 	before  *file           // that begins with the same event and knows it; nil if there is none
 }
 
 // pack writes the file. before runs before what was collected is written: tests spoil it there.
-func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source, o Options, before func(*packing)) (size int64, err error) {
+func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source, o Options, before func(*packing)) (size int64, made proof, err error) {
 	if err := removeIfThere(tmp); err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Chmod(0o600); err != nil { // whatever the umask took away
-		return 0, err
+		return 0, proof{}, err
 	}
 	w, err := newWriter(f, meta.ID)
 	if err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	p := &packing{w: w, boots: make(map[journal.BootID]int), head: header{format: formatVersion, minReader: formatVersion,
 		id: meta.ID, network: meta.Network, node: meta.Node, first: first, last: last}}
 	p.marks.synced = make(map[journal.BootID]mark)
+	p.addrs.v4 = make([]uint64, 0, last-first+1) // most events have one
 	if p.head.previous, err = contentBefore(filepath.Dir(tmp), meta.ID, first); err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	defer func() {
 		if p.before != nil {
@@ -126,35 +133,35 @@ func pack(tmp string, meta journal.Meta, first, last journal.Seq, source Source,
 		}
 	}()
 	if err := p.past(filepath.Dir(tmp), filepath.Base(tmp), &o); err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	next := first
 	for rec, err := range source(first - 1) {
 		if err != nil {
-			return 0, err
+			return 0, proof{}, err
 		}
 		if rec.Event.Seq != next || len(rec.Raw) == 0 {
-			return 0, fmt.Errorf("the source has event %d, not %d", rec.Event.Seq, next)
+			return 0, proof{}, fmt.Errorf("the source has event %d, not %d", rec.Event.Seq, next)
 		}
 		if err := p.event(next, rec.Raw); err != nil {
-			return 0, err
+			return 0, proof{}, err
 		}
 		if next++; next > last {
 			break
 		}
 	}
 	if next <= last {
-		return 0, fmt.Errorf("the source ends before event %d", next)
+		return 0, proof{}, fmt.Errorf("the source ends before event %d", next)
 	}
 	before(p)
 	if err := p.finish(o); err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
 	st, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return 0, proof{}, err
 	}
-	return st.Size(), nil
+	return st.Size(), proof{p.chain, p.head.after}, nil
 }
 
 // contentBefore returns the digest of the packed file that ends where a new one begins, zero if there is none.
@@ -192,18 +199,13 @@ func (p *packing) event(seq journal.Seq, raw []byte) error {
 		}
 		p.info.prev, p.head.before, p.head.from = p.prev, p.prev, o.Clock
 	}
-	boot, ok := p.boots[o.Clock.Boot]
-	if !ok {
-		boot = len(p.head.boots)
-		p.boots[o.Clock.Boot] = boot
-		p.head.boots = append(p.head.boots, Boot{ID: o.Clock.Boot, First: seq})
-	}
-	p.head.boots[boot].Last = seq
+	boot := p.boot(o.Clock.Boot, seq)
 	p.head.kinds[o.Kind]++
 	p.marks.add(o, outlined, raw)
-	p.index(outlined, raw)
-	if outlined {
-		if err := p.ends.add(p.w, o, boot, raw); err != nil {
+	if outlined { // what is not is a mark, and so never looked for
+		p.known = appendKnown(p.known[:0], fieldAt(raw, o.Fields[journal.OutlineAddresses]))
+		p.index(raw)
+		if err := p.ends.add(p.w, o, boot, raw, p.known); err != nil {
 			return err
 		}
 	}
@@ -216,6 +218,22 @@ func (p *packing) event(seq journal.Seq, raw []byte) error {
 		return p.endFrame()
 	}
 	return nil
+}
+
+// boot returns the number of an event's boot.
+func (p *packing) boot(id journal.BootID, seq journal.Seq) int {
+	all := &p.head.boots
+	if p.current >= len(*all) || (*all)[p.current].ID != id {
+		boot, ok := p.boots[id]
+		if !ok {
+			boot = len(*all)
+			p.boots[id] = boot
+			*all = append(*all, Boot{ID: id, First: seq})
+		}
+		p.current = boot
+	}
+	(*all)[p.current].Last = seq
+	return p.current
 }
 
 // regular reports whether a record's bytes follow from what is kept of it.
@@ -234,43 +252,67 @@ func (p *packing) put(regular bool, boot int, raw []byte) error {
 		return nil
 	}
 	texts := len(w.text)
-	p.rest.text = &w.text
-	p.rest.reset(byte(o.Kind), asByte(o.Clock.Synchronised))
-	address := fieldAt(raw, o.Fields[journal.OutlineAddresses])
-	p.known = appendKnown(p.known[:0], address)
-	p.rest.rest(raw, o, p.known)
-	shape, err := p.w.template(p.rest.done())
+	shape, values, err := p.shape(raw)
 	if err != nil {
 		return err
 	}
-	names := namesAt(raw, o)
+	names, address := namesAt(raw, o), fieldAt(raw, o.Fields[journal.OutlineAddresses])
+	id := &p.id
+	*id = identity{names: names, address: address}
 	has := len(names)+len(address) > 0
-	var key uint64
-	var number, identity uint32
 	old := false
 	if has && shape != 0 {
-		if key, number, old = p.w.idents.find(names, address); !old {
-			p.ident.identity(raw, o)
-			if identity, err = p.w.template(p.ident.done()); err != nil {
+		if old = p.w.idents.find(id); !old {
+			id.namespace, id.name, id.uid = splitPod(valueAt(raw, o.Fields[journal.OutlinePod]))
+			_, id.container = splitString(valueAt(raw, o.Fields[journal.OutlineContainerID]))
+			if err := p.identity(raw, id); err != nil {
 				return err
 			}
 		}
 	}
-	if shape == 0 || has && !old && identity == 0 { // no room for more templates
+	if shape == 0 || has && !old && id.template == 0 { // no room for more templates
 		w.text = w.text[:texts]
 		return p.put(false, boot, raw)
 	}
+	p.chain = crc32c.Update(p.chain, p.prev[:])
 	w.cols[colShape] = append(w.cols[colShape], uint64(shape))
 	w.times(o, boot)
-	w.identity(has, !old, uint64(p.w.idents.next-number))
-	w.raw = append(w.raw, p.rest.vars...)
+	w.identity(has, !old, uint64(p.w.idents.next-id.number))
+	w.raw = append(w.raw, values...)
 	if !has || old {
 		return nil
 	}
-	namespace, name, uid := splitPod(valueAt(raw, o.Fields[journal.OutlinePod]))
-	_, container := splitString(valueAt(raw, o.Fields[journal.OutlineContainerID]))
-	p.w.idents.filter.identity(container, namespace, name, uid)
-	return p.w.identity(key, identity, p.ident.vars)
+	p.w.idents.filter.identity(id.container, id.namespace, id.name, id.uid)
+	return p.w.identity(id)
+}
+
+// shape returns the template of what a record has beside its identity, 0 if there is no room for it, and the bytes for its holes,
+// which are good until the next record. Texts go to the frame.
+func (p *packing) shape(raw []byte) (number uint32, values []byte, err error) {
+	o, from := &p.o, afterIdentity(raw, &p.o)
+	kind, synchronised := byte(o.Kind), asByte(o.Clock.Synchronised)
+	slot := p.rests.slot(restHash(o, raw, from))
+	if slot.hasHead(kind, synchronised) && p.rests.match(slot, fieldAt(raw, o.Fields[journal.OutlineTraceParent]), raw[from:o.Tail], p.known) {
+		return slot.number, p.rests.vars, nil
+	}
+	p.rest.text = &p.frame.text
+	p.rest.reset(kind, synchronised)
+	p.rest.rest(raw, o, p.known)
+	number, err = p.w.template(p.rest.done(), slot)
+	return number, p.rest.vars, err
+}
+
+// identity finds the template of a new identity and the bytes for its holes.
+func (p *packing) identity(raw []byte, id *identity) (err error) {
+	slot := p.idents.slot(identityHash(id.namespace, id.name, len(id.container)))
+	if p.idents.match(slot, id.names, id.address, nil) {
+		id.template, id.values = slot.number, p.idents.vars
+		return nil
+	}
+	p.ident.identity(raw, &p.o)
+	id.template, err = p.w.template(p.ident.done(), slot)
+	id.values = p.ident.vars
+	return err
 }
 
 func asByte(b bool) byte {
@@ -303,18 +345,23 @@ func namesAt(raw []byte, o *journal.Outline) []byte {
 	return raw[start:end]
 }
 
-// index notes which addresses the frame has.
-func (p *packing) index(outlined bool, raw []byte) {
-	if !outlined {
-		return // it is a mark, and so never looked for
-	}
+// index notes which addresses the frame has: those by which a record is found.
+func (p *packing) index(raw []byte) {
 	frame := len(p.frames) / frameRow
-	eachIndexed(&p.o, raw, func(ip []byte) { p.addrs.add(ip, frame) })
+	for _, ip := range p.known {
+		p.addrs.add(ip, frame)
+	}
+	eachRequested(&p.o, raw, func(ip []byte) { p.addrs.add(ip, frame) })
 }
 
 // eachIndexed calls fn with the addresses by which a record is found.
 func eachIndexed(o *journal.Outline, raw []byte, fn func(ip []byte)) {
 	eachAddress(fieldAt(raw, o.Fields[journal.OutlineAddresses]), fn)
+	eachRequested(o, raw, fn)
+}
+
+// eachRequested calls fn with the addresses that were asked for.
+func eachRequested(o *journal.Outline, raw []byte, fn func(ip []byte)) {
 	if b := valueAt(raw, o.Fields[journal.OutlineRequested]); len(b) > 0 {
 		for at := journal.SkipHead(b); at >= 0 && at+2 < len(b); at = journal.SkipValue(b, at) {
 			fn(b[at+2 : min(len(b), at+2+int(b[at+1]))])
@@ -325,7 +372,7 @@ func eachIndexed(o *journal.Outline, raw []byte, fn func(ip []byte)) {
 // endFrame writes the frame that is full, or the last one.
 func (p *packing) endFrame() error {
 	plain := p.frame.encode()
-	p.w.room = p.w.zstd.EncodeAll(plain, p.w.room[:0])
+	p.w.room = p.w.fast.EncodeAll(plain, p.w.room[:0])
 	p.record = binary.AppendUvarint(p.record[:0], uint64(len(p.w.room)))
 	p.record = append(append(p.record, p.w.room...), p.frame.raw...)
 	c, err := p.w.chunk(p.record)
@@ -461,8 +508,15 @@ func (p *packing) keyframeFrom(rows []byte, r io.Reader, seq journal.Seq) ([]byt
 	}
 }
 
+// proof is what the chain of hashes of the packed records came to. They are worked out once, from the source: what is read back
+// is held against the source's bytes, and equal bytes have equal hashes.
+type proof struct {
+	chain uint32 // packing.chain
+	after journal.Hash
+}
+
 // compare reads a packed file whole and holds each record against the source's.
-func compare(path string, id journal.ID, first, last journal.Seq, source Source) error {
+func compare(path string, id journal.ID, first, last journal.Seq, source Source, want proof) error {
 	f, err := openFileAs(path, id, first, last)
 	if err != nil {
 		return err
@@ -472,6 +526,7 @@ func compare(path string, id journal.ID, first, last journal.Seq, source Source)
 		if err != nil {
 			return errors.Join(err, f.close())
 		}
+		w.b.compared = rec.Raw
 		raw, _, err := w.next()
 		if err == nil && !bytes.Equal(raw, rec.Raw) {
 			err = fmt.Errorf("event %d is read back as another", rec.Event.Seq)
@@ -482,6 +537,9 @@ func compare(path string, id journal.ID, first, last journal.Seq, source Source)
 		if rec.Event.Seq == last {
 			break
 		}
+	}
+	if w.seq != last+1 || w.b.chain != want.chain || f.head.after != want.after {
+		return errors.Join(f.damaged(-1, first, errChain), f.close())
 	}
 	return errors.Join(f.Check(), f.close())
 }

@@ -158,7 +158,7 @@ func (f *file) matching(q *Query, rows []byte, number int) ([]uint64, error) {
 	for id := uint64(firstOf(rows[number*identityRow:])); len(r.b) > 0; id++ {
 		t, vars, err := f.entry(&r)
 		if err == nil {
-			names, _, _, err = new(filler).fill(names[:0], t.ops[:t.split], vars, nil)
+			names, _, _, err = new(filler).fill(names[:0], t.first, vars, nil)
 		}
 		if err != nil {
 			return nil, f.damaged(place, f.head.first, err)

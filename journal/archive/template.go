@@ -2,8 +2,8 @@ package archive
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
+	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -25,6 +25,9 @@ const (
 	opText    = 9 // as opLong, out of the part of the frame that is compressed
 	opSplit   = 10
 )
+
+// opBytesOnDisk is what an operation takes, the bytes of a literal aside.
+const opBytesOnDisk = 3
 
 // suffixLetters are those that Kubernetes makes suffixes of; suffixLen of them fit three bytes.
 const (
@@ -163,16 +166,7 @@ func (t *tokens) pod(b []byte) {
 
 // suffix makes a hole of what stands behind the last hyphen of a pod's name.
 func (t *tokens) suffix(b []byte) {
-	v := 0
-	for i := len(b) - 1; i >= 0 && len(b) == suffixLen; i-- {
-		d := letterValue(b[i])
-		if d < 0 {
-			v = -1
-			break
-		}
-		v = v*len(suffixLetters) + d
-	}
-	if len(b) == suffixLen && v >= 0 {
+	if v := suffixValue(b); v >= 0 {
 		t.op(opSuffix, suffixLen)
 		t.vars = append(t.vars, byte(v>>16), byte(v>>8), byte(v))
 		return
@@ -182,14 +176,20 @@ func (t *tokens) suffix(b []byte) {
 	}
 }
 
-// letterValue returns the place of a letter among suffixLetters, or -1.
-func letterValue(c byte) int {
-	for i := range len(suffixLetters) {
-		if suffixLetters[i] == c {
-			return i
-		}
+// suffixValue returns what a suffix is as a number, its lowest digit first, or -1 if it is not made of suffixLen letters.
+func suffixValue(b []byte) int {
+	if len(b) != suffixLen {
+		return -1
 	}
-	return -1
+	v := 0
+	for i := len(b) - 1; i >= 0; i-- {
+		d := strings.IndexByte(suffixLetters, b[i])
+		if d < 0 {
+			return -1
+		}
+		v = v*len(suffixLetters) + d
+	}
+	return v
 }
 
 // string makes holes for what looks random or counted.
@@ -235,12 +235,16 @@ func (t *tokens) string(b []byte) {
 }
 
 func (t *tokens) decimal(b []byte) {
-	v := uint64(0)
-	for _, c := range b {
+	t.op(opDecimal, 0)
+	t.vars = binary.AppendUvarint(t.vars, decimalValue(b))
+}
+
+// decimalValue returns the number that decimal digits are, at most maxDigits of them.
+func decimalValue(digits []byte) (v uint64) {
+	for _, c := range digits {
 		v = v*10 + uint64(c-'0')
 	}
-	t.op(opDecimal, 0)
-	t.vars = binary.AppendUvarint(t.vars, v)
+	return v
 }
 
 // splitString returns the head of a msgpack string and what it holds.
@@ -316,14 +320,7 @@ func (t *tokens) rest(raw []byte, o *journal.Outline, known [][]byte) {
 		t.name(head, b, false)
 	}
 	t.op(opSplit, 0)
-	from := o.Body
-	for field := 1; field <= 6; field++ {
-		from = max(from, o.Fields[field].End)
-	}
-	if from == o.Body {
-		from += journal.SkipHead(raw[from:])
-	}
-	for at := from; at < o.Tail; {
+	for at := afterIdentity(raw, o); at < o.Tail; {
 		end := journal.SkipValue(raw[:o.Tail], at+1)
 		t.fields++
 		t.lit(raw[at])
@@ -336,6 +333,15 @@ func (t *tokens) rest(raw []byte, o *journal.Outline, known [][]byte) {
 		}
 		at = end
 	}
+}
+
+// afterIdentity returns where the fields begin that stand behind the identity.
+func afterIdentity(raw []byte, o *journal.Outline) int {
+	from := o.Body + journal.SkipHead(raw[o.Body:])
+	for field := 1; field <= journal.OutlineAddresses; field++ {
+		from = max(from, o.Fields[field].End)
+	}
+	return from
 }
 
 // value makes the template of a value of numbers, addresses and short texts.
@@ -383,19 +389,12 @@ func (t *tokens) bin(b []byte) {
 	t.bytes(b)
 }
 
-// op is an operation of a template.
-type op struct {
-	code    byte
-	n       int
-	literal []byte
-}
-
 // template is one that was read.
 type template struct {
 	head   []byte // what stands before the operations, but for the number of fields
 	fields int
-	ops    []op
-	split  int // the operations of the second half
+	first  []byte // operations, all of them whole: those of the first half
+	second []byte // and of the second
 }
 
 var errTemplate = errors.New("not a template")
@@ -406,38 +405,34 @@ func parseTemplate(b []byte) (*template, error) {
 	if len(b) < 2 || len(b) < 2+int(b[1]) {
 		return nil, errTemplate
 	}
-	head := int(b[1])
-	t := &template{fields: int(b[0]), head: b[2 : 2+head], split: -1}
-	for b = b[2+head:]; len(b) > 0; {
-		if len(b) < 3 {
+	t := &template{fields: int(b[0]), head: b[2 : 2+int(b[1])]}
+	ops, split := b[2+len(t.head):], -1
+	for at := 0; at < len(ops); {
+		if len(ops)-at < opBytesOnDisk {
 			return nil, errTemplate
 		}
-		o := op{code: b[0], n: int(binary.BigEndian.Uint16(b[1:]))}
-		b = b[3:]
-		switch o.code {
-		case opLiteral:
-			if o.n > len(b) {
+		code, n := opAt(ops[at:])
+		at += opBytesOnDisk
+		switch {
+		case code == opLiteral:
+			if at += n; at > len(ops) {
 				return nil, errTemplate
 			}
-			o.literal, b = b[:o.n], b[o.n:]
-		case opSplit:
-			if t.split >= 0 {
-				return nil, errTemplate
-			}
-			t.split = len(t.ops)
-			continue
-		default:
-			if o.code > opSplit || o.n > maxTemplate {
-				return nil, errTemplate
-			}
+		case code == opSplit && split < 0:
+			split = at
+		case code >= opSplit || n > maxTemplate:
+			return nil, errTemplate
 		}
-		t.ops = append(t.ops, o)
 	}
-	if t.split < 0 {
+	if split < 0 {
 		return nil, errTemplate
 	}
+	t.first, t.second = ops[:split-opBytesOnDisk], ops[split:]
 	return t, nil
 }
+
+// opAt returns the operation that ops begins with.
+func opAt(ops []byte) (code byte, n int) { return ops[0], int(ops[1])<<8 | int(ops[2]) }
 
 // filler puts values into the holes of templates.
 type filler struct {
@@ -448,13 +443,14 @@ type filler struct {
 var errHole = errors.New("ends within a value")
 
 // fill appends what the operations make to dst. It returns what is left of vars and text.
-func (f *filler) fill(dst []byte, ops []op, vars, text []byte) (out, varsLeft, textLeft []byte, err error) {
-	for i := range ops {
-		o := &ops[i]
-		n := o.n
-		switch o.code {
+func (f *filler) fill(dst, ops, vars, text []byte) (out, varsLeft, textLeft []byte, err error) {
+	for len(ops) > 0 {
+		code, n := opAt(ops)
+		ops = ops[opBytesOnDisk:]
+		size := n // of the hole in vars
+		switch code {
 		case opLiteral:
-			dst = append(dst, o.literal...)
+			dst, ops = append(dst, ops[:n]...), ops[n:]
 			continue
 		case opKnown:
 			if n >= f.knownN {
@@ -484,30 +480,26 @@ func (f *filler) fill(dst []byte, ops []op, vars, text []byte) (out, varsLeft, t
 			dst, text = append(dst, text[w:w+int(v)]...), text[w+int(v):]
 			continue
 		case opUUID:
-			n = 16
+			size = 16
 		case opSuffix:
-			n = 3
+			size = 3
 		}
-		if n > len(vars) {
+		if size > len(vars) {
 			return dst, vars, text, errHole
 		}
-		dst = f.hole(dst, o, vars[:n])
-		vars = vars[n:]
+		dst = f.hole(dst, code, vars[:size])
+		vars = vars[size:]
 	}
 	return dst, vars, text, nil
 }
 
 // hole appends what an operation makes of its bytes.
-func (f *filler) hole(dst []byte, o *op, b []byte) []byte {
-	switch o.code {
+func (f *filler) hole(dst []byte, code byte, b []byte) []byte {
+	switch code {
 	case opHex:
-		return hex.AppendEncode(dst, b)
+		return appendDigits(dst, b)
 	case opUUID:
-		dst = append(hex.AppendEncode(dst, b[:4]), '-')
-		dst = append(hex.AppendEncode(dst, b[4:6]), '-')
-		dst = append(hex.AppendEncode(dst, b[6:8]), '-')
-		dst = append(hex.AppendEncode(dst, b[8:10]), '-')
-		return hex.AppendEncode(dst, b[10:])
+		return appendUUIDText(dst, b)
 	case opSuffix:
 		v := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
 		for range suffixLen {

@@ -52,14 +52,14 @@ func (w *walk) frame() error {
 	if err != nil {
 		return err
 	}
-	if fr := w.b.fr; fr != nil && fr.number+1 == number && fr.prev != info.prev {
+	if fr := w.b.fr; fr != nil && fr.number+1 == number && fr.prev != info.prev && w.b.compared == nil {
 		return w.f.damaged(info.offset, w.seq, errChain)
 	}
 	fr, err := w.f.openFrame(number)
 	if err != nil {
 		return err
 	}
-	w.b, w.place = builder{fr: fr}, info.offset
+	w.b, w.place = builder{fr: fr, compared: w.b.compared, chain: w.b.chain}, info.offset
 	for fr.first+journal.Seq(fr.at) < w.seq {
 		if _, _, err := w.build(); err != nil {
 			return err
@@ -91,7 +91,7 @@ func (w *walk) next() (record []byte, outlined bool, err error) {
 	if record, outlined, err = w.build(); err != nil {
 		return nil, false, err
 	}
-	if w.seq == w.f.head.last && w.b.fr.prev != w.f.head.after {
+	if w.seq == w.f.head.last && w.b.compared == nil && w.b.fr.prev != w.f.head.after {
 		return nil, false, w.f.damaged(w.place, w.seq, errChain)
 	}
 	w.seq++

@@ -35,6 +35,7 @@ type writer struct {
 	offset int64
 	id     journal.ID
 	zstd   *zstd.Encoder
+	fast   *zstd.Encoder // of frames, which are too small for a better one to gain anything
 	room   []byte
 
 	templates templateWriter
@@ -43,16 +44,23 @@ type writer struct {
 }
 
 func newWriter(f *os.File, id journal.ID) (*writer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+	enc, err := newEncoder(zstd.SpeedDefault)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{f: f, buf: bufio.NewWriterSize(f, 256<<10), sum: sha256.New(), id: id, zstd: enc, sections: make(map[int]chunk)}
+	fast, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{f: f, buf: bufio.NewWriterSize(f, 256<<10), sum: sha256.New(), id: id, zstd: enc, fast: fast, sections: make(map[int]chunk)}
 	w.templates.numbers = make(map[string]uint32)
 	w.idents.seed = maphash.MakeSeed()
-	w.idents.numbers = make(map[uint64]uint32)
 	return w, w.write([]byte(magic))
+}
+
+func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 }
 
 func (w *writer) write(b []byte) error {
@@ -84,15 +92,18 @@ func (w *writer) section(number int, rows []byte) error {
 // templateWriter gives templates their numbers, from 1 on.
 type templateWriter struct {
 	numbers map[string]uint32
-	fresh   [][]byte // not written yet
+	fresh   []string // not written yet
 	bytes   int
 	rows    []byte
 }
 
-// template returns a template's number, 0 if there is no room for it.
-func (w *writer) template(b []byte) (uint32, error) {
+// template returns a template's number, 0 if there is no room for it, and remembers it.
+func (w *writer) template(b []byte, keep *recentTemplate) (uint32, error) {
 	t := &w.templates
 	if n, ok := t.numbers[string(b)]; ok {
+		if keep.number != n {
+			*keep = recentTemplate{n, string(b)}
+		}
 		return n, nil
 	}
 	if len(b) > maxTemplate || len(t.numbers) >= maxTemplates || t.bytes+len(b) > maxTemplateBytes {
@@ -100,9 +111,9 @@ func (w *writer) template(b []byte) (uint32, error) {
 	}
 	n := uint32(len(t.numbers) + 1)
 	s := string(b)
-	t.numbers[s] = n
+	t.numbers[s], *keep = n, recentTemplate{n, s}
 	t.bytes += len(b)
-	t.fresh = append(t.fresh, []byte(s))
+	t.fresh = append(t.fresh, s)
 	if len(t.fresh) == templatesPerChunk {
 		return n, w.endTemplates()
 	}
@@ -125,35 +136,90 @@ func (w *writer) endTemplates() error {
 	return err
 }
 
+// identity is what is known of an identity that is looked for, or is to be added.
+type identity struct {
+	names, address                  []byte // its fields
+	container, namespace, name, uid []byte // of these
+	key                             uint64
+	slot                            *identitySlot
+	number                          uint32 // if it is known
+	template                        uint32
+	values                          []byte
+}
+
 // identityWriter gives identities their numbers, from 0 on.
 type identityWriter struct {
-	seed    maphash.Seed
-	numbers map[uint64]uint32
-	next    uint32
-	first   uint32 // in the block
-	block   []byte
-	rows    []byte
-	blocks  uint32
-	filter  filterWriter
+	seed   maphash.Seed
+	slots  []identitySlot // a hash table of a power of two
+	newest []identitySlot // those that were found or added last, by hash: most ends are of a lease that began shortly before
+	next   uint32
+	first  uint32 // in the block
+	block  []byte
+	rows   []byte
+	blocks uint32
+	filter filterWriter
 }
 
-// find returns the number of an identity that was given one. That two have one hash would be found when the file is
+// newestIdentities is small enough for a processor's cache, which the table is not.
+const newestIdentities = 1 << 11
+
+// identitySlot holds an identity by its hash.
+type identitySlot struct {
+	key    uint64
+	number uint32 // and 1; 0 if there is none
+}
+
+// find looks for an identity, and for the place that it would have. That two have one hash would be found when the file is
 // read back.
-func (w *identityWriter) find(names, address []byte) (key uint64, number uint32, ok bool) {
-	key = bits.RotateLeft64(maphash.Bytes(w.seed, names), 23) ^ maphash.Bytes(w.seed, address)
-	number, ok = w.numbers[key]
-	return key, number, ok
+func (w *identityWriter) find(id *identity) bool {
+	id.key = bits.RotateLeft64(maphash.Bytes(w.seed, id.names), 23) ^ maphash.Bytes(w.seed, id.address)
+	if w.newest == nil {
+		w.newest = make([]identitySlot, newestIdentities)
+	}
+	newest := &w.newest[id.key%newestIdentities]
+	if newest.key != id.key || newest.number == 0 {
+		if int(w.next) >= len(w.slots)/4*3 {
+			w.grow()
+		}
+		if id.slot = w.place(id.key); id.slot.number == 0 {
+			return false
+		}
+		*newest = *id.slot
+	}
+	id.number = newest.number - 1
+	return true
 }
 
-// identity adds an identity.
-func (w *writer) identity(key uint64, template uint32, vars []byte) error {
+// place returns where a hash is, or is to be.
+func (w *identityWriter) place(key uint64) *identitySlot {
+	for i := key; ; i++ {
+		if s := &w.slots[i&uint64(len(w.slots)-1)]; s.number == 0 || s.key == key {
+			return s
+		}
+	}
+}
+
+// grow doubles the room for hashes.
+func (w *identityWriter) grow() {
+	before := w.slots
+	w.slots = make([]identitySlot, max(1<<10, 2*len(before)))
+	for _, s := range before {
+		if s.number != 0 {
+			*w.place(s.key) = s
+		}
+	}
+}
+
+// identity adds an identity that find did not find, right after that.
+func (w *writer) identity(id *identity) error {
 	i := &w.idents
-	i.numbers[key] = i.next
 	i.next++
+	*id.slot = identitySlot{id.key, i.next}
+	i.newest[id.key%newestIdentities] = *id.slot
 	var room [5]byte
-	n := binary.PutUvarint(room[:], uint64(template))
-	i.block = append(binary.AppendUvarint(i.block, uint64(n+len(vars))), room[:n]...)
-	i.block = append(i.block, vars...)
+	n := binary.PutUvarint(room[:], uint64(id.template))
+	i.block = append(binary.AppendUvarint(i.block, uint64(n+len(id.values))), room[:n]...)
+	i.block = append(i.block, id.values...)
 	if len(i.block) < identityBlock {
 		return nil
 	}

@@ -30,7 +30,7 @@ BENCH ?=
 FOR  ?= 10m
 SEED ?=
 
-.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench microbench soak mutants cover vuln man clean help
+.PHONY: all build refs check fmt vet lint unit crash test demo fuzz bench microbench soak mutants year cover vuln man clean help
 .DEFAULT_GOAL := help
 
 all: build
@@ -96,6 +96,9 @@ soak: ## a random run against a model for FOR (10m), repeated by SEED; then cras
 
 mutants: ## breaks the product on purpose, one mistake at a time, and wants the tests to notice; half an hour
 	$(GO) run ./test/mutants
+
+year: ## 15 million events compacted day by day, into docs/bench/year.md; half an hour and 13 GB of disk
+	$(GO) run ./test/year
 
 cover: ## test coverage by function, bin/cover.out and bin/cover.html
 	@mkdir -p $(BIN)

@@ -23,7 +23,7 @@ func TestPowerLoss(t *testing.T) {
 			case *full:
 				*l = limits{exhaustive: 2 * l.exhaustive, single: 2 * l.single, random: 2 * l.random}
 			case !sampled(): // for the time that all tests may take
-				*l = limits{exhaustive: max(l.exhaustive/4, 1), single: max(l.single/4, 1), random: max(l.random/4, 1)}
+				*l = limits{exhaustive: max(l.exhaustive/10, 1), single: max(l.single/10, 1), random: max(l.random/10, 1)}
 			}
 			images, trials := s.explore(t, newInProcess)
 			total += images

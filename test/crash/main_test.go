@@ -17,7 +17,7 @@ const baseVariable = "LEASELOG_TEST_CRASH_BASE"
 
 var (
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of random choices")
-	full = flag.Bool("full", false, "try eight times as many disk states at each crash point")
+	full = flag.Bool("full", false, "try twenty times as many disk states at each crash point")
 	keep = flag.String("keep", "", "folder for the images that break the promise")
 
 	plugin string // the built plugin

@@ -202,7 +202,23 @@ func withTraffic(t *testing.T, n network, disaster func() error) traffic {
 			}
 		})
 	}
-	time.Sleep(200 * time.Millisecond)
+	added := func(since time.Duration) {
+		t.Helper()
+		for limit := time.Now().Add(callLimit); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+			mu.Lock()
+			n := 0
+			for _, a := range tr.answers {
+				if a.call.verb == "ADD" && a.ok() && a.called > since {
+					n++
+				}
+			}
+			mu.Unlock()
+			if n >= 16 {
+				return
+			}
+		}
+	}
+	added(0)
 	var err error
 	for i := 0; i < disasterCount && err == nil; i++ {
 		time.Sleep(50 * time.Millisecond)
@@ -210,7 +226,7 @@ func withTraffic(t *testing.T, n network, disaster func() error) traffic {
 		err = disaster()
 		tr.disasters = append(tr.disasters, interval{begin, time.Since(epoch)})
 	}
-	time.Sleep(200 * time.Millisecond)
+	added(time.Since(epoch))
 	close(stop)
 	group.Wait()
 	if err != nil {

@@ -54,10 +54,7 @@ func TestCoveredLengths(t *testing.T) {
 
 func (s *tailStore) coverUpTo(base journal.Seq) (n int, err error) {
 	hurt := bytes.Clone(s.content)
-	step := 61 // of the bytes that are no length
-	if raceEnabled || testing.Short() {
-		step = 601
-	}
+	step := 61 + 9*nth()                  // of the bytes that are no length
 	seq, from, to := journal.Seq(0), 0, 0 // of the entry that is damaged
 	for at := range hurt {
 		if at == to {

@@ -1,6 +1,7 @@
 package rot_test
 
 import (
+	"flag"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -13,8 +14,19 @@ import (
 	"time"
 )
 
-// sample is every how manieth case is run where all would take too long.
-const sample = 61
+// full has every case run.
+var full = flag.Bool("full", false, "run every case, not one of some")
+
+// nth is every how manieth case is run, but for rare ones: a prime, so that all modes and bits get their turn.
+func nth() int {
+	switch {
+	case raceEnabled || testing.Short():
+		return 61
+	case *full:
+		return 1
+	}
+	return 7
+}
 
 // kindOf groups files for the counts.
 func kindOf(file string) string {
@@ -110,9 +122,9 @@ const maxFailures = 20
 // run runs all jobs with so many workers and tells each that fails.
 func (p *pool) run(jobs []job, workers int) {
 	p.t.Helper()
-	if all := len(jobs); all > sample && (raceEnabled || testing.Short()) {
+	if all, nth := len(jobs), nth(); all > 61 && nth > 1 {
 		i := 0
-		jobs = slices.DeleteFunc(jobs, func(j job) bool { i++; return i%sample != 0 && !p.f.rare(j) })
+		jobs = slices.DeleteFunc(jobs, func(j job) bool { i++; return i%nth != 0 && !p.f.rare(j) })
 		p.t.Logf("a sample: %d of %d cases", len(jobs), all)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))

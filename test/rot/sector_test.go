@@ -317,9 +317,9 @@ func TestSectorBorders(t *testing.T) {
 	var next, done atomic.Int64
 	var failed atomic.Bool
 	var wg sync.WaitGroup
-	few := raceEnabled || testing.Short()
-	if few {
-		t.Logf("a sample: every %d. place, and those where the record begins at a border", sample)
+	nth := nth()
+	if nth > 1 {
+		t.Logf("a sample: every %d. place, and those where the record begins at a border", nth)
 	}
 	for k := range runtime.GOMAXPROCS(0) {
 		s := newTailStore(t, filepath.Join(root, fmt.Sprint(k)))
@@ -330,7 +330,7 @@ func TestSectorBorders(t *testing.T) {
 					return
 				}
 				c, end := sectorCases[i/sector], i%sector
-				if begin := (end + 4*sector - c.length - 1) % sector; few && i%sample != 0 && begin > 2 {
+				if begin := (end + 4*sector - c.length - 1) % sector; i%nth != 0 && begin > 2 {
 					continue
 				}
 				n, err := s.try(c, end)

@@ -193,10 +193,7 @@ func TestSnapshotBits(t *testing.T) {
 			if err := errors.Join(s.Verify(), s.Close(), whole.heldErr, whole.allErr, whole.free4Err, whole.free6Err, whole.leaseOfErr); err != nil {
 				t.Fatal(err)
 			}
-			step := workers
-			if raceEnabled || testing.Short() {
-				step *= sample
-			}
+			step := workers * nth()
 			wg.Go(func() {
 				defer file.Close()
 				for bit := k; bit < 8*len(was) && failures.Load() < maxFailures; bit += step {

@@ -13,6 +13,7 @@
 //	leasectl dump FILE                     a segment or snapshot as text
 //	leasectl verify                        whether all that is stored is as it was written
 //	leasectl repair --dry-run|--apply      mend a store whose calls are refused
+//	leasectl inspect                       what a store consists of, and what compact would do
 //	leasectl compact [--dry-run]           move history out of the plugin's way and pack it
 //	leasectl gc --netns ...                release what has no living owner
 //	leasectl release ADDRESS|CONTAINER     release what you name
@@ -196,7 +197,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
-		a.joinCommand(), a.dumpCommand(), a.verifyCommand())
+		a.joinCommand(), a.dumpCommand(), a.verifyCommand(), a.inspectCommand())
 	root.AddCommand(changes(a.repairCommand()), changes(a.compactCommand()), changes(a.pruneCommand()), a.holdCommand(), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), changes(a.exportCommand()), a.backupCommand(), changes(a.restoreCommand()))
 	if err := a.completions(root); err != nil {

@@ -38,6 +38,8 @@ type answer struct {
 
 	Sentences []sentenceItem `json:"sentences,omitempty"` // of explain
 
+	Would []compactionItem `json:"would,omitempty"` // of inspect: what compact would do
+
 	worst replay.Certainty
 }
 

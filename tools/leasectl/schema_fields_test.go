@@ -24,6 +24,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"record": dumpItem{}, "network": networkItem{}, "network_stats": statsItem{}, "finding": findingItem{},
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
 		"compaction": compactionItem{}, "pruning": pruningItem{}, "kept": keptItem{},
+		"part":        partItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
 	}
 	changes := map[string]any{}
@@ -51,6 +52,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"repair", repairAsked{}, map[string]any{"networks": mendingItem{}}},
 		{"prune", pruneAsked{}, map[string]any{"networks": pruningItem{}}},
 		{"hold", holdAsked{}, map[string]any{"holds": keptItem{}}},
+		{"inspect", leasesAsked{}, map[string]any{"parts": partItem{}}},
 		{"compact", compactAsked{}, map[string]any{"networks": compactionItem{}}},
 		{"import", cacheAsked{}, map[string]any{"annotations": annotationItem{}}},
 		{"import-host-local", takeoverAsked{}, map[string]any{"leases": takenItem{}}},

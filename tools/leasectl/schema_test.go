@@ -276,7 +276,7 @@ func (s *schemas) askAll(t *testing.T, forms []string, where ...string) {
 		"diff 2026-01-01T00:00:15Z 2026-01-01T00:00:55Z", "diff 2026-01-01T00:00:00Z now", "events",
 		"explain 10.0.0.2", "explain 10.0.0.200", "explain --container c1", "explain --pod default/web", "explain --container c9", "stats --window 24h", "stats --since 2026-01-01T00:00:00Z --until now",
 		"stats --since 2026-01-01T00:00:05Z --until 2026-01-01T00:00:55Z", "events --kind add,import --ip 10.0.0.2 --since 2 --until 2026-01-01T00:02:00Z",
-		"gc --boot --dry-run", "release 10.0.0.2 --dry-run", "repair --dry-run", "compact --dry-run"}
+		"gc --boot --dry-run", "release 10.0.0.2 --dry-run", "repair --dry-run", "compact --dry-run", "inspect"}
 	for _, q := range questions {
 		s.ask(t, forms, append(strings.Fields(q), where...)...)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -58,13 +59,13 @@ func newBounds(s *survey, files []span, live int64, r *Retain) *bounds {
 		}
 	}
 	now, doubt := s.clocks.now(r.clock())
-	if doubt != "" {
+	if doubt != "" && slices.ContainsFunc(r.Limits, func(p journal.Retention) bool { return p.Keep > 0 }) {
 		b.doubts = append(b.doubts, doubt)
 	}
 	for _, policy := range r.Limits {
 		l := limit{policy: policy, counted: b.first, aged: b.first, before: now - int64(policy.Keep), ended: policy.Keep == 0}
-		if n := policy.Events; n > 0 && uint64(s.durable) > n {
-			l.counted = max(l.counted, s.durable-journal.Seq(n)+1)
+		if n := policy.Events; n > 0 && uint64(s.counted) > n {
+			l.counted = max(l.counted, s.counted-journal.Seq(n)+1)
 		}
 		if policy.Bytes > 0 {
 			l.counted = max(l.counted, bySize(files, live, policy.Bytes))

@@ -51,6 +51,7 @@ type survey struct {
 	holds   []Hold
 	unholds []journal.Event // of holds that other journals have
 	durable journal.Seq     // of the events that were looked at the newest
+	counted journal.Seq     // the newest that is no prune: each run would prune one more otherwise, because of the tombstone of the one before
 	pruned  journal.Pruned  // by the newest prune of the journal's own events; zero if there was none
 	gone    []journal.ID    // succeeded journals that prunes tell of
 	genesis journal.Event
@@ -112,6 +113,9 @@ func (s *survey) piece(r *archive.Reader, p journal.Piece) error {
 func (s *survey) event(ev *journal.Event) {
 	s.clocks.add(ev.Clock)
 	s.durable = max(s.durable, ev.Seq)
+	if ev.Kind != journal.KindPrune {
+		s.counted = max(s.counted, ev.Seq)
+	}
 	if ev.Seq == 1 {
 		s.genesis = *ev
 	}

@@ -90,7 +90,7 @@ func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 			args[i] = ts.MkAbs(arg)
 		case strings.HasPrefix(arg, "--cni-cache="):
 			args[i] = "--cni-cache=" + ts.MkAbs(strings.TrimPrefix(arg, "--cni-cache="))
-		case slices.Contains([]string{"--data-dir", "--live", "--cni-cache", "-O"}, arg) && next < len(args) &&
+		case slices.Contains([]string{"--data-dir", "--live", "--cni-cache", "--conf-dir", "-O"}, arg) && next < len(args) &&
 			args[next] != "" && !strings.HasPrefix(args[next], "-"):
 			args[next] = ts.MkAbs(args[next])
 		}

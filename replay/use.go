@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/state"
 )
 
 // Use is what became of a network's addresses in a window of time. Numbers of events are at least what happened: calls
@@ -35,6 +37,7 @@ type Reuses struct {
 	Shortest  *Reuse        // nil if Count is 0
 	Negative  uint64        // left out: by the clocks the ADD came first
 	Uncertain uint64        // left out: from one boot to another with clocks that were not synchronised, or less than their error
+	Pruned    uint64        // left out: the event that gave the address back was pruned, if there was one
 }
 
 // Reuse is a lease of an address that another lease of it followed.
@@ -73,6 +76,7 @@ type using struct {
 	s      span
 	wiped  bool
 	by     map[netip.Addr]*address
+	gone   bool // what was before the first event is known from a keyframe
 	held   int // blocked addresses aside
 	peaked bool
 	lags   map[uint64]uint64 // reuses by lagBucket
@@ -86,9 +90,7 @@ type using struct {
 //
 // The error is what ended the reading: damage, an event of a newer version, or the file system's. Then nothing is known.
 func Measure(records iter.Seq2[journal.Record, error], clocks *Clocks, q Asked, wiped bool) (Use, error) {
-	t := clocks.timeline()
-	u := using{clocks: clocks, s: t.span(q), wiped: wiped, by: map[netip.Addr]*address{}, lags: map[uint64]uint64{}}
-	u.Released, u.Refused = map[journal.Reason]uint64{}, map[int]uint64{}
+	u := newUsing(clocks, q, wiped)
 	for rec, err := range records {
 		if err == nil {
 			err = u.take(&rec)
@@ -97,6 +99,61 @@ func Measure(records iter.Seq2[journal.Record, error], clocks *Clocks, q Asked, 
 			return Use{}, err
 		}
 	}
+	return u.used()
+}
+
+// MeasureLeft is Measure of a journal of which events may have been pruned: then what they led to is taken from the keyframe
+// behind them, and the figures begin with the first event that is left.
+func MeasureLeft(past *archive.Reader, clocks *Clocks, q Asked, wiped bool) (Use, error) {
+	u := newUsing(clocks, q, wiped)
+	for p, err := range past.Left(0) {
+		switch {
+		case err != nil:
+		case p.Loss != nil:
+			err = u.pruned(past, p.Loss)
+		default:
+			err = u.take(&p.Record)
+		}
+		if err != nil {
+			return Use{}, err
+		}
+	}
+	return u.used()
+}
+
+// pruned begins with the leases that were held after the last event that was pruned.
+func (u *using) pruned(past *archive.Reader, l *journal.Loss) error {
+	k, err := past.Boundary()
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if k.Snapshot == nil {
+		return l.Error("")
+	}
+	u.first, u.last, u.gone = mark{}, mark{}, true
+	u.head = k.Snapshot.Head()
+	for lease, err := range state.Over(k.Snapshot).Leases() {
+		if err != nil {
+			return err
+		}
+		u.by[lease.IP] = &address{held: true, blocked: lease.Blocked, start: mark{lease.Start, lease.Clock}}
+		if !lease.Blocked {
+			u.held++
+		}
+	}
+	return nil
+}
+
+func newUsing(clocks *Clocks, q Asked, wiped bool) *using {
+	t := clocks.timeline()
+	u := &using{clocks: clocks, s: t.span(q), wiped: wiped, by: map[netip.Addr]*address{}, lags: map[uint64]uint64{}}
+	u.Released, u.Refused = map[journal.Reason]uint64{}, map[int]uint64{}
+	return u
+}
+
+// used returns what was measured, once all events were taken in.
+func (u *using) used() (Use, error) {
 	if u.first.seq == 0 {
 		return Use{}, nil
 	}
@@ -190,6 +247,9 @@ func (u *using) fold(ev *journal.Event, m mark, inside bool) error {
 	case journal.KindAdd, journal.KindImport:
 		for _, given := range ev.Addresses {
 			a := u.by[given.IP]
+			if a == nil && u.gone && inside && ev.Kind == journal.KindAdd {
+				u.Reuses.Pruned++
+			}
 			if a == nil {
 				a = &address{}
 				u.by[given.IP] = a

@@ -58,6 +58,13 @@ func (v *verifier) history() error {
 			return err
 		}
 		if l := p.Loss; l != nil {
+			if l.Pruned() != nil {
+				tell()
+				if err := v.pruned(l); err != nil {
+					return err
+				}
+				continue
+			}
 			if loss != nil && isPacked(l.File) && l.File == loss.File && l.Offset == loss.Offset && loss.Last+1 == l.First {
 				loss.Last = l.Last
 				continue
@@ -72,7 +79,43 @@ func (v *verifier) history() error {
 		}
 	}
 	tell()
+	return v.unfinished()
+}
+
+// pruned goes on behind events that were pruned, with what the keyframe says that they led to. They are no finding; that the chain
+// goes on from the last of them is looked at with the next record.
+func (v *verifier) pruned(l *journal.Loss) error {
+	p := l.Pruned()
+	said := p.Pruned
+	v.note("", p.Tombstone.Seq, "events %d to %d were %v", l.First, l.Last, p)
+	v.clocks.Pruned(p.Earlier)
+	v.prev, v.head, v.st = l.Last, said.Head, nil
+	for len(v.snapshots) > 0 && v.snapshots[0].Seq() < l.Last {
+		v.snapshots = v.snapshots[1:] // of the time that was pruned
+	}
+	if len(p.Earlier) == 0 {
+		v.find(Finding{Severity: SeverityHistory, File: "archive", Offset: -1, First: l.Last + 1, Last: l.Last + 1,
+			What:    fmt.Sprintf("the packed file that begins with event %d does not tell what is to be known of those before it", l.Last+1),
+			Affects: "no lease; what is answered about the past from there on may be less certain than it was", Do: v.instead()})
+	}
+	if err := v.compare(); err != nil {
+		return err
+	}
+	if v.st == nil {
+		v.find(Finding{Severity: SeverityHistory, File: "archive", Offset: -1, First: l.Last, Last: l.Last,
+			What:    fmt.Sprintf("no keyframe tells what was held after event %d, the last one that was pruned", l.Last),
+			Affects: "no lease that a snapshot covers; what was held from there on is unknown until events tell", Do: v.instead()})
+	}
 	return nil
+}
+
+// unfinished notes files of events that were to be pruned.
+func (v *verifier) unfinished() error {
+	last, by, err := v.past.Unfinished()
+	if err == nil && last != 0 {
+		v.note("archive", by, "a prune of the events up to %d did not come to its end: the next one, or compact, removes what is left of them", last)
+	}
+	return err
 }
 
 // isPacked reports whether a file of the store is a packed one.

@@ -110,6 +110,22 @@ func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
 	return p, nil
 }
 
+// Unfinished returns the last event that was to be pruned, and the prune event that says so, if packed files before it are still
+// there; 0 if not.
+func (r *Reader) Unfinished() (last, by journal.Seq, err error) {
+	if len(r.files) == 0 || r.alone {
+		return 0, 0, nil
+	}
+	ev, err := r.newestPrune(r.j)
+	if err != nil || ev.Seq == 0 {
+		return 0, 0, err
+	}
+	if said, _ := ev.Pruned(); r.files[0].head.first <= said.Last {
+		return said.Last, ev.Seq, nil
+	}
+	return 0, 0, nil
+}
+
 // newestPrune returns the newest event that tells of what was pruned of this journal; the zero one if there is none.
 func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error) {
 	take := func(ev *journal.Event) {
@@ -118,18 +134,8 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 		}
 	}
 	last := r.files[len(r.files)-1].head.last
-	if j != nil {
-		for rec, err := range j.Sparse(journal.NewNeedles(nil), last) {
-			if isDamage(err) {
-				break // met by who reads there
-			}
-			if err != nil {
-				return newest, err
-			}
-			if !rec.Light {
-				take(&rec.Event)
-			}
-		}
+	if err := inSegments(j, last, take); err != nil {
+		return newest, err
 	}
 	for i := len(r.files) - 1; i >= 0 && newest.Seq == 0; i-- {
 		f := r.files[i]
@@ -137,7 +143,7 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 			continue
 		}
 		err := f.eachMark(0, func(m *mark, place int64) error {
-			if m.kind != journal.KindPrune || m.raw == nil || m.seq > r.cov.Durable {
+			if m.kind != journal.KindPrune || m.raw == nil {
 				return nil
 			}
 			rec, err := (&walk{f: f, place: place}).decode(m.seq, m.raw)
@@ -151,6 +157,32 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 		}
 	}
 	return newest, nil
+}
+
+// inSegments hands on the events after one that may be prune events. What is damaged is met by who reads there.
+func inSegments(j *journal.Reader, after journal.Seq, take func(*journal.Event)) error {
+	switch {
+	case j == nil:
+	case j.Coverage().Live:
+		for rec, err := range j.Sparse(journal.NewNeedles(nil), after) {
+			if err != nil {
+				return ignoreDamage(err)
+			}
+			if !rec.Light {
+				take(&rec.Event)
+			}
+		}
+	default: // it may be one for salvage, which knows of no end
+		for p, err := range j.Pieces(after) {
+			if err != nil {
+				return ignoreDamage(err)
+			}
+			if p.Loss == nil {
+				take(&p.Event)
+			}
+		}
+	}
+	return nil
 }
 
 // Boundary returns the state before the first event that is left after a prune, as it stands in the packed file that begins

@@ -128,7 +128,7 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 func (e *era) askSpares(ans *answer, r reading) error {
 	for _, spare := range e.spares {
 		if spare.reader == nil || spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
-			ans.doubt(replay.Certain, "%s: events are lost in %s; the copy in %s ends earlier and was not asked", e.title(), e.dir, spare.dir)
+			ans.doubt(replay.Certain, "%s: events are %s in %s; the copy in %s ends earlier and was not asked", e.title(), e.missing(), e.dir, spare.dir)
 			continue
 		}
 		h, parts, err := spare.readFor(r, e.until)
@@ -136,12 +136,20 @@ func (e *era) askSpares(ans *answer, r reading) error {
 			return err
 		}
 		if h.Whole() {
-			ans.doubt(replay.Certain, "%s: events are lost in %s: the copy in %s was asked, which has them", e.title(), e.dir, spare.dir)
+			ans.doubt(replay.Certain, "%s: events are %s in %s: the copy in %s was asked, which has them", e.title(), e.missing(), e.dir, spare.dir)
 			e.h, e.parts = h, parts
 			return nil
 		}
 	}
 	return nil
+}
+
+// missing says why the era's store does not have all events.
+func (e *era) missing() string {
+	if e.h.Pruned() != "" {
+		return "pruned"
+	}
+	return "lost"
 }
 
 // covered is the time up to which the era's store tells all.
@@ -179,22 +187,20 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 		for _, ip := range r.addrs {
 			wanted[ip] = true
 		}
-		o.Keep, o.Sparse = func(l *state.Lease) bool { return wanted[l.IP] }, true
-		h, err := replay.Read(past.About(r.addrs, 0), o)
+		h, err := replay.ReadAbout(past, r.addrs, o)
 		if err != nil || h.Stopped == nil {
 			return h, nil, err
 		}
-		o.Sparse = false // what is damaged is read in whole: all of it judges what is behind
+		o.Keep = func(l *state.Lease) bool { return wanted[l.IP] } // what is damaged is read in whole: all of it judges what is behind
 	}
 	if r.asked != nil {
-		o.Clocks, o.Asked = &replay.Clocks{}, slices.Clone(r.asked)
+		o.Asked = slices.Clone(r.asked)
 		for i := range o.Asked {
 			if !until.IsZero() {
 				o.Asked[i].Covered = until.covered() // a successor tells the rest
 			}
 		}
-		err := past.Clocks(func(ev *journal.Event) error { o.Clocks.Add(ev); return nil })
-		if unreadable(err) {
+		if o.Clocks, err = replay.ClocksOf(past); unreadable(err) {
 			o.Clocks, err = clocksAround(past)
 		}
 		if err != nil {
@@ -204,7 +210,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 			return first(parts), parts, err
 		}
 	}
-	snapshots, err := s.snapshots()
+	snapshots, err := s.snapshots(past)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -232,6 +238,10 @@ func clocksAround(past *archive.Reader) (*replay.Clocks, error) {
 			return c, nil // the reading ends there, too
 		case err != nil:
 			return nil, err
+		case p.Loss != nil && p.Loss.Pruned() != nil:
+			c.Pruned(p.Loss.Pruned().Earlier)
+			begun = true
+			continue
 		case p.Loss != nil:
 			lost = lost || p.Loss.Open || p.Loss.Last >= p.Loss.First
 			continue
@@ -267,16 +277,27 @@ func first(parts []*replay.History) *replay.History {
 	return parts[0]
 }
 
-// snapshots opens the store's snapshots, for what is held where events are lost. What is wrong with them is verify's to say.
-func (s *store) snapshots() ([]replay.Snapshot, error) {
+// snapshots opens the store's snapshots, for what is held where events are lost, and the keyframe behind those that were pruned.
+// What is wrong with them is verify's to say.
+func (s *store) snapshots(past *archive.Reader) ([]replay.Snapshot, error) {
+	var all []replay.Snapshot
+	k, err := past.Boundary()
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range k.Skipped {
+		s.doubts = append(s.doubts, fmt.Sprintf("a keyframe is of no use: %v", err))
+	}
+	if k.Snapshot != nil {
+		all = append(all, replay.Snapshot{Snapshot: k.Snapshot, File: k.File})
+	}
 	entries, err := os.ReadDir(filepath.Join(s.dir, "snap"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return all, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var all []replay.Snapshot
 	for _, e := range entries {
 		file := filepath.Join("snap", e.Name())
 		if !strings.HasSuffix(file, snapshotSuffix) {

@@ -245,6 +245,22 @@ func (s *store) past() (*archive.Reader, error) {
 	return s.whole, nil
 }
 
+// pruned returns what was pruned of the store's history, nil if nothing was, or it can't be told.
+func (s *store) pruned() *journal.Loss {
+	if s.reader == nil && s.whole == nil {
+		return nil
+	}
+	past, err := s.past()
+	if err != nil {
+		return nil
+	}
+	gone, err := past.Pruned()
+	if err != nil {
+		return nil
+	}
+	return gone
+}
+
 // close closes what past has opened, of the stores before this one too.
 func (s *store) close() {
 	if s.whole != nil {

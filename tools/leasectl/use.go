@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/allocator"
-	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 )
@@ -111,11 +110,10 @@ func (a *app) measure(s *store, ans *answer, w *useWindow) (*useItem, error) {
 		return nil, err
 	}
 	covered := s.covered(a.now)
-	var clocks replay.Clocks
-	err = past.Clocks(func(ev *journal.Event) error { clocks.Add(ev); return nil })
+	clocks, err := replay.ClocksOf(past)
 	var u replay.Use
 	if err == nil {
-		u, err = replay.Measure(past.Records(0), &clocks, replay.Asked{From: w.since, To: w.until, Covered: covered}, s.wiped)
+		u, err = replay.MeasureLeft(past, clocks, replay.Asked{From: w.since, To: w.until, Covered: covered}, s.wiped)
 	}
 	if err != nil && !unreadable(err) {
 		return nil, err
@@ -138,7 +136,7 @@ func (a *app) doubtUse(s *store, ans *answer, u *replay.Use, w *useWindow) {
 		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s to %s: the journal tells nothing before and after",
 			s.title(), stamp(u.From), stamp(u.To))
 	case w.since.Before(u.From):
-		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s on: the journal begins there", s.title(), stamp(u.From))
+		ans.doubt(replay.Uncertain, "%s: the figures are of the time from %s on: %s", s.title(), stamp(u.From), s.before())
 	case w.until.After(u.To):
 		ans.doubt(replay.Uncertain, "%s: the figures are of the time up to %s: the journal tells nothing after", s.title(), stamp(u.To))
 	}
@@ -146,10 +144,22 @@ func (a *app) doubtUse(s *store, ans *answer, u *replay.Use, w *useWindow) {
 		ans.doubt(replay.Certain,
 			"%s: %d addresses were given again before they were given back, by clocks that were set: left out of reuse", s.title(), n)
 	}
+	if n := u.Reuses.Pruned; n > 0 {
+		ans.doubt(replay.Uncertain, "%s: whether %d addresses had been given back before they were given is not known: what was before was pruned, left out of reuse",
+			s.title(), n)
+	}
 	if n := u.Reuses.Uncertain; n > 0 {
 		ans.doubt(replay.Certain, "%s: how soon %d addresses were given again is within the error of the clocks, or these were not synchronised: left out of reuse",
 			s.title(), n)
 	}
+}
+
+// before says why the journal tells nothing before a time.
+func (s *store) before() string {
+	if gone := s.pruned(); gone != nil {
+		return fmt.Sprintf("events %d to %d were %v", gone.First, gone.Last, gone.Cause)
+	}
+	return "the journal begins there"
 }
 
 // describe fills in what was measured.

@@ -26,11 +26,11 @@ type Restored struct {
 	Kept      int         // leases that are carried over, all of them uncertain
 }
 
-// ErrInTheWay is returned by Restore where the network's data folder or store is there.
+// ErrInTheWay is returned by Restore where the network's store is there, or something in its data folder.
 var ErrInTheWay = errors.New("is there already: nothing is restored over it")
 
-// Vacant returns ErrInTheWay if the network has a data folder, or a store, or anything else in the place of one. A claim that leads to
-// a store which is not there is what a restore left that died, and in nobody's way.
+// Vacant returns ErrInTheWay if the network has a store, or anything else in the place of one, or a data folder that is not empty. A claim that
+// leads to a store which is not there is what a restore left that died, and in nobody's way.
 func (s *Store) Vacant() error {
 	if _, err := os.Lstat(s.dir); err == nil {
 		return fmt.Errorf("%s %w", s.dir, ErrInTheWay)
@@ -51,12 +51,10 @@ func (s *Store) Vacant() error {
 	}
 	_, historyDir, err := journal.ReadClaim(s.folder)
 	switch {
-	case err == nil && historyDir == s.dir, errors.Is(err, fs.ErrNotExist) && len(entries) > 0:
+	case err == nil && historyDir == s.dir, errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err == nil:
 		return fmt.Errorf("%s %w: its claim leads to %s", s.folder, ErrInTheWay, historyDir)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s %w", s.folder, ErrInTheWay)
 	}
 	return err
 }

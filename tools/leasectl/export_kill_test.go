@@ -33,7 +33,7 @@ type killPoint struct {
 }
 
 // killPoints reads what strace wrote of a run.
-func killPoints(t *testing.T, log string) []killPoint {
+func killPoints(t *testing.T, log string, names []string) []killPoint {
 	t.Helper()
 	b, err := os.ReadFile(log)
 	if err != nil {
@@ -44,7 +44,7 @@ func killPoints(t *testing.T, log string) []killPoint {
 	for line := range strings.Lines(string(b)) {
 		_, call, _ := strings.Cut(line, " ")
 		name, _, _ := strings.Cut(strings.TrimSpace(call), "(")
-		if !slices.Contains(killed, name) {
+		if !slices.Contains(names, name) {
 			continue // a call that goes on, or a signal
 		}
 		seen[name]++
@@ -80,7 +80,7 @@ func TestHandOverKilled(t *testing.T) {
 		n, want := beforeHandOver(t, view)
 		out := handOver(n)
 		afterKill(t, n, want, false, "not killed: "+out)
-		points, hits := killPoints(t, log), 0
+		points, hits := killPoints(t, log, killed), 0
 		syncedFirst(t, points)
 		for _, p := range points {
 			// A file that is gone from a view is a lease that others have ended, unless the view is forgotten first.

@@ -50,7 +50,7 @@ func (a *app) restoreCommand() *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Make stores of those in a backup file",
 		Long: `Makes the stores of all networks in a backup file, or of those that --network names, below --data-dir. Nothing that is there is
-touched: a network whose data folder or store exists is refused, and then no other is restored either. All of
+touched: a network that has a store, or anything in its data folder, is refused, and then no other is restored either. All of
 the file is checked before anything is made.
 
 What is made is a new journal for each network. It names the one in the backup as its parent, whose bytes it

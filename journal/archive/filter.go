@@ -32,22 +32,53 @@ type filterWriter struct {
 	rows []byte
 }
 
+// What the hashes of keys are made with: FNV-1a of 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
 // hashKey returns the 64-bit FNV-1a hash of a key, whose bits are mixed once more: a filter takes all its hashes from
 // it.
 func hashKey(what byte, parts ...[]byte) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := (uint64(offset) ^ uint64(what)) * prime
+	h := (uint64(fnvOffset) ^ uint64(what)) * fnvPrime
 	for i, p := range parts {
 		if i > 0 {
-			h = (h ^ '/') * prime
+			h = (h ^ '/') * fnvPrime
 		}
 		for _, c := range p {
-			h = (h ^ uint64(c)) * prime
+			h = (h ^ uint64(c)) * fnvPrime
 		}
 	}
+	return mixKey(h)
+}
+
+func mixKey(h uint64) uint64 {
 	h ^= h >> 32
 	h *= 0xd6e8feb86659fd93
 	return h ^ h>>32
+}
+
+// hashPod is hashKey of a pod's name and of its UID. Each step of a hash has to wait for the one before; those of two don't wait for each other.
+func hashPod(namespace, name, uid []byte) (pod, id uint64) {
+	pod, id = fnvOffset, fnvOffset
+	pod, id = (pod^keyPod)*fnvPrime, (id^keyUID)*fnvPrime
+	for _, c := range namespace {
+		pod = (pod ^ uint64(c)) * fnvPrime
+	}
+	pod = (pod ^ '/') * fnvPrime
+	n := min(len(name), len(uid))
+	for i, c := range name[:n] {
+		pod = (pod ^ uint64(c)) * fnvPrime
+		id = (id ^ uint64(uid[i])) * fnvPrime
+	}
+	for _, c := range name[n:] {
+		pod = (pod ^ uint64(c)) * fnvPrime
+	}
+	for _, c := range uid[n:] {
+		id = (id ^ uint64(c)) * fnvPrime
+	}
+	return mixKey(pod), mixKey(id)
 }
 
 func (w *filterWriter) add(key uint64) { w.keys = append(w.keys, key) }
@@ -91,11 +122,15 @@ func (w *filterWriter) identity(container, namespace, name, uid []byte) {
 	if len(container) > 0 {
 		w.add(hashKey(keyContainer, container[:min(len(container), containerKey)]))
 	}
+	if len(namespace)+len(name)+len(uid) == 0 {
+		return
+	}
+	pod, id := hashPod(namespace, name, uid)
 	if len(namespace)+len(name) > 0 {
-		w.add(hashKey(keyPod, namespace, name))
+		w.add(pod)
 	}
 	if len(uid) > 0 {
-		w.add(hashKey(keyUID, uid))
+		w.add(id)
 	}
 }
 

@@ -371,8 +371,11 @@ func eachRequested(o *journal.Outline, raw []byte, fn func(ip []byte)) {
 
 // endFrame writes the frame that is full, or the last one.
 func (p *packing) endFrame() error {
-	plain := p.frame.encode()
-	p.w.room = p.w.fast.EncodeAll(plain, p.w.room[:0])
+	plain, encoder := p.frame.encode(), p.w.fast
+	if len(p.frame.text) > 0 {
+		encoder = p.w.zstd
+	}
+	p.w.room = encoder.EncodeAll(plain, p.w.room[:0])
 	p.record = binary.AppendUvarint(p.record[:0], uint64(len(p.w.room)))
 	p.record = append(append(p.record, p.w.room...), p.frame.raw...)
 	c, err := p.w.chunk(p.record)

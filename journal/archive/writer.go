@@ -35,7 +35,7 @@ type writer struct {
 	offset int64
 	id     journal.ID
 	zstd   *zstd.Encoder
-	fast   *zstd.Encoder // of frames, which are too small for a better one to gain anything
+	fast   *zstd.Encoder // of columns: it looks for repetitions alone, since to code the rest takes more time than it spares room
 	room   []byte
 
 	templates templateWriter
@@ -44,11 +44,11 @@ type writer struct {
 }
 
 func newWriter(f *os.File, id journal.ID) (*writer, error) {
-	enc, err := newEncoder(zstd.SpeedDefault)
+	enc, err := newEncoder(zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		return nil, err
 	}
-	fast, err := newEncoder(zstd.SpeedFastest)
+	fast, err := newEncoder(zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithNoEntropyCompression(true))
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +58,9 @@ func newWriter(f *os.File, id journal.ID) (*writer, error) {
 	return w, w.write([]byte(magic))
 }
 
-func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level),
-		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+func newEncoder(options ...zstd.EOption) (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, append(options, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true),
+		zstd.WithLowerEncoderMem(true))...)
 }
 
 func (w *writer) write(b []byte) error {

@@ -86,8 +86,8 @@ unit: ## every test that takes no more than seconds
 crash: ## every crash state, every flipped bit, a million questions about the past, and real processes by the thousand
 	$(TEST) -json $(SLOW:%=./%) | $(GO) run ./test/summary
 
-full: ## crash with all that it leaves out for the time it takes; hours
-	$(GO) test -count=1 -timeout 8h -json ./test/crash ./test/rot ./test/process ./replay -args -full | $(GO) run ./test/summary
+full: ## test/crash, test/rot and test/process with all that they leave out for the time it takes; hours
+	$(GO) test -count=1 -timeout 8h -json ./test/crash ./test/rot ./test/process -args -full | $(GO) run ./test/summary
 
 # What crash and unit run, at once, so that no core waits for the last package of either.
 all-tests:

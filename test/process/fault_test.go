@@ -157,9 +157,13 @@ func TestFaults(t *testing.T) {
 // is injected in its place, so that the lock would stay, which no real error does.
 func (s *stage) goals() []goal {
 	var goals []goal
-	for _, l := range s.sites {
+	const part = 4 // of the calls that change nothing so many are left out but for one, another one with each seed
+	for i, l := range s.sites {
 		base := filepath.Base(l.Path)
 		if l.Name == "close" && (base == "lock" || base == ".lock" || base == "snap.lock") || s.triedElsewhere(l) {
+			continue
+		}
+		if changes := changesDisk[l.Name] && l.Name != "openat" && l.Name != "flock" || l.Name == "write"; !changes && !*full && uint64(i)%part != *seed%part {
 			continue
 		}
 		for _, errno := range []string{"EIO", "ENOSPC"} {

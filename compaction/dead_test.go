@@ -144,7 +144,7 @@ func TestDamage(t *testing.T) {
 		{"packed file to be merged", func(s *store) string { return "archive/" + last(s.names("archive")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newStore(t, 2500, 1500)
+			s := newStore(t, 2500, 1300)
 			if strings.Contains(c.name, "merged") {
 				if _, err := compaction.Pack(context.Background(), s.job); err != nil {
 					t.Fatal(err)

@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
+	"github.com/leaselog/leaselog/backup"
 	"github.com/leaselog/leaselog/compaction"
 	"github.com/leaselog/leaselog/journal"
 )
@@ -20,6 +25,7 @@ import (
 type compactAsked struct {
 	scope
 	DryRun bool   `json:"dry_run"`
+	Out    string `json:"out,omitempty"`
 	At     string `json:"at"`
 }
 
@@ -74,6 +80,7 @@ type sizesItem struct {
 // compactFlags are the flags of compact.
 type compactFlags struct {
 	dryRun      bool
+	out         string // the folder that copies are made in; "" is none: the stores themselves are compacted
 	confDir     string
 	lockTimeout time.Duration
 
@@ -83,7 +90,7 @@ type compactFlags struct {
 func (a *app) compactCommand() *cobra.Command {
 	var f compactFlags
 	cmd := &cobra.Command{
-		Use:   "compact [--dry-run]",
+		Use:   "compact [--dry-run] [--out DIR]",
 		Short: "Move history out of the plugin's way and pack it",
 		Long: `Takes a snapshot, moves sealed segments to the archive and packs what is there: some 60 bytes an
 event, indexed, with the state of the leases now and then. Nothing is lost by it. Each file is read
@@ -99,6 +106,9 @@ it is, and leasectl repair mends what can be mended. The other stores are still 
 Where the configuration of a network states a retention ("retention" in the part named ipam), what exceeds
 it is pruned then, as by leasectl prune. Configurations are read from --conf-dir; one that can't be read is told,
 and nothing is pruned. Copies are not pruned.
+
+--out DIR makes a compacted copy of each store, DIR/NETWORK, and changes nothing where it was: for evidence, and for
+what is on a read-only file system. leasectl reads it with --data-dir DIR.
 
 --dry-run says what would be done; sizes are estimates then, without the states in between.
 
@@ -117,6 +127,7 @@ another run is at, that is damaged, fenced, or of a newer version; 64 usage.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, change nothing")
+	flags.StringVar(&f.out, "out", "", "`folder` to make compacted copies in; nothing else is changed")
 	flags.StringVar(&f.confDir, "conf-dir", defaultConfDir, "`folder` of the configurations of networks, which may state a retention")
 	flags.DurationVar(&f.lockTimeout, "lock-timeout", 30*time.Second, "how long to wait for calls of the plugin")
 	return cmd
@@ -134,7 +145,7 @@ func (a *app) compact(ctx context.Context, f compactFlags) error {
 	if err := a.readRetentions(&f); err != nil {
 		return err
 	}
-	ans := newAnswer("compact", compactAsked{a.scope(), f.dryRun, stamp(a.now)})
+	ans := newAnswer("compact", compactAsked{a.scope(), f.dryRun, f.out, stamp(a.now)})
 	var items []compactionItem
 	for _, s := range stores {
 		if ctx.Err() != nil {
@@ -187,7 +198,46 @@ func (s *store) compact(ctx context.Context, a *app, f compactFlags) (*compactio
 	if f.dryRun {
 		return compaction.Plan(job)
 	}
+	if f.out != "" {
+		return s.compactCopy(ctx, job, f.out)
+	}
 	return compaction.Run(ctx, job)
+}
+
+// compactCopy makes a copy of the store and compacts that. On an error nothing of it is left.
+func (s *store) compactCopy(ctx context.Context, job compaction.Job, out string) (rep *compaction.Report, err error) {
+	out, err = filepath.Abs(out)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, err
+	}
+	to := filepath.Join(out, filepath.Base(s.dir))
+	if _, err := backup.Copy(s.dir, to, backup.CopyOptions{}); err != nil {
+		return nil, err
+	}
+	job.Retain, job.Store.DataDir, job.Store.HistoryDir = nil, "", out
+	rep, err = compaction.Run(ctx, job)
+	if err == nil {
+		err = syncAll(out) // what was copied and had not to be packed is in memory only
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(to))
+	}
+	return rep, nil
+}
+
+// syncAll makes everything durable on the file system that a folder is on.
+func syncAll(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return errors.Join(&fs.PathError{Op: "syncfs", Path: folder, Err: err}, f.Close())
+	}
+	return f.Close()
 }
 
 // readRetentions reads what configurations say. What can't be read may ask to keep more than what can.
@@ -209,7 +259,7 @@ func (a *app) readRetentions(f *compactFlags) error {
 
 // compaction describes a report.
 func (s *store) compaction(r *compaction.Report, dryRun bool) compactionItem {
-	it := compactionItem{Schema: "leaselog.compaction/1", Network: s.network, Node: s.meta.Node, Dir: s.dir, StoreID: r.Journal.String(),
+	it := compactionItem{Schema: "leaselog.compaction/1", Network: s.network, Node: s.meta.Node, Dir: r.Dir, StoreID: r.Journal.String(),
 		Needed: !r.Nothing(), Done: !dryRun && !r.Nothing(), Snapshots: seqNumbers(r.Settled.Snapshots), Archived: r.Settled.Archived,
 		Kept: r.Settled.Left, Packed: []packedItem{}, Merged: append([]string{}, r.Merged...), Removed: r.Removed,
 		Leftovers: append([]string{}, r.Leftover...), Loose: []looseItem{}, Before: sizesItem(r.Before), After: sizesItem(r.After), origin: s.origin}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ import (
 const (
 	victimAt    = "COMPACTION_VICTIM_AT"
 	victimStore = "COMPACTION_VICTIM_STORE"
+	victimKeeps = "COMPACTION_VICTIM_KEEPS" // how many events, if it prunes
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +37,9 @@ func TestMain(m *testing.M) {
 func victim(history, at string) {
 	job := compaction.Limit(compaction.Job{Keyframes: func(int) journal.Seq { return 700 },
 		Store: allocator.Options{Network: "net", DataDir: filepath.Join(filepath.Dir(history), "data"), HistoryDir: history}}, 1000, 400)
+	if n, err := strconv.ParseUint(os.Getenv(victimKeeps), 10, 64); err == nil {
+		job.Retain = &compaction.Retain{Limits: []journal.Retention{{Events: n}}}
+	}
 	job.Progress = func(step string, _, _ uint64) {
 		if strings.HasPrefix(step, at) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -44,6 +49,18 @@ func victim(history, at string) {
 	_, err := compaction.Run(context.Background(), job)
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
+}
+
+// killed has a run on the store killed when a step begins.
+func (s *store) killed(at string, env ...string) {
+	s.t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(append(os.Environ(), victimAt+"="+at, victimStore+"="+filepath.Dir(s.dir)), env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		s.t.Fatalf("it was not killed: %v: %s", err, out)
+	}
 }
 
 // TestKilled kills a run with SIGKILL at each step. All events are there, the plugin works, and the next run ends what was begun.
@@ -57,13 +74,7 @@ func TestKilled(t *testing.T) {
 			if _, err := compaction.Pack(context.Background(), s.job); err != nil { // so that the next one has a small file to merge
 				t.Fatal(err)
 			}
-			cmd := exec.Command(os.Args[0], "-test.run=^$")
-			cmd.Env = append(os.Environ(), victimAt+"="+at, victimStore+"="+filepath.Dir(s.dir))
-			out, err := cmd.CombinedOutput()
-			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-				t.Fatalf("it was not killed: %v: %s", err, out)
-			}
+			s.killed(at)
 			s.whole()
 			s.call(2)
 			s.run()

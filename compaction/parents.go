@@ -30,7 +30,8 @@ type Parent struct {
 type parent struct {
 	Parent
 	*survey
-	dir string
+	dir    string
+	unread error // why it can't be read at all
 }
 
 // maxParents bounds the walk from parent to parent.
@@ -45,7 +46,10 @@ func parentsOf(dir string, id journal.ID) ([]*parent, error) {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrNoStore) {
 			return all, nil // pruned, or taken away
 		}
-		if err != nil {
+		if damage := new(journal.CorruptionError); errors.As(err, &damage) {
+			p.survey, p.unread = &survey{id: id}, damage
+			p.genesis, _ = journal.ReadGenesis(p.dir)
+		} else if err != nil {
 			return all, fmt.Errorf("succeeded journal %s: %w", id, err)
 		}
 		all = append(all, p)
@@ -111,10 +115,13 @@ func (b *bounds) judge(parents []*parent, own *survey, ownBytes int64) {
 // keeps says why a succeeded journal stays, "" if it does not. All that is in it happened before the journal began that
 // has succeeded it, the child: so damage does not keep it, which is why most of them are there.
 func (b *bounds) keeps(p *parent, child *survey, newer uint64, bytes int64) string {
-	latest := max(p.Last, child.clocks.latest(child.genesis.Clock))
-	if len(b.limits) == 0 {
+	switch {
+	case len(b.limits) == 0:
 		return "no retention is stated"
+	case p.unread != nil:
+		return p.unread.Error()
 	}
+	latest := max(p.Last, child.clocks.latest(child.genesis.Clock))
 	for _, h := range b.holds {
 		if !(h.Journal != p.Journal && h.Since > p.Last && h.Since != 0) {
 			return fmt.Sprintf("hold of event %d of journal %s: %s", h.Seq, h.Journal, h.Note)
@@ -158,6 +165,7 @@ func (w *work) removeParent(id journal.ID) error {
 	if err := w.stillOurs(); err != nil {
 		return err
 	}
+	w.job.Progress("removing journal "+id.String(), 0, 0)
 	out := filepath.Join(w.archive(), tmpPrefix+id.String()) // whatever dies from here on, the next run clears it away
 	err := os.Rename(filepath.Join(w.archive(), id.String()), out)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -245,6 +245,7 @@ func (w *work) entomb(p *pruning, gone *journal.Pruned) (*journal.Event, error) 
 	if err := w.stillOurs(); err != nil {
 		return nil, err
 	}
+	w.job.Progress("recording what goes", 0, 0)
 	ev := &journal.Event{Kind: journal.KindPrune, Text: p.retain.Why}
 	if p.retain.By != "" {
 		ev.Attributes = append(ev.Attributes, journal.Attribute{Key: journal.AttributeBy, Value: p.retain.By})
@@ -281,6 +282,7 @@ func (w *work) removeBefore(r *archive.Reader, stays journal.Seq) (names []strin
 	}
 	for _, name := range names {
 		path := filepath.Join(w.dir, name)
+		w.job.Progress("removing "+name, 0, 0)
 		n, err := fileSize(path)
 		if err == nil {
 			err = removeIfThere(path)
@@ -317,8 +319,11 @@ func (w *work) finishIn(ctx context.Context, r *archive.Reader) error {
 		w.pruned().Finished = append(w.pruned().Finished, filepath.Join(archiveName, id.String()))
 	}
 	stays := s.pruned.Last + 1
-	if s.pruned.Last == 0 || !w.leftBefore(r, stays) {
+	if s.pruned.Last == 0 {
 		return nil
+	}
+	if left, err := w.leftBefore(r, stays); err != nil || !left {
+		return err
 	}
 	if !begins(r, stays) { // it is made before the tombstone; but what was damaged may have been put back since
 		if _, err := w.packBoundary(ctx, r, stays); err != nil {
@@ -330,9 +335,11 @@ func (w *work) finishIn(ctx context.Context, r *archive.Reader) error {
 	return err
 }
 
-// leftBefore reports whether a packed file still has events before one.
-func (w *work) leftBefore(r *archive.Reader, stays journal.Seq) bool {
-	return slices.ContainsFunc(r.Heads(), func(h archive.Head) bool { return h.First < stays })
+// leftBefore reports whether files in archive/ still have events before one, but for the stub of genesis.
+func (w *work) leftBefore(r *archive.Reader, stays journal.Seq) (bool, error) {
+	loose, err := journal.Loose(w.dir)
+	return slices.ContainsFunc(r.Heads(), func(h archive.Head) bool { return h.First < stays }) ||
+		slices.ContainsFunc(loose, func(first journal.Seq) bool { return first > 1 && first < stays }), err
 }
 
 // begins reports whether there is a file that begins with an event, after which no file reaches further that begins before.

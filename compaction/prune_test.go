@@ -2,13 +2,19 @@ package compaction_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/compaction"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -217,4 +223,123 @@ func (s *store) after(seq journal.Seq) (raw [][]byte) {
 		raw = append(raw, slices.Clone(rec.Raw))
 	}
 	return raw
+}
+
+// TestPruneKilled kills a prune with SIGKILL at each step. Until its tombstone is there nothing is gone; from then on the next run,
+// whatever it is for, ends what was begun.
+func TestPruneKilled(t *testing.T) {
+	const keeps, stays = 1500, 3300 - 1500 + 1
+	for _, tt := range []struct {
+		at         string
+		tombstones int
+	}{
+		{"following the leases", 0}, {"packing events 1801", 0}, {"reading back events 1801", 0}, {"recording what goes", 0},
+		{"removing archive/00000000000000000001-", 1}, {"removing archive/00000000000000001001-", 1},
+	} {
+		t.Run(tt.at, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, 3300, 1290)
+			s.run()
+			s.killed(tt.at, victimKeeps+"="+strconv.Itoa(keeps))
+			if _, said := s.tombstones(); len(said) != tt.tombstones {
+				t.Fatalf("%d tombstones", len(said))
+			}
+			s.call(2)
+			plan, err := compaction.Plan(s.job)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rep := s.run()
+			if tt.tombstones == 0 {
+				s.whole()
+				if rep.Pruned != nil || plan.Pruned != nil {
+					t.Errorf("finished: %+v, by the plan %+v", rep.Pruned, plan.Pruned)
+				}
+			} else {
+				s.left(stays)
+				if !slices.Equal(rep.Pruned.Finished, plan.Pruned.Finished) || len(rep.Pruned.Finished) == 0 {
+					t.Errorf("finished: %q, by the plan %q", rep.Pruned.Finished, plan.Pruned.Finished)
+				}
+			}
+			n := uint64(len(s.after(stays - 1)))
+			if p := s.prune(timeOf(9999), journal.Retention{Events: n}); p.Nothing() != (tt.tombstones > 0) {
+				t.Errorf("then pruned %+v", p)
+			}
+			s.left(stays)
+			if got, want := s.packed(), []string{"1801-2000", "2001-3000"}; !slices.Equal(got[:2], want) {
+				t.Errorf("packed: %v, want %v first", got, want)
+			}
+			for _, name := range s.names("archive") {
+				if strings.HasPrefix(name, "tmp.") {
+					t.Errorf("%s is left for ever", name)
+				}
+			}
+		})
+	}
+}
+
+// TestPruneHeld: what a hold covers stays, also if it is recorded while the prune is under way.
+func TestPruneHeld(t *testing.T) {
+	s := newStore(t, 1600, 800)
+	s.run()
+	note := func(ev *journal.Event, h journal.Hold) journal.Seq {
+		t.Helper()
+		ev.SetHold(h)
+		if err := allocator.NewStore(s.job.Store).Note(ev); err != nil {
+			t.Fatal(err)
+		}
+		return ev.Seq
+	}
+	first := note(&journal.Event{Kind: journal.KindHold, Text: "case 17", Attributes: []journal.Attribute{{Key: "by", Value: "me"}}},
+		journal.Hold{Since: timeOf(500), Until: timeOf(600)})
+	if p := s.prune(timeOf(9999), journal.Retention{Events: 200}); p.Gone.Last != 499 || len(p.Held) != 1 || p.Held[0].Seq != first || p.Held[0].Note != "case 17" || p.Held[0].By != "me" {
+		t.Fatalf("pruned %+v", p)
+	}
+	s.left(500)
+	end := note(&journal.Event{Kind: journal.KindUnhold, Text: "closed"}, journal.Hold{Of: first})
+	holds, err := compaction.Holds(s.dir)
+	if err != nil || len(holds) != 1 || holds[0].Released != end || holds[0].ReleaseNote != "closed" || holds[0].Active() {
+		t.Errorf("holds %+v, %v", holds, err)
+	}
+
+	before := s.tree()
+	s.job.Retain = &compaction.Retain{Limits: []journal.Retention{{Events: 200}}, Clock: at(timeOf(9999))}
+	var meanwhile journal.Seq
+	s.job.Progress = func(step string, _, _ uint64) {
+		if strings.HasPrefix(step, "recording") {
+			meanwhile = note(&journal.Event{Kind: journal.KindHold, Text: "case 18"}, journal.Hold{})
+		}
+	}
+	_, err = compaction.Run(context.Background(), s.job)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("a hold was added meanwhile: event %d", meanwhile)) {
+		t.Errorf("got %v", err)
+	}
+	s.job.Progress = nil
+	s.left(500)
+	for name, content := range s.tree() {
+		if strings.HasPrefix(name, "/archive/") && before[name] != content {
+			t.Errorf("%s was changed", name)
+		}
+	}
+	if p := s.prune(timeOf(9999), journal.Retention{Events: 200}); !p.Nothing() || len(p.Held) != 1 || p.Held[0].Seq != meanwhile {
+		t.Errorf("pruned %+v", p)
+	}
+}
+
+// TestPruneCopy: a copy stays as it is, since nothing can be recorded in it.
+func TestPruneCopy(t *testing.T) {
+	s := newStore(t, 900, 500)
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "history", "net"), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	job := s.job
+	job.Store.DataDir, job.Store.HistoryDir = filepath.Join(root, "data"), filepath.Join(root, "history")
+	job.Retain = &compaction.Retain{Limits: []journal.Retention{{Events: 10}}}
+	rep, err := compaction.Run(context.Background(), job)
+	if !errors.Is(err, allocator.ErrCopy) || len(rep.Packed) == 0 || rep.Pruned != nil {
+		t.Errorf("got %v after %+v", err, rep)
+	}
+	s.dir = filepath.Join(root, "history", "net")
+	s.whole()
 }

@@ -55,6 +55,11 @@ func (r *repair) fold() (*fold, error) {
 			return nil, err
 		case p.Loss != nil && p.Loss.Disk:
 			return nil, unreadable(p.Loss)
+		case p.Loss != nil && p.Loss.Pruned() != nil && p.Loss.Last <= r.baseSeq():
+			for _, ev := range p.Loss.Pruned().Earlier { // what is still to be known of events that were pruned
+				f.inherit(&ev)
+				f.remember(&ev)
+			}
 		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
 			l := *p.Loss
 			last = max(last, l.Last)
@@ -114,14 +119,7 @@ func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 		return fmt.Errorf("%s: event %d: %w", rec.File, ev.Seq, journal.ErrNewer)
 	}
 	f.inherit(ev)
-	switch ev.Kind {
-	case journal.KindConfig:
-		f.configs[ev.Seq] = ev.Ranges
-	case journal.KindAdd:
-		if static, ok := f.configs[ev.Config]; ok || ev.Config == 0 {
-			f.sets = slices.Concat(ev.Ranges, static)
-		}
-	}
+	f.remember(ev)
 	if ev.Seq <= base {
 		return nil
 	}
@@ -145,6 +143,18 @@ func (f *fold) take(rec *journal.Record, base journal.Seq) error {
 	}
 	f.apply(ev)
 	return nil
+}
+
+// remember takes in which ranges are in force.
+func (f *fold) remember(ev *journal.Event) {
+	switch ev.Kind {
+	case journal.KindConfig:
+		f.configs[ev.Seq] = ev.Ranges
+	case journal.KindAdd:
+		if static, ok := f.configs[ev.Config]; ok || ev.Config == 0 {
+			f.sets = slices.Concat(ev.Ranges, static)
+		}
+	}
 }
 
 // inherit takes in what a successor says of its own predecessor: what was uncertain stays so, and what was lost is

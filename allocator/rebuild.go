@@ -12,16 +12,10 @@ import (
 // calls don't read packed files. It returns false where something else is damaged, or the packed events are. Then the newest keyframe of them
 // is what a successor is built on.
 func (r *repair) rebuild(damage *journal.CorruptionError) (bool, error) {
-	if r.store.o.Packed.Pieces == nil || damage.Seq != r.baseSeq()+1 || damage.Offset >= 0 {
-		return false, nil // what is wrong is not that events are missing after the snapshot
+	if r.store.o.Packed.Pieces == nil || damage.Offset >= 0 {
+		return false, nil // what is wrong is not that events are missing from the segments
 	}
-	f, err := r.fold()
-	if err == nil && f.whole == nil {
-		var found bool
-		if found, err = r.openKeyframe(); err == nil && found {
-			f, err = r.fold()
-		}
-	}
+	f, err := r.wholeFold()
 	if err != nil || f.whole == nil {
 		return false, err
 	}
@@ -30,6 +24,18 @@ func (r *repair) rebuild(damage *journal.CorruptionError) (bool, error) {
 		return true, nil
 	}
 	return true, r.writeSnapshot(f)
+}
+
+// wholeFold is fold, from the newest keyframe on where events before it are lost or were pruned.
+func (r *repair) wholeFold() (*fold, error) {
+	f, err := r.fold()
+	if err != nil || f.whole != nil {
+		return f, err
+	}
+	if found, err := r.openKeyframe(); err != nil || !found {
+		return f, err
+	}
+	return r.fold()
 }
 
 // openKeyframe has the newest keyframe take the snapshot's place, if it reaches further.

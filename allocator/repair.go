@@ -177,6 +177,9 @@ func (r *repair) findLosses() error {
 		if p.Loss != nil && p.Loss.Disk {
 			return unreadable(p.Loss)
 		}
+		if p.Loss != nil && p.Loss.Pruned() != nil {
+			continue // that was meant
+		}
 		if p.Loss != nil {
 			r.m.Losses = append(r.m.Losses, Lost{Loss: *p.Loss, After: last})
 			open++

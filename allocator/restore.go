@@ -78,7 +78,7 @@ func (s *Store) Restore(c Copied) (*Restored, error) {
 	if _, err := r.openSnapshots(); err != nil {
 		return nil, err
 	}
-	f, err := r.fold()
+	f, err := r.wholeFold()
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,10 @@ func readBack(dir string, meta journal.Meta) (contents, error) {
 		if err != nil {
 			return c, err
 		}
+		if gone := pruned(p.Loss); gone != nil {
+			c.Last, c.Head = p.Loss.Last, gone.Pruned.Head
+			continue
+		}
 		if p.Loss != nil {
 			c.missing = c.missing || p.Loss.Offset < 0
 			c.damage = append(c.damage, p.Loss.Error("").Error())
@@ -46,6 +50,14 @@ func readBack(dir string, meta journal.Meta) (contents, error) {
 		c.take(&p.Record, heads)
 	}
 	return c, nil
+}
+
+// pruned returns what says that a loss was meant, nil if it was not.
+func pruned(l *journal.Loss) *journal.Pruning {
+	if l == nil {
+		return nil
+	}
+	return l.Pruned()
 }
 
 // take takes in the next record.

@@ -115,11 +115,7 @@ func (r *Reader) Keyframes() iter.Seq2[Keyframe, error] {
 // SalvageKeyframe opens the newest keyframe that is whole in the packed files of the store in dir, whatever state it is in: the caller says
 // what it is. It is nil if there is none, and good until close is called.
 func SalvageKeyframe(dir string, meta journal.Meta) (snap *state.Snapshot, close func() error, err error) {
-	j, err := journal.OpenSalvage(dir, meta)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := Over(dir, j)
+	r, err := openSalvage(dir, meta)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,11 +12,7 @@ import (
 // packed.
 func Salvage(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error] {
 	return func(yield func(journal.Piece, error) bool) {
-		j, err := journal.OpenSalvage(dir, meta)
-		var r *Reader
-		if err == nil {
-			r, err = Over(dir, j)
-		}
+		r, err := openSalvage(dir, meta)
 		if err != nil {
 			yield(journal.Piece{}, err)
 			return
@@ -24,6 +20,18 @@ func Salvage(dir string, meta journal.Meta) iter.Seq2[journal.Piece, error] {
 		defer r.Close()
 		r.Pieces(0)(yield)
 	}
+}
+
+// openSalvage opens a store in whatever state it is in, if its end can be found even with that: what was pruned is told by an event.
+func openSalvage(dir string, meta journal.Meta) (*Reader, error) {
+	j, err := journal.OpenReaderAs(dir, meta)
+	if isDamage(err) {
+		j, err = journal.OpenSalvage(dir, meta)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Over(dir, j)
 }
 
 // Pieces returns everything after an event that can still be read, in order, damage or not, as journal.Salvage

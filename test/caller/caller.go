@@ -24,6 +24,24 @@ func Build(root, dir string, flags ...string) (string, error) {
 // BuildPinned makes the plugin with its main goroutine bound to one thread, at dir/leaselog: strace counts system calls
 // by thread, and so finds the one that it is to break. That is the only difference to the plugin as it is released.
 func BuildPinned(root, dir string) (string, error) {
+	overlay, err := pin(root, dir, ".")
+	if err != nil {
+		return "", err
+	}
+	return Build(root, dir, "-overlay", overlay)
+}
+
+// BuildPinnedTool makes the tool tools/NAME, at dir/NAME, as BuildPinned makes the plugin.
+func BuildPinnedTool(root, dir, name string) (string, error) {
+	overlay, err := pin(root, dir, filepath.Join("tools", name))
+	if err != nil {
+		return "", err
+	}
+	return BuildTool(root, dir, name, "-overlay", overlay)
+}
+
+// pin writes to dir an overlay that binds the main goroutine of the command in the folder what.
+func pin(root, dir, what string) (overlay string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -31,11 +49,7 @@ func BuildPinned(root, dir string) (string, error) {
 	if err := os.WriteFile(source, []byte("package main\n\nimport \"runtime\"\n\nfunc init() { runtime.LockOSThread() }\n"), 0o600); err != nil {
 		return "", err
 	}
-	overlay, err := Overlay(root, dir, map[string]string{"pinned.go": source})
-	if err != nil {
-		return "", err
-	}
-	return Build(root, dir, "-overlay", overlay)
+	return Overlay(root, dir, map[string]string{filepath.Join(what, "pinned.go"): source})
 }
 
 // Overlay writes an overlay for go build to dir, and returns its path: other files in place of some of the module's. Those are

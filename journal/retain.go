@@ -62,14 +62,18 @@ func Remove(dir string, paths []string, deadline time.Time) error {
 	return nil
 }
 
-// unlinkUnderLock holds the lock for the unlinks alone. The files stay open until it is given up, since the last name of a
+// slowToFree is from what size on a file's blocks take so long to be freed that this is not done under the lock.
+const slowToFree = 1 << 20
+
+// unlinkUnderLock holds the lock for the unlinks alone. Large files stay open until it is given up, since the last name of a
 // file takes its blocks with it, which lasts for a snapshot of many leases.
 //
 // The folder is synced after the hold, too. If power fails before that some of the names are back, as they would be in
 // the middle of the unlinks: of a segment, which is in archive/ as well, or of an older snapshot. Nobody takes the absence
 // of a name for durable before the sync has succeeded: who goes on from there syncs the folder itself.
 //
-// System calls: lstat, open of each; flock; lstat, unlink of each; close(lock); open(folder), fsync, close; close of each.
+// System calls: lstat of each, open of large ones; flock; lstat, unlink of each; close(lock); open(folder), fsync, close; close of
+// large ones.
 func unlinkUnderLock(dir string, paths []string, deadline time.Time) (err error) {
 	files := make([]fs.FileInfo, len(paths))
 	for i, path := range paths {
@@ -81,6 +85,9 @@ func unlinkUnderLock(dir string, paths []string, deadline time.Time) (err error)
 			return err
 		}
 		files[i] = st
+		if st.Size() < slowToFree {
+			continue
+		}
 		if f, err := openToRead(path); err == nil { // otherwise its blocks go a little earlier
 			defer f.Close()
 		}

@@ -1,8 +1,8 @@
 package journal
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -118,32 +118,42 @@ func formatSize(n int64) string {
 // UnmarshalJSON reads the object that a network's configuration has under "retention". Keys that it doesn't know are an
 // error: a bound that is misspelt must not be taken for none.
 func (r *Retention) UnmarshalJSON(b []byte) error {
-	var conf struct {
-		Keep       *string `json:"keep"`
-		KeepEvents *uint64 `json:"keepEvents"`
-		KeepBytes  *string `json:"keepBytes"`
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&conf); err != nil {
-		return fmt.Errorf("%.128s: want an object such as {\"keep\": \"180d\", \"keepEvents\": 1000000, \"keepBytes\": \"10GiB\"}, with no other keys", b)
-	}
 	*r = Retention{}
-	var err error
-	if conf.Keep != nil {
-		if r.Keep, err = ParseAge(*conf.Keep); err != nil {
-			return fmt.Errorf("keep %w", err)
+	var bounds map[string]json.RawMessage
+	if json.Unmarshal(b, &bounds) != nil {
+		return notARetention(b)
+	}
+	for _, key := range []string{"keep", "keepEvents", "keepBytes"} {
+		raw, ok := bounds[key]
+		if !ok {
+			continue
+		}
+		delete(bounds, key)
+		text := string(raw)
+		if key != "keepEvents" && json.Unmarshal(raw, &text) != nil {
+			return notARetention(b)
+		}
+		var err error
+		switch key {
+		case "keep":
+			r.Keep, err = ParseAge(text)
+		case "keepEvents":
+			if r.Events, err = parseCount(text); err != nil {
+				err = errors.New(text + ": want a number above 0")
+			}
+		case "keepBytes":
+			r.Bytes, err = ParseSize(text)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %w", key, err)
 		}
 	}
-	if conf.KeepEvents != nil {
-		if r.Events = *conf.KeepEvents; r.Events == 0 {
-			return fmt.Errorf("keepEvents 0: want a number above 0")
-		}
-	}
-	if conf.KeepBytes != nil {
-		if r.Bytes, err = ParseSize(*conf.KeepBytes); err != nil {
-			return fmt.Errorf("keepBytes %w", err)
-		}
+	if len(bounds) > 0 {
+		return notARetention(b)
 	}
 	return nil
+}
+
+func notARetention(b []byte) error {
+	return fmt.Errorf("%.128s: want an object such as {\"keep\": \"180d\", \"keepEvents\": 1000000, \"keepBytes\": \"10GiB\"}, with no other keys", b)
 }

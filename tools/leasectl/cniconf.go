@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -83,13 +84,13 @@ func (c *confs) walk(path, name string, v any) error {
 			}
 		}
 	case map[string]any:
-		if own, ok := v["name"].(string); ok && own != "" {
+		if own, ok := member(v, "name").(string); ok && own != "" {
 			name = own
 		}
 		for key, e := range v {
 			ipam, ok := e.(map[string]any)
 			var err error
-			if ok && key == "ipam" {
+			if ok && strings.EqualFold(key, "ipam") {
 				err = c.ipam(path, name, ipam)
 			} else {
 				err = c.walk(path, name, e)
@@ -102,25 +103,38 @@ func (c *confs) walk(path, name string, v any) error {
 	return nil
 }
 
+// member returns a member of an object, nil if it isn't there. Plugins, and leaselog among them, don't look at upper and lower case.
+func member(object map[string]any, key string) any {
+	if v, ok := object[key]; ok {
+		return v
+	}
+	for k, v := range object {
+		if strings.EqualFold(k, key) {
+			return v
+		}
+	}
+	return nil
+}
+
 // ipam takes in a part named ipam: of leaselog, or of a plugin that leaselog has the name of and that has a retention.
 func (c *confs) ipam(path, name string, ipam map[string]any) error {
-	stated, ok := ipam["retention"]
-	if !ok && ipam["type"] != "leaselog" || name == "" {
+	stated := member(ipam, "retention")
+	if stated == nil && member(ipam, "type") != "leaselog" || name == "" {
 		return nil
 	}
 	r := retained{file: path}
 	dataDir, historyDir := defaultDataDir, ""
-	if s, ok := ipam["dataDir"].(string); ok && s != "" {
+	if s, ok := member(ipam, "dataDir").(string); ok && s != "" {
 		dataDir = s
 	}
-	if s, ok := ipam["historyDir"].(string); ok {
+	if s, ok := member(ipam, "historyDir").(string); ok {
 		historyDir = s
 	}
 	if historyDir == "" {
 		historyDir = filepath.Join(dataDir, historyName)
 	}
 	r.dir = filepath.Join(historyDir, name)
-	if ok {
+	if stated != nil {
 		b, err := json.Marshal(stated)
 		if err == nil {
 			err = json.Unmarshal(b, &r.policy)

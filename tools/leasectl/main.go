@@ -207,8 +207,8 @@ func (a *app) root() *cobra.Command {
 }
 
 const longHelp = `Questions about the leases that leaselog gives out, and the jobs of an operator. Only repair, compact,
-gc, release, import, export and restore change anything, under the plugin's lock, and each can say first what it would
-do (--dry-run). The plugin may run meanwhile.
+prune, hold, gc, release, import, export and restore change anything, under the plugin's lock, and all but hold can say
+first what they would do (--dry-run). The plugin may run meanwhile.
 
 Give --data-dir several times for the stores of several nodes. leasectl completion bash (zsh, fish) writes
 completions for a shell.
@@ -216,7 +216,7 @@ completions for a shell.
 Exit codes: 0 found, for certain; 1 nothing found, for certain; 2 uncertain;
 3 unknown (damaged, or outside of what the journals cover); 4 error; 64 usage.
 An empty list of leases or networks is 0 too. verify: 0 clean, 1 damaged. repair: 0 done or
-nothing to do, 1 there is something to repair (--dry-run). compact, gc: likewise.`
+nothing to do, 1 there is something to repair (--dry-run). compact, prune, gc: likewise.`
 
 // say prints words, escaped: they may quote what came from outside.
 func (a *app) say(format string, args ...any) {

@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,6 +29,15 @@ func (p *Pruning) Error() string {
 		text += ": " + p.Tombstone.Text
 	}
 	return text
+}
+
+// Find returns what is still known of an event; the zero one if nothing is.
+func (p *Pruning) Find(seq Seq) Event {
+	i, ok := slices.BinarySearchFunc(p.Earlier, seq, func(ev Event, seq Seq) int { return cmp.Compare(ev.Seq, seq) })
+	if !ok {
+		return Event{}
+	}
+	return p.Earlier[i]
 }
 
 // IsPruned returns the pruning that an error is about, nil if it is about none.

@@ -88,7 +88,8 @@ type Recorder interface {
 
 // Count counts the events up to the newest durable one. It goes on from before, which an earlier Count returned, if the
 // journal still has the very event that those end with, and so the very events before it; in all other
-// cases, a zero before among them, it counts from the first event on. before is not changed.
+// cases, a zero before among them, it counts from the first event on, or, where r has a method Left, from the Counts that it
+// returns: see CountsLeft. before is not changed.
 //
 // The error is what ended the reading: damage, an event of a newer version, or the file system's. Then there are no counts.
 func Count(r Recorder, before Counts) (Counts, error) {
@@ -96,6 +97,12 @@ func Count(r Recorder, before Counts) (Counts, error) {
 	if continues(r, &before) {
 		c = before
 		c.Released, c.Refused = maps.Clone(before.Released), maps.Clone(before.Refused)
+	}
+	if left, ok := r.(interface{ Left() (Counts, error) }); ok && c.Seq == 0 {
+		var err error
+		if c, err = left.Left(); err != nil {
+			return Counts{}, err
+		}
 	}
 	for rec, err := range r.Records(c.Seq) {
 		if err == nil {

@@ -84,6 +84,8 @@ func (e *Explainer) held(ip netip.Addr, iv *Interval) {
 	h, start := e.History, iv.Start.Seq
 	how := fmt.Sprintf("event %d gave it", start)
 	switch {
+	case iv.pruned:
+		how = fmt.Sprintf("event %d gave it, which was pruned, and the keyframe in %s tells of the lease", start, iv.File)
 	case iv.fromGap:
 		how = fmt.Sprintf("event %d is the first one behind lost events; which one gave it is not known", start)
 	case iv.parentSeq != "":
@@ -188,6 +190,8 @@ func (e *Explainer) before(ip netip.Addr) {
 		}
 	}
 	switch {
+	case last == nil && h.Pruned() != "":
+		e.say(rest(h.First.Seq), "No event that is left gives it to anybody: %s.", h.Pruned())
 	case last == nil && len(h.gaps) > 0:
 		e.say(rest(h.First.Seq), "No event that can be read gives it to anybody; some are lost.")
 	case last == nil && h.First.Seq > 1:

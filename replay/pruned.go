@@ -2,7 +2,9 @@ package replay
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -208,20 +210,49 @@ func (c *Clocks) meetsPruned(q Asked, gone *journal.Loss) bool {
 	return g.meets(&s) || g.near(&s)
 }
 
-// ReadAbout reads what the journal tells of some addresses, and what every answer needs.
-func ReadAbout(past *archive.Reader, addrs []netip.Addr, o Options) (*History, error) {
-	wanted := make(map[netip.Addr]bool, len(addrs))
-	for _, ip := range addrs {
-		wanted[ip] = true
-	}
+// ReadLeft is ReadPieces of the events that are left after a prune, or of all, up to damage.
+func ReadLeft(past *archive.Reader, pieces iter.Seq2[journal.Piece, error], o Options) (*History, error) {
 	k, err := past.Boundary()
 	if err != nil {
 		return nil, err
 	}
 	defer k.Close()
 	if k.Snapshot != nil {
-		o.Snapshots = []Snapshot{{k.Snapshot, k.File}}
+		o.Snapshots = append(slices.Clone(o.Snapshots), Snapshot{k.Snapshot, k.File})
+	}
+	return ReadPieces(pieces, o)
+}
+
+// CountsLeft are the Counts that counting begins with where events were pruned: of them only how many leases were held is known.
+// They are zero where none were.
+func CountsLeft(past *archive.Reader) (Counts, error) {
+	gone, err := past.Pruned()
+	if gone == nil || err != nil {
+		return Counts{}, err
+	}
+	k, err := past.Boundary()
+	if err != nil {
+		return Counts{}, err
+	}
+	defer k.Close()
+	if k.Snapshot == nil {
+		return Counts{}, gone.Error("")
+	}
+	c := Counts{Seq: gone.Last, Head: k.Snapshot.Head(), Held: uint64(k.Snapshot.Len())}
+	for _, ev := range gone.Pruned().Earlier {
+		if ev.Kind == journal.KindAdd {
+			c.LastAdd = ev.Seq
+		}
+	}
+	return c, nil
+}
+
+// ReadAbout reads what the journal tells of some addresses, and what every answer needs.
+func ReadAbout(past *archive.Reader, addrs []netip.Addr, o Options) (*History, error) {
+	wanted := make(map[netip.Addr]bool, len(addrs))
+	for _, ip := range addrs {
+		wanted[ip] = true
 	}
 	o.Sparse, o.Addrs, o.Keep = true, addrs, func(l *state.Lease) bool { return wanted[l.IP] }
-	return ReadPieces(past.Sparse(addrs, 0), o)
+	return ReadLeft(past, past.Sparse(addrs, 0), o)
 }

@@ -77,7 +77,7 @@ type using struct {
 	wiped  bool
 	by     map[netip.Addr]*address
 	gone   bool // what was before the first event is known from a keyframe
-	held   int // blocked addresses aside
+	held   int  // blocked addresses aside
 	peaked bool
 	lags   map[uint64]uint64 // reuses by lagBucket
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/state"
 )
 
 // Query says whose addresses Find looks for: those of a container, of a pod, or of a pod by its UID. Where more than one
@@ -40,7 +41,29 @@ func (r *Reader) Find(q Query) (Found, error) {
 		}
 		c.add(&rec.Event)
 	}
+	if err := r.findHeld(&q, &c); err != nil {
+		return Found{}, err
+	}
 	return c.found(q.Container), nil
+}
+
+// findHeld looks among the leases that were held after the last event that was pruned: the events that gave them are gone.
+func (r *Reader) findHeld(q *Query, c *finding) error {
+	k, err := r.Boundary()
+	if k.Snapshot == nil || err != nil {
+		return err
+	}
+	defer k.Close()
+	for l, err := range state.Over(k.Snapshot).Leases() {
+		if err != nil {
+			return err
+		}
+		ev := journal.Event{Seq: l.Start, ContainerID: l.ContainerID, Pod: l.Pod, Addresses: []journal.Address{l.Address}}
+		if q.Match(&ev) {
+			c.add(&ev)
+		}
+	}
+	return nil
 }
 
 // texts returns what stands in every record that matches.
@@ -68,6 +91,9 @@ func (c *finding) add(ev *journal.Event) {
 		c.by = make(map[string]*Found)
 	}
 	f := c.by[ev.ContainerID]
+	if f != nil {
+		f.First = min(f.First, ev.Seq)
+	}
 	if f == nil {
 		f = &Found{First: ev.Seq}
 		c.by[strings.Clone(ev.ContainerID)] = f

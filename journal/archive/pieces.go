@@ -138,10 +138,10 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 			if s.last != 0 && beyond(&p, s.last) {
 				break
 			}
-			if p.Loss != nil && p.Loss.Offset < 0 && p.Loss.First == next && !s.listed {
+			if p.Loss != nil && absent(p.Loss) && p.Loss.First == next && !s.listed {
 				return errMissing
 			}
-			if p.Loss != nil && p.Loss.Offset < 0 && r.brokenOver(p.Loss.First, p.Loss.Last) != nil {
+			if p.Loss != nil && absent(p.Loss) && (r.why != nil || r.brokenOver(p.Loss.First, p.Loss.Last) != nil) {
 				p.Loss = r.lost(p.Loss.First, p.Loss.Last)
 			}
 			if err := hand(p); err != nil {
@@ -167,6 +167,12 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 		return errMissing
 	}
 	return hand(journal.Piece{Loss: r.lost(next, last)})
+}
+
+// absent reports whether events are not there at all: their segments are missing, or, where a segment of genesis alone is left of
+// those that were packed, all that should follow it.
+func absent(l *journal.Loss) bool {
+	return l.Offset < 0 || l.Bytes == 0 && l.Last >= l.First && !l.Open
 }
 
 // lost is the loss of events that are in no file that can be read: of the packed file that should have them, if there is one.

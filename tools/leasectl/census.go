@@ -213,7 +213,7 @@ func (c *census) number(st *state.State, sets [][]journal.Range) error {
 // ranges returns the range sets of the newest ADD: those that came with the call, then those of its configuration. They are
 // nil if there was no ADD or if they were not recorded.
 func (c *census) ranges() ([][]journal.Range, error) {
-	add, ok, err := eventAt(c.store, c.lastAdd)
+	add, ok, err := c.store.known(c.lastAdd)
 	if !ok || err != nil || slices.Contains(add.Dropped, "ranges") {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ func (c *census) ranges() ([][]journal.Range, error) {
 	if add.Config == 0 {
 		return sets, nil
 	}
-	config, ok, err := eventAt(c.store, add.Config)
+	config, ok, err := c.store.known(add.Config)
 	if !ok || err != nil || slices.Contains(config.Dropped, "ranges") {
 		return nil, err
 	}

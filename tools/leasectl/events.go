@@ -273,8 +273,12 @@ func (sc *scan) readOn() error {
 			}
 			sc.take(&p.Event)
 		case l.Last >= l.First || l.Open:
-			sc.lost = append(sc.lost, lostEvents{first: l.First, last: l.Last, why: l.Error("")})
-			sc.clocks.Lost()
+			sc.lost = append(sc.lost, lostEvents{first: l.First, last: l.Last, why: lossText(l, "")})
+			if l.Pruned() != nil {
+				sc.clocks.Pruned(l.Pruned().Earlier)
+			} else {
+				sc.clocks.Lost()
+			}
 		}
 	}
 	if n := len(sc.lost); n > 0 && sc.lost[n-1].before.Seq == 0 {

@@ -180,10 +180,12 @@ func requestsOf(past *archive.Reader, ip netip.Addr) (*replay.Refused, error) {
 			refused.Take(ev)
 		}
 	}
-	for rec, err := range past.About([]netip.Addr{ip}, 0) {
+	for p, err := range past.Sparse([]netip.Addr{ip}, 0) {
 		if err == nil {
-			if last = rec.Event.Seq; !rec.Light {
-				take(&rec.Event)
+			if p.Loss != nil {
+				last = p.Loss.Last
+			} else if last = p.Event.Seq; !p.Light {
+				take(&p.Event)
 			}
 			continue
 		}

@@ -235,6 +235,14 @@ func (w *follower) tell(r *journal.Reader, dir string) error {
 	return nil
 }
 
+// lossText says what is lost, or was pruned.
+func lossText(l *journal.Loss, dir string) error {
+	if l.Pruned() != nil {
+		return l.Error(dir).Cause
+	}
+	return l.Error(dir)
+}
+
 // salvage goes on in packed files, behind damage, and over events that were removed.
 func (w *follower) salvage(r *journal.Reader, dir string) error {
 	past, err := archive.Over(dir, r)
@@ -249,7 +257,7 @@ func (w *follower) salvage(r *journal.Reader, dir string) error {
 			w.missed("%v", err)
 			return nil
 		case piece.Loss != nil:
-			w.missed("%v", piece.Loss.Error(dir))
+			w.missed("%v", lossText(piece.Loss, dir))
 			w.cursor = max(w.cursor, piece.Loss.Last)
 		default:
 			if err := w.event(&piece.Record); err != nil {

@@ -90,7 +90,7 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 		ans.worst = replay.Unknown
 		return nil, nil
 	}
-	h, err := replay.Read(s.records(0), replay.Options{HeldOnly: true, Wiped: s.wiped})
+	h, err := s.readLeft(replay.Options{HeldOnly: true, Wiped: s.wiped})
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +127,16 @@ func (s *store) held(ans *answer) (*replay.History, error) {
 			"given and released addresses, as the next call will record", s.title(), s.folder)
 	}
 	return h, nil
+}
+
+// readLeft reads all events that are left after a prune, up to damage.
+func (s *store) readLeft(o replay.Options) (*replay.History, error) {
+	past, err := s.past()
+	if err != nil {
+		return nil, err
+	}
+	durable := uint64(past.Coverage().Durable)
+	return replay.ReadLeft(past, along(s.bar, "reading "+s.title(), durable, past.Left(0)), o)
 }
 
 // sinceSnapshot reads what is held from the newest snapshot that can be read to the end

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
 )
 
 // progress tells on a terminal how far a long work is. A nil one tells nothing.
@@ -71,10 +72,14 @@ func (p *progress) counted(s *store, after journal.Seq, records iter.Seq2[journa
 
 // along is records, told of while they are read.
 func (p *progress) along(what string, total uint64, records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
+	return along(p, what, total, records)
+}
+
+func along[T any](p *progress, what string, total uint64, records iter.Seq2[T, error]) iter.Seq2[T, error] {
 	if p == nil {
 		return records
 	}
-	return func(yield func(journal.Record, error) bool) {
+	return func(yield func(T, error) bool) {
 		done := uint64(0)
 		for rec, err := range records {
 			if done++; done%progressStep == 0 {
@@ -98,6 +103,24 @@ func (s *store) records(after journal.Seq) iter.Seq2[journal.Record, error] {
 
 // Records makes the store one that counts are taken of.
 func (s *store) Records(after journal.Seq) iter.Seq2[journal.Record, error] { return s.records(after) }
+
+// Left is what is counted on from where events were pruned.
+func (s *store) Left() (replay.Counts, error) {
+	past, err := s.past()
+	if err != nil {
+		return replay.Counts{}, err
+	}
+	return replay.CountsLeft(past)
+}
+
+// known reads one event, or what is still known of one that was pruned: of an add the ranges alone.
+func (s *store) known(seq journal.Seq) (journal.Event, bool, error) {
+	if gone := s.pruned(); gone != nil && seq >= gone.First && seq <= gone.Last {
+		ev := gone.Pruned().Find(seq)
+		return ev, ev.Seq != 0 && ev.Kind != journal.KindRefuse, nil
+	}
+	return eventAt(s, seq)
+}
 
 // events hands the events after base, whose record has the hash head, to apply, as journal.Reader.Events does.
 func (s *store) events(base journal.Seq, head journal.Hash, apply func(*journal.Event) error) error {

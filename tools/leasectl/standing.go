@@ -55,12 +55,19 @@ func (s *store) newestRanges(past *archive.Reader, b *replay.Standing) error {
 	durable := past.Coverage().Durable
 	for back := journal.Seq(500); add.Seq == 0; back *= 8 {
 		after := durable - min(back, durable)
-		for rec, err := range past.Records(after) {
+		for p, err := range past.Left(after) {
 			if err != nil {
 				return err
 			}
-			if rec.Event.Kind == journal.KindAdd {
-				add = rec.Event
+			switch {
+			case p.Loss != nil:
+				for _, ev := range p.Loss.Pruned().Earlier {
+					if ev.Kind == journal.KindAdd {
+						add = ev
+					}
+				}
+			case p.Event.Kind == journal.KindAdd:
+				add = p.Event
 			}
 		}
 		if after == 0 {
@@ -78,14 +85,14 @@ func (s *store) newestRanges(past *archive.Reader, b *replay.Standing) error {
 	}
 	sets := add.Ranges
 	if add.Config != 0 {
-		rec, ok, err := recordAt(past, add.Config)
+		config, ok, err := s.known(add.Config)
 		if err != nil {
 			return err
 		}
-		if !ok || rec.Event.Kind != journal.KindConfig {
+		if !ok || config.Kind != journal.KindConfig {
 			return &journal.CorruptionError{File: s.dir, Seq: add.Config, Offset: -1, Cause: fmt.Errorf("is not the configuration that event %d names", add.Seq)}
 		}
-		sets = append(slices.Clip(sets), rec.Event.Ranges...)
+		sets = append(slices.Clip(sets), config.Ranges...)
 	}
 	if len(sets) == 0 {
 		b.Why = fmt.Sprintf("the newest ADD (event %d) names no ranges", add.Seq)

@@ -127,6 +127,11 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 // askSpares asks copies of a journal of which events are lost, if one of them has all of it.
 func (e *era) askSpares(ans *answer, r reading) error {
 	for _, spare := range e.spares {
+		if pruned := e.h.Pruned(); pruned != "" && spare.reader != nil && spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
+			ans.doubt(replay.Certain, "%s: events are pruned in %s; the copy in %s ends before the prune: ask it by itself about their time",
+				e.title(), e.dir, spare.dir)
+			continue
+		}
 		if spare.reader == nil || spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
 			ans.doubt(replay.Certain, "%s: events are %s in %s; the copy in %s ends earlier and was not asked", e.title(), e.missing(), e.dir, spare.dir)
 			continue

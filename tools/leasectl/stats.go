@@ -209,6 +209,10 @@ func (a *app) count(s *store, ans *answer, tally *counters) statsItem {
 	for _, d := range it.Damage {
 		ans.doubt(replay.Unknown, "%s: %s", s.title(), d)
 	}
+	if gone := s.pruned(); gone != nil && tally.of(s.meta.ID).Seq == 0 {
+		ans.doubt(replay.Certain, "%s: adds, dels, releases and refusals are counted from event %d on: events %d to %d were %v", s.title(),
+			gone.Last+1, gone.First, gone.Last, gone.Cause)
+	}
 	if it.Fenced {
 		ans.worst = replay.Unknown
 	}

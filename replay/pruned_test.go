@@ -378,3 +378,83 @@ func tableOfPruned(t *testing.T, past *archive.Reader, q replay.Asked) *replay.T
 	table := h.At(q)
 	return &table
 }
+
+// again packs the events that are left anew, with what the prune event says changed, beside genesis or beside all.
+func (p *pruning) again(t *testing.T, rnd *rand.Rand, folder string, first journal.Seq, o archive.Options, change func(*journal.Pruned)) *archive.Reader {
+	t.Helper()
+	q := *p
+	q.events, q.raws = slices.Clone(p.events), slices.Clone(p.raws)
+	n := len(q.events) - 1
+	said, _ := q.events[n].Pruned()
+	change(&said)
+	q.events[n].SetPruned(&said)
+	var err error
+	if q.raws[n], err = journal.AppendRecord(nil, prunedID, &q.events[n]); err != nil {
+		t.Fatal(err)
+	}
+	return q.pack(t, folder, rnd, first, o)
+}
+
+// TestPrunedOrLost: a beginning that is missing is damage unless the newest prune event is about it.
+func TestPrunedOrLost(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 3))
+	p := prune(t, rnd, slow.Random(8).Whole)
+	kept := archive.Options{Before: p.whole}
+	for _, test := range []struct {
+		name   string
+		first  journal.Seq
+		o      archive.Options
+		change func(*journal.Pruned)
+		gone   bool
+		want   []string // of each finding
+	}{
+		{"pruned", p.first, kept, func(*journal.Pruned) {}, true, []string{"note: events 2 to ", "history: no keyframe tells what was held after event "}},
+		{"by a writer that keeps nothing", p.first, archive.Options{}, func(*journal.Pruned) {}, true,
+			[]string{"note: events 2 to ", "history: the packed file that begins with event ", "history: no keyframe tells what was held after event "}},
+		{"another last event", p.first, kept, func(said *journal.Pruned) { said.Head[0] ^= 1 }, false,
+			[]string{"history: missing: event ", "of another event "}},
+		{"fewer events", p.first, kept, func(said *journal.Pruned) { said.Last-- }, false,
+			[]string{"history: missing: event ", "alone as pruned"}},
+		{"of a journal before", p.first, kept, func(said *journal.Pruned) { said.Journal = journal.ID{2} }, false, []string{"history: missing"}},
+		{"not finished", 1, archive.Options{}, func(*journal.Pruned) {}, false, []string{"did not come to its end"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			folder := t.TempDir()
+			if test.first != 1 {
+				folder = stub(t, p.raws[0])
+			}
+			past := p.again(t, rnd, folder, test.first, test.o, test.change)
+			gone, err := past.Pruned()
+			if err != nil || (gone != nil) != test.gone {
+				t.Fatalf("pruned: %v, %v; want %t", gone, err, test.gone)
+			}
+			v, err := replay.VerifyArchive(past, folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []string
+			for _, f := range v.Findings {
+				found = append(found, fmt.Sprintf("%s: %s", f.Severity, f.What))
+			}
+			for _, want := range test.want {
+				if !slices.ContainsFunc(found, func(text string) bool { return strings.Contains(text, want) }) {
+					t.Errorf("verify found %q, not %q", found, want)
+				}
+			}
+			if test.first == 1 {
+				return
+			}
+			at := p.clocks.Point(p.events[1].Seq, p.events[1].Clock).Effective
+			h, err := replay.ReadPieces(past.Pieces(0), replay.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a := h.Who(netip.MustParseAddr("10.0.0.2"), replay.Asked{From: at, To: at}); a.Certainty != replay.Unknown || (h.Pruned() != "") != test.gone {
+				t.Errorf("who: %s %q, pruned: %q", a.Certainty, a.Doubts, h.Pruned())
+			}
+		})
+	}
+	if v, err := replay.VerifyArchive(p.pruned, t.TempDir()); err != nil || !v.Clean() {
+		t.Errorf("verify of what was pruned in order: %v, %+v", err, v.Findings)
+	}
+}

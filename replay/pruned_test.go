@@ -318,8 +318,23 @@ func TestPruned(t *testing.T) {
 	}
 }
 
+// find looks for the addresses of those who held some at the end of what was pruned.
+func (a *prunedAsker) find() {
+	for i := range a.whole.Intervals {
+		iv := &a.whole.Intervals[i]
+		if iv.Start.Seq >= a.p.first || iv.End != nil && iv.End.Seq < a.p.first || iv.Lease.ContainerID == "" {
+			continue
+		}
+		found, err := a.p.pruned.Find(archive.Query{Container: iv.Lease.ContainerID})
+		if err != nil || !slices.Contains(found.Addresses, iv.Lease.IP) || found.First > iv.Start.Seq {
+			a.Fatalf("Find(%s) = %+v, %v; want %s of event %d", iv.Lease.ContainerID, found, err, iv.Lease.IP, iv.Start.Seq)
+		}
+	}
+}
+
 // askAll asks about times around events.
 func (a *prunedAsker) askAll(rnd *rand.Rand, parts *int) {
+	a.find()
 	addrs := []netip.Addr{netip.MustParseAddr("203.0.113.9")}
 	for i := range a.p.events {
 		for _, g := range a.p.events[i].Addresses {

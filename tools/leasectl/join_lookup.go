@@ -129,7 +129,9 @@ func (e *sweptEra) open(a *app, until handover, window time.Duration) (err error
 		},
 		Wiped: e.wiped, Covered: covered, Window: window,
 	})
-	if err == nil && !e.sweep.Plain() {
+	if err == nil && !e.sweep.Plain() && e.pruned() != nil {
+		a.say("%s: events were pruned: what is left is read again for every %d addresses", e.title(), replay.SettledAtOnce)
+	} else if err == nil && !e.sweep.Plain() {
 		a.say("%s: events are lost or damaged (see leasectl verify): it is read again for every %d addresses, which is slow", e.title(), replay.SettledAtOnce)
 	}
 	return err

@@ -37,6 +37,7 @@ type eventFilter struct {
 	ip                 netip.Addr
 	container          string
 	follow             bool
+	chain              bool // those of the stores that each store has succeeded come first
 	poll               time.Duration
 }
 
@@ -185,13 +186,12 @@ func (a *app) events(f *eventFilter) error {
 		bound(f.since), bound(f.until), f.kinds, addrText(f.ip), f.container, stamp(a.now)})
 	var scans []*scan
 	for _, s := range stores {
-		sc := &scan{s: s}
-		if err := sc.read(); err != nil {
+		of, err := s.scans(ans, f, a.now)
+		if err != nil {
 			a.fail(fmt.Errorf("%s: %w", s.title(), err))
 			continue
 		}
-		sc.tell(ans, f, a.now)
-		scans = append(scans, sc)
+		scans = append(scans, of...)
 	}
 	found := false
 	items := func(yield func(*eventItem, error) bool) {
@@ -210,6 +210,51 @@ func (a *app) events(f *eventFilter) error {
 		a.say("%v", a.noKnown("container", f.container, knownContainers))
 	}
 	return err
+}
+
+// scans reads a store a first time, and those that it has succeeded if they are meant, the oldest first.
+func (s *store) scans(ans *answer, f *eventFilter, now time.Time) ([]*scan, error) {
+	sc := &scan{s: s}
+	if err := sc.read(); err != nil {
+		return nil, err
+	}
+	if !f.chain {
+		sc.tell(ans, f, s.covered(now))
+		return []*scan{sc}, nil
+	}
+	all := []*scan{sc}
+	covered, part := s.covered(now), *f
+	for _, p := range s.parents {
+		begins := sc.first.Effective
+		if sc.first.Seq == 0 || !f.since.IsZero() && !f.since.Before(begins) {
+			break
+		}
+		until, err := sc.s.handedOver(begins)
+		if err != nil {
+			return nil, err
+		}
+		newer := part
+		if newer.since = begins; f.until.IsZero() || !f.until.Before(begins) { // what is before, the parent tells
+			sc.tell(ans, &newer, covered)
+		}
+		if err := p.ask(); err != nil {
+			ans.doubt(replay.Unknown, "%s: %v", s.title(), err)
+			return all, nil
+		}
+		switch {
+		case !f.until.IsZero():
+			part.until = earlierOf(begins, f.until)
+		case !until.backup.IsZero():
+			part.until = begins // the time behind the backup is meant, too, and nobody tells of it
+		}
+		sc = &scan{s: p}
+		if err := sc.read(); err != nil {
+			return nil, err
+		}
+		covered, all = until.covered(), slices.Insert(all, 0, sc)
+	}
+	sc.tell(ans, &part, covered)
+	return all, nil
 }
 
 // lostEvents is a row of events that can't be read.
@@ -301,10 +346,9 @@ func (l *lostEvents) concerns(f *eventFilter) bool {
 }
 
 // tell adds to the answer what the first pass found out.
-func (sc *scan) tell(ans *answer, f *eventFilter, now time.Time) {
+func (sc *scan) tell(ans *answer, f *eventFilter, covered time.Time) {
 	s := sc.s
 	ans.take(s, sc.first, sc.last)
-	covered := s.covered(now)
 	switch {
 	case s.broken != nil:
 		ans.worst = replay.Unknown // take has said why
@@ -317,6 +361,9 @@ func (sc *scan) tell(ans *answer, f *eventFilter, now time.Time) {
 		return
 	}
 	for _, p := range s.parents {
+		if f.chain {
+			break
+		}
 		ans.doubt(replay.Certain, "%s: it goes on from another journal, whose events --data-dir %s tells", s.title(), p.dir)
 		break
 	}

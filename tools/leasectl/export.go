@@ -42,7 +42,7 @@ type exportedFile struct {
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "What is held, in the form of another program",
+		Short: "What is held, or was, in the form of another program",
 		Args:  noArgument,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -70,7 +70,7 @@ Exit codes: 0 done; 3 not certain or damaged; 4 error; 64 usage.`,
 		RunE:    func(_ *cobra.Command, args []string) error { return a.exportHostLocal(args[0], dry) },
 	}
 	hostLocal.Flags().BoolVar(&dry, "dry-run", false, "say what would be written, change nothing")
-	cmd.AddCommand(hostLocal)
+	cmd.AddCommand(changes(hostLocal), a.exportEventsCommand(), a.exportLeasesCommand())
 	return cmd
 }
 

@@ -139,6 +139,9 @@ func (s *schemas) unused() []string {
 func asJSON(args []string, format string) ([]string, bool) {
 	root := (&app{stdout: io.Discard, stderr: io.Discard}).root()
 	cmd, rest, err := root.Find(args)
+	if err == nil && format == "json" && cmd.HasParent() && cmd.Parent().Name() == "export" && cmd.Name() != "host-local" {
+		return nil, false // which is rows
+	}
 	if err != nil || cmd == root || !cmd.Runnable() || cmd.Name() == "backup" || cmd.Flags().Lookup("output") == nil && root.PersistentFlags().Lookup("output") == nil {
 		return nil, false
 	}

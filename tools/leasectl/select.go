@@ -26,6 +26,7 @@ type selection struct {
 
 	addr   netip.Addr
 	prefix netip.Prefix
+	all    bool // whoever's leases
 }
 
 func (of *selection) flags(cmd *cobra.Command) {
@@ -83,7 +84,7 @@ func (s *store) selected(ans *answer, of *selection, from time.Time) ([]era, fun
 	case of.prefix.IsValid():
 		matches = func(l *state.Lease) bool { return of.prefix.Contains(l.IP) }
 		r.keep = matches
-	default:
+	case !of.all:
 		return s.named(ans, of, from)
 	}
 	eras, err := s.eras(ans, r, from)

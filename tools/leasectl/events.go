@@ -360,12 +360,8 @@ func (sc *scan) tell(ans *answer, f *eventFilter, covered time.Time) {
 	if sc.last.Seq == 0 {
 		return
 	}
-	for _, p := range s.parents {
-		if f.chain {
-			break
-		}
-		ans.doubt(replay.Certain, "%s: it goes on from another journal, whose events --data-dir %s tells", s.title(), p.dir)
-		break
+	if len(s.parents) > 0 && !f.chain {
+		ans.doubt(replay.Certain, "%s: it goes on from another journal, whose events --data-dir %s tells", s.title(), s.parents[0].dir)
 	}
 	for i := range sc.lost {
 		if l := &sc.lost[i]; l.concerns(f) {

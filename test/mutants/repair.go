@@ -27,7 +27,7 @@ var repairMutants = []mutant{
 		"	err := errors.Join(os.Rename(b, b+\".aside\"), os.Rename(a, b), os.Rename(b+\".aside\", a))\n"}},
 		[]string{"./test/process -run ^TestRepairInterrupted$/^killed$"}},
 	{"old bytes not kept", []edit{{"journal/succeed.go",
-		"	if err := keepStore(j.dir, filepath.Join(archive, j.meta.ID.String()), archive); err != nil {",
+		"	if err := keepStore(old.dir, filepath.Join(archive, old.id.String()), archive); err != nil {",
 		"	if err := error(nil); err != nil {"}},
 		[]string{journalTests + "^TestSucceed$", "./test/process -run ^TestRepairInterrupted$/^EIO$"}},
 	{"what the disk refuses to read is given up", []edit{

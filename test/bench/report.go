@@ -56,10 +56,11 @@ func (b *bench) heading(w *strings.Builder, m machine) {
 Written by %s; repeat it with that. It needs Go and strace, and root for the file systems in images; two idle
 cores, half an hour and 12 GB of disk. %s takes some minutes and writes to %s.
 What is measured and how: [the program's comment](../test/bench/doc.go) and below. Every sample is in %s afterwards.
+A year of a busy node, compacted daily: [bench/year.md](bench/year.md), by %s.
 
 | | |
 | --- | --- |
-`, "`make bench`", "`make bench BENCH=-quick`", "`bin/bench`", "`bin/bench/samples.csv`")
+`, "`make bench`", "`make bench BENCH=-quick`", "`bin/bench`", "`bin/bench/samples.csv`", "`make year`")
 	size := "unknown"
 	if info, err := os.Stat(b.tools.leaselog); err == nil {
 		size = grouped(int(info.Size())) + " bytes"

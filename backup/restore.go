@@ -3,6 +3,7 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,11 @@ func Restore(path string, o RestoreOptions) ([]Restored, error) {
 		return nil, err
 	}
 	r := &restoring{o: o, f: f}
+	if !o.DryRun { // whatever becomes of this run: the one that left something may have been killed when its work was done
+		if err := removeLeft(r.historyDir(), unpacking); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
 	if err := r.choose(m); err != nil {
 		return nil, err
 	}

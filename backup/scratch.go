@@ -60,7 +60,7 @@ func removeLeft(folder, prefix string) error {
 		case errors.Is(err, fs.ErrNotExist), err == nil && !free:
 			continue
 		case err == nil:
-			err = errors.Join(os.RemoveAll(path), held.Close())
+			err = (&scratch{path, held}).Close()
 		}
 		if err != nil {
 			return fmt.Errorf("remove what another run left: %w", err)
@@ -69,8 +69,24 @@ func removeLeft(folder, prefix string) error {
 	return nil
 }
 
-// Close removes the folder and all in it.
-func (s *scratch) Close() error { return errors.Join(os.RemoveAll(s.dir), s.held.Close()) }
+// Close removes the folder and all in it. The lock goes last: what is left of the folder if that ends early is still known for what it is.
+func (s *scratch) Close() error { return errors.Join(s.empty(), s.held.Close()) }
+
+func (s *scratch) empty() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == scratchLock {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(s.dir)
+}
 
 // syncTree makes everything below a folder durable.
 func syncTree(dir string) error {

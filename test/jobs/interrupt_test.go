@@ -28,9 +28,9 @@ var faults = []struct {
 	says   string // what the job has to say
 	part   int    // one of so many places is tried by default
 }{
-	{"killed", "signal=KILL", "", 4},
-	{"EIO", "error=EIO", "input/output error", 8},
-	{"ENOSPC", "error=ENOSPC", "no space left on device", 8},
+	{"killed", "signal=KILL", "", 6},
+	{"EIO", "error=EIO", "input/output error", 12},
+	{"ENOSPC", "error=ENOSPC", "no space left on device", 12},
 }
 
 // place is a system call of a job.
@@ -151,10 +151,8 @@ func (it *interruption) try() (met bool, err error) {
 	if it.job.again != nil {
 		args = it.job.again(w)
 	}
-	if args != nil {
-		if out, exit := w.tool(args...); exit != 0 {
-			return met, fmt.Errorf("once more: exit %d: %s", exit, out)
-		}
+	if out, exit := w.tool(args...); exit != 0 && (it.job.refuses == nil || !it.job.refuses(out)) {
+		return met, fmt.Errorf("once more: exit %d: %s", exit, out)
 	}
 	if err := it.job.done(w, it.before); err != nil {
 		return met, fmt.Errorf("once more: %w", err)
@@ -164,14 +162,13 @@ func (it *interruption) try() (met bool, err error) {
 
 // passedOver reports whether a job may end so where a call failed: because it has another way. What it says that it did is judged all the same.
 func (it *interruption) passedOver(exit int) bool {
-	where := it.at.what
 	switch it.at.name {
 	case "openat", "flock":
 		return exit == 0 || exit == 4 // readers look again; of a folder that can't be looked into it is said that no store is there
 	case "unlinkat":
-		return exit == 0 && strings.Contains(where, "/tmp.") // in the way of a file to be made
-	case "linkat":
-		return exit == 0 // it is copied then
+		return exit == 0 // what was to go may be a folder, or be gone; names that have to be gone are asked for
+	case "linkat", "copy_file_range":
+		return exit == 0 // it is copied in another way
 	case "fallocate":
 		return exit == 0 // not every file system can
 	case "pwrite64", "write":

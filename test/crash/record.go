@@ -18,6 +18,7 @@ import (
 
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/state"
 	"github.com/leaselog/leaselog/test/caller"
 )
@@ -361,14 +362,20 @@ func (r *recorder) finish() error {
 
 // readHistory notes the records as they are at the end.
 func (r *recorder) readHistory() error {
-	reader, err := journal.OpenReader(r.storeDir())
+	reader, err := archive.Open(r.storeDir())
 	if err != nil {
 		return err
 	}
 	r.written = map[journal.Hash]bool{}
-	for rec, err := range reader.Records(0) {
+	for rec, err := range reader.Left(0) {
 		if err != nil {
 			return err
+		}
+		if rec.Loss != nil {
+			if rec.Loss.Pruned() == nil {
+				return rec.Loss.Error(r.storeDir())
+			}
+			continue // pruned, and asked about by nobody who goes by the history
 		}
 		hash := journal.RecordHash(rec.Raw)
 		r.history = append(r.history, hash)

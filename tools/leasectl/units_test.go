@@ -51,12 +51,27 @@ func (u unit) one(t *testing.T, section, key string) string {
 	return u[section][key][0]
 }
 
-// TestUnits has systemd read the service and its timer, where it is installed.
+// TestUnits has systemd read the services and their timers, where it is installed.
 func TestUnits(t *testing.T) {
+	for _, name := range []string{"leaselog-gc", "leaselog-compact"} {
+		paths := units(t, name)
+		if _, err := exec.LookPath("systemd-analyze"); err != nil {
+			t.Skip("needs the systemd-analyze command")
+		}
+		// What it does not know it only warns of. The machine's own units are none of our business.
+		out, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, paths...)...).CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte(name)) {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
+	}
+}
+
+// units writes a service and its timer to a folder, with leasectl where it is.
+func units(t *testing.T, name string) (paths []string) {
+	t.Helper()
 	cmd, _ := command(t)
 	dir := t.TempDir()
-	var paths []string
-	for _, name := range []string{"leaselog-gc.service", "leaselog-gc.timer"} {
+	for _, name := range []string{name + ".service", name + ".timer"} {
 		b, err := os.ReadFile(filepath.Join(unitsDir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -68,14 +83,7 @@ func TestUnits(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("needs the systemd-analyze command")
-	}
-	// What it does not know it only warns of. The machine's own units are none of our business.
-	out, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, paths...)...).CombinedOutput()
-	if err != nil || bytes.Contains(out, []byte("leaselog-gc")) {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
-	}
+	return paths
 }
 
 func TestTimer(t *testing.T) {

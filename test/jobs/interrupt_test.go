@@ -84,6 +84,9 @@ func TestInterrupted(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(*seed, 0))
 			for _, f := range faults {
+				if *only != "" && f.name != *only {
+					continue
+				}
 				tried, hit := 0, 0
 				skip := r.IntN(f.part)
 				for i, p := range all {

@@ -14,6 +14,7 @@ import (
 
 var (
 	full = flag.Bool("full", false, "try every system call of every job")
+	only = flag.String("fault", "", "try this fault alone: killed, EIO or ENOSPC")
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of random choices")
 
 	leaselog string // the plugin

@@ -73,3 +73,9 @@ func (s *Store) RebootView() error {
 
 // Reclaimed is how many attachments one call reclaims.
 const Reclaimed = reclaimed
+
+// Settling decides what Settle does with these segments, snapshots and newest durable event.
+func Settling(segments, have []journal.Seq, durable journal.Seq) (p Settled) {
+	p.settle(segments, have, durable)
+	return p
+}

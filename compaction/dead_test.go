@@ -142,6 +142,28 @@ func TestDoubles(t *testing.T) {
 	s.same("damaged", s.tree(), before)
 }
 
+// TestDoublesDiffer shows that a whole segment with other events than those that are packed under their numbers stays, and is told.
+func TestDoublesDiffer(t *testing.T) {
+	s := newStore(t, 1200, 900)
+	s.run()
+	other := newStore(t, 1200, 900, "another course")
+	name := other.names("archive")[1]
+	b, err := os.ReadFile(filepath.Join(other.dir, "archive", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.dir, "archive", name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := s.tree()
+	damage := new(journal.CorruptionError)
+	if _, err := compaction.Run(context.Background(), s.job); !errors.As(err, &damage) || damage.File != path {
+		t.Errorf("got %v, want damage in %s", err, path)
+	}
+	s.same("after", s.tree(), before)
+}
+
 // TestDamage shows that damage in the way ends a run with a finding, that nothing is removed, and that what the plugin works on
 // is as it was.
 func TestDamage(t *testing.T) {

@@ -38,7 +38,9 @@ type store struct {
 
 // newStore makes a store of n events that no call has used yet, with snapshots of two events from covered on, and the segments that
 // the older one covers in the archive.
-func newStore(t testing.TB, n int, covered journal.Seq) *store {
+//
+// Stores with the same salt have the same events, and all are of the same journal.
+func newStore(t testing.TB, n int, covered journal.Seq, salt ...string) *store {
 	t.Helper()
 	root := t.TempDir()
 	clock := journal.Clock{Wall: 1_700_000_000_000_000_000, BootTime: 5_000_000_000, Boot: journal.BootID{1}, Synchronised: true}
@@ -54,7 +56,7 @@ func newStore(t testing.TB, n int, covered journal.Seq) *store {
 	}
 	for i := range n - 1 {
 		clock.Wall, clock.BootTime = clock.Wall+3_000_000_123, clock.BootTime+3_000_000_123
-		ev := event(i)
+		ev := event(i, salt...)
 		ev.Clock = clock
 		if err := errors.Join(b.Append(ev), st.Apply(ev)); err != nil {
 			t.Fatal(err)
@@ -76,7 +78,7 @@ func newStore(t testing.TB, n int, covered journal.Seq) *store {
 }
 
 // event is the i-th event of an endless story: ADDs, and from some time on a DEL between two of them.
-func event(i int) *journal.Event {
+func event(i int, salt ...string) *journal.Event {
 	kind, n := journal.KindAdd, i
 	if i >= leases {
 		n = leases + (i-leases)/2
@@ -84,7 +86,7 @@ func event(i int) *journal.Event {
 			kind, n = journal.KindDel, n-leases
 		}
 	}
-	sum := sha256.Sum256([]byte(fmt.Sprint(n)))
+	sum := sha256.Sum256([]byte(fmt.Sprint(n, salt)))
 	ev := &journal.Event{Kind: kind, ContainerID: hex.EncodeToString(sum[:]), IfName: "eth0", NetNS: fmt.Sprintf("/run/netns/cni-%x", sum[:8]),
 		Addresses: []journal.Address{{IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(n % leases)}), Bits: 24, Gateway: netip.AddrFrom4([4]byte{10, 0, 0, 254})}}}
 	if kind == journal.KindDel {

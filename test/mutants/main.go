@@ -39,7 +39,7 @@ func run(root, only, skip string, list bool) error {
 	fmt.Println("| --- | --- |")
 	n := 0
 	var errs []error
-	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants) {
+	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants) {
 		if !strings.Contains(m.name, only) || skip != "" && strings.Contains(m.name, skip) {
 			continue
 		}

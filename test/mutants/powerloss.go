@@ -123,7 +123,7 @@ var powerLossMutants = []mutant{
 		"return err != nil || false && files.leftover(have)"}},
 		[]string{powerLoss + "/^view$"}},
 	{"power loss: names of the view not synced before the snapshot", []edit{{"allocator/upkeep.go",
-		"	if s.hasView() {\n",
+		"	if s.o.DataDir != \"\" && s.hasView() {\n",
 		"	if false {\n"}},
 		[]string{powerLoss + "/^view,_snapshot$"}},
 	{"power loss: handed over before the files are synced", []edit{{"internal/hostlocal/folder.go",

@@ -12,6 +12,11 @@ import (
 	"strings"
 )
 
+// all are the mutants of every table.
+func all() []mutant {
+	return slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants, retentionMutants)
+}
+
 func main() {
 	only := flag.String("only", "", "run the mutants with this in their name")
 	skip := flag.String("skip", "", "leave out the mutants with this in their name")
@@ -39,7 +44,7 @@ func run(root, only, skip string, list bool) error {
 	fmt.Println("| --- | --- |")
 	n := 0
 	var errs []error
-	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants) {
+	for _, m := range all() {
 		if !strings.Contains(m.name, only) || skip != "" && strings.Contains(m.name, skip) {
 			continue
 		}

@@ -26,7 +26,7 @@ func TestTable(t *testing.T) {
 	c := newCompiler(t, root)
 	l := lab{root: root, dir: t.TempDir()}
 	seen := map[string]bool{}
-	for _, m := range slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants) {
+	for _, m := range all() {
 		t.Run(m.name, func(t *testing.T) {
 			if seen[m.name] || len(m.tests) == 0 {
 				t.Error("named twice, or without a test")

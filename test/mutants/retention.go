@@ -1,0 +1,33 @@
+package main
+
+// retentionMutants are mistakes about what of the history may go, each with the test that notices it.
+var retentionMutants = []mutant{
+	{"retention: an event is as old as its corrected clock says", []edit{{"compaction/survey.go",
+		"		return max(k.Wall, wall) + c.boots[k.Boot].maxError\n",
+		"		return wall + c.boots[k.Boot].maxError\n"}},
+		[]string{"./compaction -run ^TestBoundary$"}},
+	{"retention: a clock that was never set makes events old", []edit{{"compaction/boundary.go",
+		"	sound := synced || wall >= b.highest\n",
+		"	sound := synced || wall >= b.highest || wall > 0\n"}},
+		[]string{"./compaction -run ^TestBoundary$"}},
+	{"retention: a clock that is ahead makes everything old", []edit{{"compaction/survey.go",
+		"	if k.Synchronised {\n		return k.Wall - int64(k.MaxError), \"\"\n",
+		"	if k.Synchronised || k.Wall > 0 {\n		return k.Wall - int64(k.MaxError), \"\"\n"}},
+		[]string{"./compaction -run ^TestBoundary$"}},
+	{"retention: a hold that comes meanwhile is not seen", []edit{{"compaction/prune.go",
+		"		if since.Kind == journal.KindHold {\n",
+		"		if since.Kind == journal.KindUnhold {\n"}},
+		[]string{"./compaction -run ^TestPruneHeld$"}},
+	{"retention: the leases before the first event are not kept", []edit{{"compaction/prune.go",
+		"order{first: stays, last: of.Last, needed: true, before: r}",
+		"order{first: stays, last: of.Last, needed: false, before: r}"}},
+		[]string{"./compaction -run ^TestPrune$"}},
+	{"retention: holds end with a repair", []edit{{"compaction/survey.go",
+		"	s.holds = append(holds, s.holds...)\n",
+		"	s.holds = append(holds[:0], s.holds...)\n"}},
+		[]string{"./compaction -run ^TestPruneParent$"}},
+	{"retention: what can't be read of the configuration counts for nothing", []edit{{"tools/leasectl/compact.go",
+		"	a.fail(errNotPruned)\n	return nil\n",
+		"	a.fail(errNotPruned)\n	f.confs = c\n	return nil\n"}},
+		[]string{"./tools/leasectl -run ^TestScripts$/^script$/^prune$"}},
+}

@@ -44,13 +44,17 @@ var ErrDamaged = errors.New("is damaged")
 // out. It is read back whole: the checksum of each record, and that each continues the one before. Its bytes are not synced. It returns
 // fs.ErrExist if to exists. On an error nothing is left.
 func Copy(from, to string, o CopyOptions) (Copied, error) {
-	if err := os.Mkdir(to, 0o700); err != nil {
+	c := copying{from: from, to: to, o: o}
+	return c.copy()
+}
+
+func (c *copying) copy() (Copied, error) {
+	if err := os.Mkdir(c.to, 0o700); err != nil {
 		return Copied{}, err
 	}
-	c := copying{from: from, to: to, o: o}
 	done, err := c.run()
 	if err != nil {
-		return Copied{}, errors.Join(fmt.Errorf("copy %s: %w", from, err), os.RemoveAll(to))
+		return Copied{}, errors.Join(fmt.Errorf("copy %s: %w", c.from, err), os.RemoveAll(c.to))
 	}
 	return done, nil
 }
@@ -63,18 +67,22 @@ type copying struct {
 	left     []string
 	shown    int // snapshots that were listed in this pass
 	taken    int // and of these, copied
+
+	listed func(folder string) // for tests: runs after a folder was listed; nil otherwise
 }
 
 // run copies the store until a copy has all of it: files move from journal/ to archive/ and are packed there, and which is where
 // may change between a listing and the copying.
 func (c *copying) run() (Copied, error) {
+	var before []string // what was wrong with the pass before
 	for pass := 1; ; pass++ {
 		done, err := c.pass()
 		if err != nil {
 			return Copied{}, err
 		}
-		moved := done.missing || done.Last < c.durable || c.shown > 0 && c.taken == 0
-		if moved && pass < maxPasses {
+		// What a second pass finds too is not because files moved.
+		moved := len(done.contents.damage) > 0 && !slices.Equal(done.contents.damage, before) || done.Last < c.durable || c.shown > 0 && c.taken == 0
+		if before = done.contents.damage; moved && pass < maxPasses {
 			continue
 		}
 		if done.Last < c.durable {
@@ -267,6 +275,9 @@ func (c *copying) list(name string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(c.from, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if c.listed != nil {
+		c.listed(name)
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {

@@ -18,7 +18,6 @@ type contents struct {
 	Head                journal.Hash // of the last event's record
 	FirstTime, LastTime time.Time    // as recorded
 	Events              uint64
-	missing             bool     // events are in no file
 	damage              []string // in words
 }
 
@@ -43,7 +42,6 @@ func readBack(dir string, meta journal.Meta) (contents, error) {
 			continue
 		}
 		if p.Loss != nil {
-			c.missing = c.missing || p.Loss.Offset < 0
 			c.damage = append(c.damage, p.Loss.Error("").Error())
 			continue
 		}

@@ -14,7 +14,7 @@ import (
 
 // all are the mutants of every table.
 func all() []mutant {
-	return slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants, retentionMutants)
+	return slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants, retentionMutants, backupMutants)
 }
 
 func main() {

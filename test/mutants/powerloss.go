@@ -83,7 +83,7 @@ var powerLossMutants = []mutant{
 		"name == newPrefix"}},
 		[]string{powerLoss + "/^create$"}},
 	{"power loss: store's own name not synced", []edit{
-		{"journal/create.go", "	return SyncDir(historyDir)\n", "	return nil\n"},
+		{"journal/create.go", "	return id, SyncDir(historyDir)\n", "	return id, nil\n"},
 		{"journal/load.go", "		return SyncDir(filepath.Dir(j.dir))\n", "		return nil\n"}},
 		[]string{powerLoss + "/^create$"}},
 	{"power loss: claimed before the leases are imported", []edit{{"allocator/import.go",

@@ -27,7 +27,7 @@ CALM := ^(TestScripts|TestSchemas.*|TestMan|Test.*Killed|Test.*Flip.*|Test.*Dama
 
 # Tests that try one thing after another by the hundred thousand, or start processes by the thousand. Those that wait
 # most and use one core come first, those that use all at the end.
-SLOW := test/soak test/past test/process test/move test/oracle tools/leasegen journal/archive test/crash test/rot
+SLOW := test/soak test/past test/process test/jobs test/move test/oracle tools/leasegen journal/archive test/crash test/rot
 
 FAST = $$($(GO) list ./... | grep -v $(SLOW:%=-e /%$$))
 
@@ -86,8 +86,8 @@ unit: ## every test that takes no more than seconds
 crash: ## every crash state, every flipped bit, a million questions about the past, and real processes by the thousand
 	$(TEST) -json $(SLOW:%=./%) | $(GO) run ./test/summary
 
-full: ## test/crash, test/rot and test/process with all that they leave out for the time it takes; hours
-	$(GO) test -count=1 -timeout 8h -json ./test/crash ./test/rot ./test/process -args -full | $(GO) run ./test/summary
+full: ## test/crash, test/rot, test/process and test/jobs with all that they leave out for the time it takes; hours
+	$(GO) test -count=1 -timeout 8h -json ./test/crash ./test/rot ./test/process ./test/jobs -args -full | $(GO) run ./test/summary
 
 # What crash and unit run, at once, so that no core waits for the last package of either.
 all-tests:

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
+	"github.com/leaselog/leaselog/replay"
 )
 
 // TestInTheWay has compact meet what does not belong there, and what is damaged.
@@ -129,4 +131,42 @@ func (w *world) asGoodAs(t *testing.T, was image) {
 			t.Errorf("%s is not what it was: %v", path, err)
 		}
 	}
+}
+
+// TestFlippedBits: whatever bit flips in a packed file that compact made, verify finds it and names the file.
+func TestFlippedBits(t *testing.T) {
+	w := newWorld(t)
+	w.fill(pods)
+	w.must("compact")
+	all, err := filepath.Glob(filepath.Join(w.net.StoreDir(), "archive", "*.llz"))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("packed files %q, %v", all, err)
+	}
+	good, err := os.ReadFile(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := 8 * len(good) / 150
+	if *full {
+		step = 7
+	}
+	flips := 0
+	for bit := int(*seed % uint64(step)); bit < 8*len(good); bit += step {
+		b := bytes.Clone(good)
+		b[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(all[0], b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := replay.Verify(w.net.StoreDir(), w.net.Folder())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(v.Findings, func(f replay.Finding) bool {
+			return f.Severity != replay.SeverityNote && filepath.Base(f.File) == filepath.Base(all[0])
+		}) {
+			t.Errorf("bit %d of byte %d of %d: verify finds %+v (-seed %d)", bit%8, bit/8, len(good), v.Findings, *seed)
+		}
+		flips++
+	}
+	t.Logf("%d flips in %d bytes", flips, len(good))
 }

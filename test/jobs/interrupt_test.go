@@ -28,9 +28,9 @@ var faults = []struct {
 	says   string // what the job has to say
 	part   int    // one of so many places is tried by default
 }{
-	{"killed", "signal=KILL", "", 6},
-	{"EIO", "error=EIO", "input/output error", 12},
-	{"ENOSPC", "error=ENOSPC", "no space left on device", 12},
+	{"killed", "signal=KILL", "", 8},
+	{"EIO", "error=EIO", "input/output error", 20},
+	{"ENOSPC", "error=ENOSPC", "no space left on device", 20},
 }
 
 // place is a system call of a job.

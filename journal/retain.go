@@ -14,7 +14,7 @@ import (
 
 // unlinksPerHold bounds how many files are removed under one hold of the lock, so that
 // no ADD waits long for it.
-const unlinksPerHold = 16
+const unlinksPerHold = 4
 
 // Archive moves the segments whose events are all at or before covered to archive/, and returns how many. Each is
 // linked there and the link is durable before its old name goes, so that a crash leaves

@@ -128,6 +128,9 @@ func compacted(w *world, before *told) error {
 		return err
 	}
 	packed := 0
+	if _, err := os.Stat(filepath.Join(w.net.StoreDir(), "archive", journal.SegmentName(1))); err != nil {
+		return fmt.Errorf("the first event: %w", err)
+	}
 	for _, name := range names(w.t, filepath.Join(w.net.StoreDir(), "archive")) {
 		switch {
 		case strings.HasSuffix(name, ".llz"):

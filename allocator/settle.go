@@ -21,7 +21,7 @@ type Settled struct {
 
 // Settle moves the segments that no call needs any more to archive/, as upkeep after a call does, but all of them: where snapshots
 // are missing for it, it takes those. These are of what is durable, read beside the calls; the store's lock is held only
-// while names are removed, for up to 16 at a time. With no segment to move it changes nothing.
+// while names are removed, a few at a time. With no segment to move it changes nothing.
 //
 // It stops with a *journal.CorruptionError at damage, and with journal.ErrFenced, ErrNewer or ErrLocked, before a name is
 // removed. What it wrote until then is good and is used by the next one.

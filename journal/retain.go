@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,15 +52,21 @@ func Archive(dir string, covered Seq, deadline time.Time) (moved int, err error)
 // Remove unlinks files of one folder of a store under its lock, so that who holds the lock sees a
 // steady folder. Missing ones are no error, and what has got the name of one since the call is let alone: a store may
 // be deleted and made anew while the lock is waited for.
+//
+// The folder is synced once, after all holds. If power fails before that some of the names are back, as they would be in
+// the middle of the unlinks: of a segment, which is in archive/ as well, or of an older snapshot. Nobody takes the absence
+// of a name for durable before the sync has succeeded: who goes on from there syncs the folder itself.
 func Remove(dir string, paths []string, deadline time.Time) error {
-	for len(paths) > 0 {
-		n := min(len(paths), unlinksPerHold)
-		if err := unlinkUnderLock(dir, paths[:n], deadline); err != nil {
-			return err
-		}
-		paths = paths[n:]
+	if len(paths) == 0 {
+		return nil
 	}
-	return nil
+	folder := filepath.Dir(paths[0])
+	for some := range slices.Chunk(paths, unlinksPerHold) {
+		if err := unlinkUnderLock(dir, some, deadline); err != nil {
+			return errors.Join(err, SyncDir(folder))
+		}
+	}
+	return SyncDir(folder)
 }
 
 // slowToFree is from what size on a file's blocks take so long to be freed that this is not done under the lock.
@@ -68,12 +75,7 @@ const slowToFree = 1 << 20
 // unlinkUnderLock holds the lock for the unlinks alone. Large files stay open until it is given up, since the last name of a
 // file takes its blocks with it, which lasts for a snapshot of many leases.
 //
-// The folder is synced after the hold, too. If power fails before that some of the names are back, as they would be in
-// the middle of the unlinks: of a segment, which is in archive/ as well, or of an older snapshot. Nobody takes the absence
-// of a name for durable before the sync has succeeded: who goes on from there syncs the folder itself.
-//
-// System calls: lstat of each, open of large ones; flock; lstat, unlink of each; close(lock); open(folder), fsync, close; close of
-// large ones.
+// System calls: lstat of each, open of large ones; flock; lstat, unlink of each; close(lock); close of large ones.
 func unlinkUnderLock(dir string, paths []string, deadline time.Time) (err error) {
 	files := make([]fs.FileInfo, len(paths))
 	for i, path := range paths {
@@ -105,7 +107,7 @@ func unlinkUnderLock(dir string, paths []string, deadline time.Time) (err error)
 			err = errors.Join(err, e)
 		}
 	}
-	return errors.Join(err, lock.Close(), SyncDir(filepath.Dir(paths[0])))
+	return errors.Join(err, lock.Close())
 }
 
 // Segments returns the first events of the segments in journal/, ascending. All but the newest are sealed: nothing is

@@ -27,7 +27,7 @@ type file struct {
 	size  int64 // up to the footer
 	head  header
 	boots []journal.BootID
-	zstd  *zstd.Decoder
+	zstd  *zstd.Decoder // nil until it is needed; files of one Reader share it
 
 	tables    map[int][]byte
 	templates []*template // by number, those that were used
@@ -63,11 +63,7 @@ func openFileAs(path string, id journal.ID, first, last journal.Seq) (*file, err
 		return nil, err
 	}
 	r := &file{path: path, f: f, tables: make(map[int][]byte)}
-	err = r.open(id, first, last)
-	if err == nil {
-		r.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxChunk))
-	}
-	if err != nil {
+	if err = r.open(id, first, last); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil
@@ -169,11 +165,26 @@ func (f *file) unpack(c chunk) ([]byte, error) {
 		return nil, err
 	}
 	f.plain = b
-	out, err := f.zstd.DecodeAll(b, nil)
+	out, err := f.decode(b, nil)
 	if err != nil {
 		return nil, f.damaged(c.offset, f.head.first, err)
 	}
 	return out, nil
+}
+
+// decode appends what compressed bytes are to room.
+func (f *file) decode(b, room []byte) (_ []byte, err error) {
+	if f.zstd == nil {
+		if f.zstd, err = newDecoder(); err != nil {
+			return nil, err
+		}
+	}
+	return f.zstd.DecodeAll(b, room)
+}
+
+// newDecoder returns a decoder, which keeps the memory that it has once needed.
+func newDecoder() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxChunk))
 }
 
 // table returns the rows of a section.
@@ -330,9 +341,9 @@ func (f *file) block(rows []byte, number int) (*slot, error) {
 		return nil, errShape
 	}
 	if f.slots == nil {
-		f.slots = make([]slot, cacheSlots)
+		f.slots = make([]slot, min(cacheSlots, len(rows)/identityRow))
 	}
-	s := &f.slots[number%cacheSlots]
+	s := &f.slots[number%len(f.slots)]
 	if s.number == number+1 {
 		return s, nil
 	}
@@ -369,7 +380,7 @@ func (f *file) openFrame(number int) (*frame, error) {
 	if w <= 0 || n > uint64(len(fr.bytes)-w) {
 		return nil, f.damaged(info.offset, fr.first, errColumns)
 	}
-	if fr.plain, err = f.zstd.DecodeAll(fr.bytes[w:w+int(n)], fr.plain[:0]); err != nil {
+	if fr.plain, err = f.decode(fr.bytes[w:w+int(n)], fr.plain[:0]); err != nil {
 		return nil, f.damaged(info.offset, fr.first, err)
 	}
 	if err := fr.parse(fr.plain, fr.bytes[w+int(n):]); err != nil {

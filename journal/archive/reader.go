@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -25,8 +27,9 @@ type Reader struct {
 	cov    journal.Coverage
 	files  []*file // ascending by first event, later ones reach further
 	broken []broken
-	alone  bool   // it is one file that is read, whatever else is in its folder
-	audit  *audit // nil if none is under way
+	zstd   *zstd.Decoder // of all files
+	alone  bool          // it is one file that is read, whatever else is in its folder
+	audit  *audit        // nil if none is under way
 
 	gone  *journal.Loss // what was pruned; nil if nothing was, or nobody asked
 	asked bool          // since the files were listed
@@ -110,6 +113,12 @@ func (r *Reader) list() error {
 				r.broken = append(r.broken, broken{name, first, last, err})
 				continue
 			}
+			if r.zstd == nil {
+				if r.zstd, err = newDecoder(); err != nil {
+					return errors.Join(err, f.close())
+				}
+			}
+			f.zstd = r.zstd
 		}
 		delete(open, name)
 		r.files = append(r.files, f)

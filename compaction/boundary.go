@@ -23,6 +23,7 @@ type limit struct {
 	before  int64       // by age: what is certainly before may go
 	aged    journal.Seq // and then this is the first event that stays
 	ended   bool        // there is no more to come by age
+	waits   journal.Seq // the first event since that has no age of its own; 0 if there is none
 }
 
 // stays returns the first event that stays.
@@ -44,6 +45,7 @@ type bounds struct {
 	holds   []holding
 	doubts  []string
 	highest int64 // the latest time that a clock showed which nothing speaks against
+	set     bool  // some clock was synchronised, be it now: only such tell ages
 }
 
 // lowWater is how much of a bound in bytes a prune leaves used: what is left is packed anew with another index, and the next run is not
@@ -58,7 +60,12 @@ func newBounds(s *survey, files []span, live int64, r *Retain) *bounds {
 			b.most = max(b.most, f.last)
 		}
 	}
-	now, doubt := s.clocks.now(r.clock())
+	clock := r.clock()
+	now, doubt := s.timeline().now(clock)
+	b.set = clock.Synchronised || s.timeline().newestSynced() != 0
+	if boot := s.clocks.boots[clock.Boot]; boot != nil && !boot.synced && clock.Synchronised {
+		s.clocks.add(clock) // it corrects what this boot recorded
+	}
 	if doubt != "" && slices.ContainsFunc(r.Limits, func(p journal.Retention) bool { return p.Keep > 0 }) {
 		b.doubts = append(b.doubts, doubt)
 	}
@@ -162,12 +169,13 @@ func (b *bounds) walk(ctx context.Context, r *archive.Reader) error {
 }
 
 // event takes in the next event. By age a limit ends at the first event that may be young by either clock: recorded, or corrected
-// where the clock was set later in the boot. What a clock shows that was never synchronised, and goes back behind what events before
-// showed, says nothing of its age; such events go with the next one that does.
+// where the clock was set later in the boot. A clock that was never synchronised may show too little, in 1970 or where it
+// stood when the node was switched off, so it says nothing of an event's age; such events go with the next one that has an age. Where no clock ever was
+// synchronised there are no others, and only those have no age that go back behind what events before showed.
 func (b *bounds) event(seq journal.Seq, k journal.Clock) {
 	at := b.s.clocks.latest(k)
 	wall, synced := b.s.clocks.effective(k)
-	sound := synced || wall >= b.highest
+	sound := synced || k.Synchronised || !b.set && wall >= b.highest
 	if sound {
 		b.highest = max(b.highest, wall)
 	}
@@ -181,13 +189,27 @@ func (b *bounds) event(seq journal.Seq, k journal.Clock) {
 				b.doubts = append(b.doubts, fmt.Sprintf("event %d is of %s by its clock, which is still to come: it and what follows does not age until then", seq, stamp(at)))
 			}
 		case sound:
-			l.aged = seq + 1
+			l.aged, l.waits = seq+1, 0
+		case l.waits == 0:
+			l.waits = seq
 		}
 	}
 	for i := range b.holds {
 		if h := &b.holds[i]; !h.found && at >= h.Since {
 			h.stays, h.found = min(h.stays, seq), true
 		}
+	}
+}
+
+// ageless tells of events that seem old and stay because they have no age.
+func (b *bounds) ageless() {
+	for i := range b.limits {
+		l := &b.limits[i]
+		if l.waits == 0 || l.counted > l.aged || l.stays() != b.stays() {
+			continue
+		}
+		b.doubts = append(b.doubts, fmt.Sprintf("event %d, and perhaps events after it, are of a boot whose clock was never synchronised: they have no age and go with the next one that has", l.waits))
+		return
 	}
 }
 

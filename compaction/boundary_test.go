@@ -47,6 +47,7 @@ func weighed(moments []moment, marked map[journal.Seq]*journal.Event, r *Retain)
 		}
 		b.event(ev.Seq, ev.Clock)
 	}
+	b.ageless()
 	return b
 }
 
@@ -66,6 +67,22 @@ func unholding(of journal.Seq) *journal.Event {
 func days(n int, synced bool) (all []moment) {
 	for i := range n {
 		all = append(all, moment{int64(1000 + i), int64(1 + i), 1, synced})
+	}
+	return all
+}
+
+// reckoned are n events, a day apart, of a boot that began in 1970.
+func reckoned(n int) (all []moment) {
+	for i := range int64(n) {
+		all = append(all, moment{1 + i, 1 + i, 1, false})
+	}
+	return all
+}
+
+// unknown are the same of boots that are not known.
+func unknown(all []moment) []moment {
+	for i := range all {
+		all[i].id = 0
 	}
 	return all
 }
@@ -96,7 +113,7 @@ func TestBoundary(t *testing.T) {
 		{name: "no limit", events: days(40, true), want: 2},
 		{name: "all are young", events: days(40, true), limits: []journal.Retention{keep(50)}, want: 2},
 		{name: "by age", events: days(40, true), limits: []journal.Retention{keep(30)}, want: 11}, // event 11 is of day 1010
-		{name: "by age, never synchronised", events: days(40, false), limits: []journal.Retention{keep(30)}, want: 11},
+		{name: "by age, never synchronised", events: days(40, false), clock: unsynced(1040), limits: []journal.Retention{keep(30)}, want: 11},
 		{name: "one packed event stays", events: days(40, true), limits: []journal.Retention{keep(1)}, want: 40},
 		{name: "by number", events: days(40, true), limits: []journal.Retention{{Events: 15}}, want: 26},
 		{name: "by number, more than there are", events: days(40, true), limits: []journal.Retention{{Events: 40}}, want: 2},
@@ -107,7 +124,7 @@ func TestBoundary(t *testing.T) {
 		{name: "two retentions", events: days(40, true), limits: []journal.Retention{{Events: 15}, keep(30)}, want: 11},
 		{name: "two retentions, one keeps all", events: days(40, true), limits: []journal.Retention{{Events: 15}, {}}, want: 2},
 
-		{name: "one event of a year to come", events: with(days(40, false), 5, moment{9000, 5, 1, false}),
+		{name: "one event of a year to come", events: with(days(40, false), 5, moment{9000, 5, 1, false}), clock: unsynced(1040),
 			limits: []journal.Retention{keep(30)}, want: 5, doubt: "event 5 is of "},
 		{name: "one event of a year to come, corrected later in its boot", events: with(days(40, true), 5, moment{9000, 5, 1, false}),
 			limits: []journal.Retention{keep(30)}, want: 5, doubt: "event 5 is of "},
@@ -115,9 +132,38 @@ func TestBoundary(t *testing.T) {
 		{name: "a clock of 1970 that was set later: as young as it says then",
 			events: tail(days(10, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1035, 3, 2, true}), limits: []journal.Retention{keep(30)}, want: 11},
 		{name: "a clock of 1970 that was never set tells no age", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{3, 3, 2, false}),
-			limits: []journal.Retention{keep(30)}, want: 9},
+			limits: []journal.Retention{keep(30)}, want: 9, doubt: "event 9, and perhaps events after it, are of a boot whose clock was never synchronised"},
 		{name: "unless what follows tells", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1009, 3, 3, true}, moment{1039, 33, 3, true}),
 			limits: []journal.Retention{keep(30)}, want: 12},
+		// fresh-attacker A2: what a clock shows that was never synchronised is no age where others are.
+		{name: "the first boot was in 1970", events: tail(reckoned(8), moment{1035, 1, 2, true}, moment{1036, 2, 2, true}), limits: []journal.Retention{keep(30)}, want: 2,
+			doubt: "event 2, and perhaps events after it, are of a boot whose clock was never synchronised"},
+		{name: "the first boot was in 1970, and what follows is old", events: tail(reckoned(8), moment{1001, 1, 2, true}, moment{1039, 39, 2, true}),
+			limits: []journal.Retention{keep(30)}, want: 10},
+		{name: "a clock that went on where the node was switched off", events: tail(days(8, true), moment{1007, 1, 2, false}, moment{1008, 2, 2, false}, moment{1039, 1, 3, true}),
+			limits: []journal.Retention{keep(30)}, want: 9, doubt: "event 9, and "},
+		{name: "only now is synchronised, in another boot", events: days(40, false), limits: []journal.Retention{keep(30)}, want: 2, doubt: "event 2, and "},
+		{name: "only now is synchronised, in the same boot: young", events: reckoned(8), clock: moment{1040, 9, 1, true}.clock(), limits: []journal.Retention{keep(30)}, want: 2},
+		{name: "only now is synchronised, in the same boot: old", events: reckoned(40), clock: moment{1040, 41, 1, true}.clock(), limits: []journal.Retention{keep(30)}, want: 11},
+		{name: "synchronised, of boots that are not known", events: unknown(days(40, true)), limits: []journal.Retention{keep(30)}, want: 11},
+
+		// fresh-attacker A1: where nothing was ever synchronised the clock of now is no witness alone, nor is that of the newest boot.
+		{name: "the clock of the first call of a boot, never synchronised", events: days(10, false), clock: moment{9000, 1, 9, false}.clock(),
+			limits: []journal.Retention{keep(30)}, want: 2, doubt: "the clock is not synchronised and shows "},
+		{name: "what passed since counts", events: days(10, false), clock: moment{9000, 1, 9, false}.clock(), // it is day 1010 at least
+			limits: []journal.Retention{keep(5)}, want: 6, doubt: "the clock is not synchronised and shows "},
+		{name: "a boot that is ahead has events", events: tail(days(10, false), moment{9000, 1, 2, false}, moment{9001, 2, 2, false}), clock: moment{9002, 3, 2, false}.clock(),
+			limits: []journal.Retention{keep(5)}, want: 8, doubt: "the clock is not synchronised and shows "}, // it is day 1012 at least
+		{name: "a boot that is ahead is over", events: tail(days(10, false), moment{9000, 1, 2, false}, moment{9001, 2, 2, false}), clock: moment{9002, 1, 3, false}.clock(),
+			limits: []journal.Retention{keep(5)}, want: 8, doubt: "the clock is not synchronised and shows "},
+		{name: "a boot that was behind is no witness", events: tail(days(10, false), moment{1, 1, 2, false}, moment{1020, 1, 3, false}), clock: moment{1021, 2, 3, false}.clock(),
+			limits: []journal.Retention{keep(10)}, want: 3, doubt: "the clock is not synchronised and shows "}, // it is day 1012 at least
+		{name: "the first boot was in 1970, never synchronised", events: tail(reckoned(8), moment{1000, 1, 2, false}), clock: moment{1001, 2, 2, false}.clock(),
+			limits: []journal.Retention{keep(30)}, want: 2, doubt: "the clock is not synchronised and shows "},
+		{name: "the first boot was in 1970, never synchronised, and much has passed since", events: tail(reckoned(8), moment{1000, 1, 2, false}), clock: moment{1040, 41, 2, false}.clock(),
+			limits: []journal.Retention{keep(30)}, want: 9, doubt: "the clock is not synchronised and shows "},
+		{name: "boots are not known, never synchronised", events: unknown(days(10, false)), clock: moment{9000, 1, 0, false}.clock(),
+			limits: []journal.Retention{keep(5)}, want: 5, doubt: "the clock is not synchronised and shows "},
 
 		{name: "the clock shows a year to come", events: days(40, true), clock: moment{9000, 1, 9, false}.clock(), limits: []journal.Retention{keep(30)}, want: 10,
 			doubt: "the clock is not synchronised and shows "}, // it is day 1039 at least

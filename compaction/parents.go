@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,9 +100,13 @@ func weigh(dir string) (n int64, err error) {
 // judge decides which succeeded journals go. Each goes only if all before it do, since what is left is the end of the history.
 func (b *bounds) judge(parents []*parent, own *survey, ownBytes int64) {
 	newer, bytes, child := uint64(own.durable), ownBytes, own
+	until := int64(math.MaxInt64) // when it was over at the latest
 	for _, p := range parents {
 		bytes += p.Bytes
-		p.Why = b.keeps(p, child, newer, bytes)
+		if t := child.clocks.firstSynced(); t != 0 {
+			until = t
+		}
+		p.Why = b.keeps(p, child, until, newer, bytes)
 		newer, child = newer+p.Events, p.survey
 	}
 	for i, p := range slices.Backward(parents) {
@@ -114,7 +119,8 @@ func (b *bounds) judge(parents []*parent, own *survey, ownBytes int64) {
 
 // keeps says why a succeeded journal stays, "" if it does not. All that is in it happened before the journal began that
 // has succeeded it, the child: so damage does not keep it, which is why most of them are there.
-func (b *bounds) keeps(p *parent, child *survey, newer uint64, bytes int64) string {
+// How old it is says the first clock since that was synchronised, unless none ever was.
+func (b *bounds) keeps(p *parent, child *survey, until int64, newer uint64, bytes int64) string {
 	switch {
 	case len(b.limits) == 0:
 		return "no retention is stated"
@@ -128,14 +134,25 @@ func (b *bounds) keeps(p *parent, child *survey, newer uint64, bytes int64) stri
 		}
 	}
 	for _, l := range b.limits {
-		old := l.policy.Keep > 0 && latest < l.before
+		old := l.policy.Keep > 0 && b.over(latest, until) < l.before
 		many := l.policy.Events > 0 && newer >= l.policy.Events
 		large := l.policy.Bytes > 0 && bytes > l.policy.Bytes
 		if !old && !many && !large {
-			return fmt.Sprintf("the retention is %s: its last event may be of %s, %d events came since", l.policy, stamp(latest), newer)
+			if b.set && until == math.MaxInt64 {
+				return fmt.Sprintf("the retention is %s: how old it is is not known, since no clock was synchronised later; %d events came since", l.policy, newer)
+			}
+			return fmt.Sprintf("the retention is %s: its last event may be of %s, %d events came since", l.policy, stamp(b.over(latest, until)), newer)
 		}
 	}
 	return ""
+}
+
+// over returns when a journal was over at the latest.
+func (b *bounds) over(latest, until int64) int64 {
+	if b.set {
+		return max(latest, until)
+	}
+	return latest
 }
 
 // pruneParents removes the journals that are to go, oldest first: tombstone, rename out of sight of readers, removal.

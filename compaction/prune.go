@@ -91,6 +91,7 @@ func (w *work) weighUp(ctx context.Context, r *archive.Reader, files []span, liv
 	if err := p.walk(ctx, r); err != nil {
 		return nil, err
 	}
+	p.ageless()
 	all := live
 	for _, f := range files {
 		all += f.bytes

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -48,6 +47,7 @@ func Holds(dir string) ([]Hold, error) {
 type survey struct {
 	id      journal.ID
 	clocks  clocks
+	all     *clocks // with those of the journals that were succeeded; nil: there are none
 	holds   []Hold
 	unholds []journal.Event // of holds that other journals have
 	durable journal.Seq     // of the events that were looked at the newest
@@ -167,6 +167,18 @@ func (s *survey) inherit(parents []*parent) {
 	for i := len(chain) - 1; i > 0; i-- {
 		chain[i-1].adopt(chain[i])
 	}
+	s.all = &clocks{boots: make(map[journal.BootID]*bootTimes)}
+	for _, next := range slices.Backward(chain) {
+		s.all.follow(&next.clocks)
+	}
+}
+
+// timeline returns the clocks of all of the history.
+func (s *survey) timeline() *clocks {
+	if s.all != nil {
+		return s.all
+	}
+	return &s.clocks
 }
 
 // adopt takes over the holds of the journal that this one has succeeded: they go on until an event of either ends them.
@@ -196,102 +208,3 @@ func attribute(ev *journal.Event, key string) string {
 	}
 	return ""
 }
-
-// unsyncedError is the assumed error of a clock that nothing disciplines, as package replay has it.
-const unsyncedError = int64(time.Second)
-
-// clocks is what events say about the clocks of their boots.
-type clocks struct {
-	boots map[journal.BootID]*bootTimes
-	walls int64 // the latest wall clock
-}
-
-// bootTimes is about one boot. Offsets are wall clock minus boot-time clock.
-type bootTimes struct {
-	synced       bool
-	offset, last int64 // of the last synchronised event; boot-time clock of the last event
-	maxError     int64
-	least        int64 // offset
-}
-
-func (c *clocks) add(k journal.Clock) {
-	c.walls = max(c.walls, k.Wall)
-	if k.Boot == (journal.BootID{}) {
-		return // nobody knows which of these share a boot
-	}
-	b, offset := c.boots[k.Boot], k.Wall-k.BootTime
-	if b == nil {
-		b = &bootTimes{least: offset}
-		c.boots[k.Boot] = b
-	}
-	b.least, b.last = min(b.least, offset), max(b.last, k.BootTime)
-	if k.Synchronised {
-		b.synced, b.offset, b.maxError = true, offset, int64(k.MaxError)
-	}
-}
-
-// effective returns the time of an event, corrected by the last synchronised event of its boot; synced is false where there
-// is none.
-func (c *clocks) effective(k journal.Clock) (wall int64, synced bool) {
-	b := c.boots[k.Boot]
-	if b == nil || !b.synced {
-		return k.Wall, false
-	}
-	return k.BootTime + b.offset, true
-}
-
-// latest returns the latest time at which an event can have been, as recorded or as corrected.
-func (c *clocks) latest(k journal.Clock) int64 {
-	if wall, synced := c.effective(k); synced {
-		return max(k.Wall, wall) + c.boots[k.Boot].maxError
-	}
-	return k.Wall + unsyncedError
-}
-
-// newest returns the latest time of any event.
-func (c *clocks) newest() int64 {
-	newest := c.walls + unsyncedError
-	for _, b := range c.boots {
-		if b.synced {
-			newest = max(newest, b.last+b.offset+b.maxError)
-		}
-	}
-	return newest
-}
-
-// now returns the earliest time that it can be, and why it is not what the clock shows, "" if it is. A clock that
-// is not synchronised may be ahead by years, and all of the history would be old by it.
-func (c *clocks) now(k journal.Clock) (wall int64, doubt string) {
-	if k.Synchronised {
-		return k.Wall - int64(k.MaxError), ""
-	}
-	wall = k.Wall
-	b := c.boots[k.Boot]
-	if k.Boot == (journal.BootID{}) {
-		b = nil
-	}
-	if b != nil {
-		wall = min(wall, k.BootTime+b.least)
-	}
-	if b != nil && b.synced {
-		wall = min(wall, k.BootTime+b.offset)
-	} else if newest := c.newestSynced(); newest != 0 {
-		wall = min(wall, newest)
-	}
-	if ahead := time.Duration(k.Wall - wall); ahead > time.Second {
-		return wall, "the clock is not synchronised and shows " + stamp(k.Wall) + ": ages are counted from " + stamp(wall) + ", which events tell"
-	}
-	return wall, ""
-}
-
-// newestSynced returns the time of the newest event of a boot whose clock was synchronised, 0 if there was none.
-func (c *clocks) newestSynced() (newest int64) {
-	for _, b := range c.boots {
-		if b.synced {
-			newest = max(newest, b.last+b.offset)
-		}
-	}
-	return newest
-}
-
-func stamp(wall int64) string { return time.Unix(0, wall).UTC().Format(time.RFC3339) }

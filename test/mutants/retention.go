@@ -2,15 +2,19 @@ package main
 
 // retentionMutants are mistakes about what of the history may go, each with the test that notices it.
 var retentionMutants = []mutant{
-	{"retention: an event is as old as its corrected clock says", []edit{{"compaction/survey.go",
+	{"retention: an event is as old as its corrected clock says", []edit{{"compaction/clocks.go",
 		"		return max(k.Wall, wall) + c.boots[k.Boot].maxError\n",
 		"		return wall + c.boots[k.Boot].maxError\n"}},
 		[]string{"./compaction -run ^TestBoundary$"}},
 	{"retention: a clock that was never set makes events old", []edit{{"compaction/boundary.go",
-		"	sound := synced || wall >= b.highest\n",
-		"	sound := synced || wall >= b.highest || wall > 0\n"}},
+		"	sound := synced || k.Synchronised || !b.set && wall >= b.highest\n",
+		"	sound := synced || k.Synchronised || wall >= b.highest\n"}},
 		[]string{"./compaction -run ^TestBoundary$"}},
-	{"retention: a clock that is ahead makes everything old", []edit{{"compaction/survey.go",
+	{"retention: the newest boot tells the time where no clock was ever synchronised", []edit{{"compaction/clocks.go",
+		"			wall, highest = min(wall, end+since[i]), end\n",
+		"			wall, highest = end+since[i], end\n"}},
+		[]string{"./compaction -run ^TestBoundary$"}},
+	{"retention: a clock that is ahead makes everything old", []edit{{"compaction/clocks.go",
 		"	if k.Synchronised {\n		return k.Wall - int64(k.MaxError), \"\"\n",
 		"	if k.Synchronised || k.Wall > 0 {\n		return k.Wall - int64(k.MaxError), \"\"\n"}},
 		[]string{"./compaction -run ^TestBoundary$"}},

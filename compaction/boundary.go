@@ -45,6 +45,7 @@ type bounds struct {
 	holds   []holding
 	doubts  []string
 	highest int64 // the latest time that a clock showed which nothing speaks against
+	blocked bool  // a hold may be lost, so nothing goes
 	set     bool  // some clock was synchronised, be it now: only such tell ages
 }
 
@@ -78,6 +79,13 @@ func newBounds(s *survey, files []span, live int64, r *Retain) *bounds {
 			l.counted = max(l.counted, bySize(files, live, policy.Bytes))
 		}
 		b.limits = append(b.limits, l)
+	}
+	b.blocked = len(s.lost) > 0 && !r.DespiteLost
+	for _, text := range s.lost {
+		if b.blocked {
+			text = "nothing is pruned: " + text
+		}
+		b.doubts = append(b.doubts, text)
 	}
 	for _, h := range s.active() {
 		own := holding{Hold: h, stays: b.most}
@@ -128,6 +136,9 @@ func (b *bounds) retained() journal.Seq {
 // stays returns the first event that stays.
 func (b *bounds) stays() journal.Seq {
 	stays := b.retained()
+	if b.blocked {
+		return b.first
+	}
 	for i := range b.holds {
 		stays = min(stays, b.holds[i].stays)
 	}
@@ -137,6 +148,9 @@ func (b *bounds) stays() journal.Seq {
 // far returns how far a look at clocks may still change what stays.
 func (b *bounds) far() journal.Seq {
 	far := b.most
+	if b.blocked {
+		return b.first
+	}
 	for i := range b.limits {
 		if b.limits[i].ended {
 			far = min(far, b.limits[i].stays())

@@ -38,25 +38,56 @@ type parent struct {
 // maxParents bounds the walk from parent to parent.
 const maxParents = 64
 
-// parentsOf looks at the journals that the one of the store in dir has succeeded, newest first. Damage in them is no error.
-func parentsOf(dir string, id journal.ID) ([]*parent, error) {
+// parentsOf looks at the journals that one, of the store in dir, has succeeded, newest first. Damage in them is no error: what it may have cost
+// is told to the survey, as is a journal of which nobody knows where it is.
+func parentsOf(dir string, s *survey) ([]*parent, error) {
 	var all []*parent
-	for id != (journal.ID{}) && len(all) < maxParents {
+	child, gone := s, slices.Clone(s.gone)
+	for id := s.genesis.Origin.Parent; id != (journal.ID{}) && len(all) < maxParents; {
+		if slices.Contains(gone, id) {
+			break // pruned, with all before it
+		}
 		p := &parent{Parent: Parent{Journal: id}, dir: filepath.Join(dir, archiveName, id.String())}
 		err := p.look()
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrNoStore) {
-			return all, nil // pruned, or taken away
-		}
-		if damage := new(journal.CorruptionError); errors.As(err, &damage) {
-			p.survey, p.unread = &survey{id: id}, damage
+		if damage := new(journal.CorruptionError); errors.As(err, &damage) || errors.Is(err, journal.ErrNoStore) || errors.Is(err, fs.ErrNotExist) {
+			p.survey, p.unread = &survey{id: id}, err
 			p.genesis, _ = journal.ReadGenesis(p.dir)
 		} else if err != nil {
 			return all, fmt.Errorf("succeeded journal %s: %w", id, err)
 		}
+		s.lost = append(s.lost, p.missing(child)...)
+		if _, err := os.Stat(p.dir); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 		all = append(all, p)
-		id = p.genesis.Origin.Parent
+		gone = append(gone, p.gone...)
+		child, id = p.survey, p.genesis.Origin.Parent
 	}
 	return all, nil
+}
+
+// missing says which holds of a succeeded journal may not be known, child being the one that succeeded it: no more than one reason.
+func (p *parent) missing(child *survey) []string {
+	backup, lost := attribute(&child.genesis, journal.AttributeBackup), attribute(&child.genesis, journal.AttributeLost)
+	switch {
+	case p.unread != nil && errors.Is(p.unread, fs.ErrNotExist):
+		return []string{fmt.Sprintf("succeeded journal %s is not there, and no prune event tells of it: its holds are not known", p.Journal)}
+	case p.unread != nil:
+		return []string{fmt.Sprintf("succeeded journal %s can't be read (%v): its holds are not known", p.Journal, p.unread)}
+	case len(p.losses) > 0:
+		text := p.losses[0]
+		if n := len(p.losses) - 1; n > 0 {
+			text += fmt.Sprintf(", and more in %d places", n)
+		}
+		return []string{fmt.Sprintf("in succeeded journal %s %s: a hold may have been among them", p.Journal, text)}
+	case p.durable < child.genesis.Origin.ParentSeq:
+		return []string{fmt.Sprintf("events of succeeded journal %s after %d are lost: a hold may have been among them", p.Journal, p.durable)}
+	case backup != "":
+		return []string{fmt.Sprintf("the store was restored from a backup of %s: what journal %s recorded later is lost, and a hold may have been among it", backup, p.Journal)}
+	case lost != "" && lost != "0":
+		return []string{fmt.Sprintf("events of succeeded journal %s were lost before it was succeeded: a hold may have been among them", p.Journal)}
+	}
+	return nil
 }
 
 func (p *parent) look() error {
@@ -76,6 +107,9 @@ func (p *parent) look() error {
 	}
 	if p.genesis.Seq == 0 { // lost; it is where it is looked for when it is whole
 		p.genesis, _ = journal.ReadGenesis(p.dir)
+	}
+	if p.durable == 0 {
+		return &journal.CorruptionError{File: p.dir, Seq: 1, Offset: -1, Cause: errors.New("no event is there")}
 	}
 	p.Events, p.Last = uint64(p.durable), p.clocks.newest()
 	p.Bytes, err = weigh(p.dir)
@@ -118,7 +152,7 @@ func (b *bounds) judge(parents []*parent, own *survey, ownBytes int64) {
 }
 
 // keeps says why a succeeded journal stays, "" if it does not. All that is in it happened before the journal began that
-// has succeeded it, the child: so damage does not keep it, which is why most of them are there.
+// has succeeded it, the child: so what is lost of it makes it no younger. But a hold may be lost.
 // How old it is says the first clock since that was synchronised, unless none ever was.
 func (b *bounds) keeps(p *parent, child *survey, until int64, newer uint64, bytes int64) string {
 	switch {
@@ -143,6 +177,9 @@ func (b *bounds) keeps(p *parent, child *survey, until int64, newer uint64, byte
 			}
 			return fmt.Sprintf("the retention is %s: its last event may be of %s, %d events came since", l.policy, stamp(b.over(latest, until)), newer)
 		}
+	}
+	if b.blocked {
+		return "a hold may be lost that keeps it"
 	}
 	return ""
 }

@@ -26,6 +26,8 @@ type Retain struct {
 	Why    string              // in words, recorded
 	By     string              // who prunes, recorded
 	Clock  journal.Clock       // that it is now; zero: the clocks are read
+
+	DespiteLost bool // something goes also where events are lost that holds may have been among; recorded
 }
 
 func (r *Retain) clock() journal.Clock {
@@ -43,7 +45,11 @@ func (r *Retain) policy() string {
 			texts = append(texts, text)
 		}
 	}
-	return strings.Join(texts, "; and ")
+	text := strings.Join(texts, "; and ")
+	if r.DespiteLost {
+		text += ", though a hold may be lost"
+	}
+	return text
 }
 
 // Pruned says what a prune did, or would do.
@@ -56,7 +62,7 @@ type Pruned struct {
 	Finished  []string       // files that an earlier prune, which died, had left, below the store's folder
 	Held      []Hold         // active holds that keep events which would go without
 	Parents   []Parent       // succeeded journals that are there, newest first
-	Doubts    []string       // what is odd about the clocks
+	Doubts    []string       // what is odd about the clocks, and which holds may be lost
 }
 
 // Nothing reports whether nothing was pruned, and nothing would be.
@@ -83,7 +89,7 @@ func (w *work) weighUp(ctx context.Context, r *archive.Reader, files []span, liv
 		return nil, err
 	}
 	p := &pruning{r: r, retain: w.job.Retain, report: &Pruned{}}
-	if p.parents, err = parentsOf(w.dir, s.genesis.Origin.Parent); err != nil {
+	if p.parents, err = parentsOf(w.dir, s); err != nil {
 		return nil, err
 	}
 	s.inherit(p.parents)

@@ -39,7 +39,7 @@ func at(wall int64) journal.Clock {
 // prune has the store pruned at a time, after a plan that must say the same and change nothing.
 func (s *store) prune(now int64, limits ...journal.Retention) *compaction.Pruned {
 	s.t.Helper()
-	s.job.Retain = &compaction.Retain{Limits: limits, Why: "rule 7", By: "root (0) on node", Clock: at(now)}
+	s.job.Retain = &compaction.Retain{Limits: limits, Why: "rule 7", By: "root (0) on node", Clock: at(now), DespiteLost: s.despite}
 	before := s.tree()
 	plan, err := compaction.Plan(s.job)
 	if err != nil {
@@ -297,7 +297,7 @@ func TestPruneHeld(t *testing.T) {
 	}
 	s.left(500)
 	end := note(&journal.Event{Kind: journal.KindUnhold, Text: "closed"}, journal.Hold{Of: first})
-	holds, err := compaction.Holds(s.dir)
+	holds, _, err := compaction.Holds(s.dir)
 	if err != nil || len(holds) != 1 || holds[0].Released != end || holds[0].ReleaseNote != "closed" || holds[0].Active() {
 		t.Errorf("holds %+v, %v", holds, err)
 	}
@@ -363,7 +363,7 @@ func TestPruneParent(t *testing.T) {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	folder := filepath.Join(s.dir, "archive", parent.ID.String())
-	holds, err := compaction.Holds(s.dir)
+	holds, _, err := compaction.Holds(s.dir)
 	if err != nil || len(holds) != 1 || holds[0].Seq != held.Seq || !holds[0].Succeeded || holds[0].Journal != parent.ID || !holds[0].Active() {
 		t.Fatalf("holds %+v, %v", holds, err)
 	}
@@ -385,7 +385,9 @@ func TestPruneParent(t *testing.T) {
 			t.Errorf("%s: pruned %+v", policy, p)
 		}
 	}
+	s.despite = true // damageNewest has cost an event
 	p := s.prune(timeOf(9999), journal.Retention{Events: 3})
+	s.despite = false
 	if p.Nothing() || !p.Parents[0].Gone || p.Parents[0].Tombstone == 0 {
 		t.Fatalf("pruned %+v", p)
 	}
@@ -396,7 +398,7 @@ func TestPruneParent(t *testing.T) {
 	if len(said) != 1 || said[0].Journal != parent.ID || said[0].First != 1 || said[0].Last < 1600 || said[0].Digest != (journal.Hash{}) || events[0].Seq != p.Parents[0].Tombstone {
 		t.Errorf("tombstones %+v", said)
 	}
-	if holds, err := compaction.Holds(s.dir); err != nil || len(holds) != 0 {
+	if holds, _, err := compaction.Holds(s.dir); err != nil || len(holds) != 0 {
 		t.Errorf("holds %+v, %v", holds, err)
 	}
 	s.sound()
@@ -412,6 +414,156 @@ func TestPruneParent(t *testing.T) {
 	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is there again: %v", folder, err)
 	}
+}
+
+// TestPruneLost: where a hold may be lost nothing goes, unless somebody knows better (fresh-attacker A3, A4).
+func TestPruneLost(t *testing.T) {
+	succeeded := func(s *store) string {
+		s.t.Helper()
+		t := s.t
+		meta, err := journal.ReadMeta(s.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := allocator.NewStore(s.job.Store).Repair(true, true); err != nil || !m.Succeeds() {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		s.call(60)
+		s.run()
+		return filepath.Join(s.dir, "archive", meta.ID.String())
+	}
+
+	for _, tt := range []struct {
+		name  string
+		held  bool // the hold is still to be read in the end
+		goes  bool // a prune in spite of it takes the parent
+		lose  func(s *store) error
+		doubt string
+	}{
+		{name: "the hold's record", goes: true, doubt: "in succeeded journal 07010000000000000000000000000000 event 1602 is lost: a hold may have been among them", lose: func(s *store) error {
+			s.damageAt("case 17")
+			succeeded(s)
+			return nil
+		}},
+		{name: "another record", held: true, doubt: "is lost: a hold may have been among them", lose: func(s *store) error {
+			s.damageNewest()
+			succeeded(s)
+			return nil
+		}},
+		{name: "META damaged", doubt: "succeeded journal 07010000000000000000000000000000 can't be read (", lose: func(s *store) error {
+			s.damageNewest()
+			return os.WriteFile(filepath.Join(succeeded(s), "META"), []byte("?"), 0o600)
+		}},
+		{name: "META gone", doubt: "META: damage: missing", lose: func(s *store) error {
+			s.damageNewest()
+			return os.Remove(filepath.Join(succeeded(s), "META"))
+		}},
+		{name: "journal/ empty", goes: true, doubt: " succeeded journal 07010000000000000000000000000000", lose: func(s *store) error {
+			s.damageNewest()
+			dir := filepath.Join(succeeded(s), "journal")
+			return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700))
+		}},
+		{name: "the folder", doubt: "succeeded journal 07010000000000000000000000000000 is not there, and no prune event tells of it", lose: func(s *store) error {
+			s.damageNewest()
+			return os.RemoveAll(succeeded(s))
+		}},
+		{name: "all that is in the folder", doubt: "can't be read (no store", lose: func(s *store) error {
+			s.damageNewest()
+			dir := succeeded(s)
+			return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700))
+		}},
+		{name: "what came after a backup", held: true, doubt: "the store was restored from a backup of 2023-11-", lose: func(s *store) error {
+			root := s.t.TempDir()
+			if err := os.CopyFS(filepath.Join(root, "copy"), os.DirFS(s.dir)); err != nil {
+				return err
+			}
+			s.job.Store.DataDir, s.job.Store.HistoryDir = filepath.Join(root, "data"), filepath.Join(root, "history")
+			s.dir = filepath.Join(root, "history", "net")
+			_, err := allocator.NewStore(s.job.Store).Restore(allocator.Copied{Dir: filepath.Join(root, "copy"), Taken: time.Unix(0, timeOf(2000)), Live: true})
+			s.call(60)
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, 1600, 800)
+			ev := &journal.Event{Kind: journal.KindHold, Text: "case 17"}
+			ev.SetHold(journal.Hold{Since: timeOf(1500)})
+			if err := allocator.NewStore(s.job.Store).Note(ev); err != nil {
+				t.Fatal(err)
+			}
+			hold := ev.Seq
+			s.call(60)
+			if err := tt.lose(s); err != nil {
+				t.Fatal(err)
+			}
+			holds, doubts, err := compaction.Holds(s.dir)
+			if err != nil || len(doubts) != 1 || !strings.Contains(doubts[0], tt.doubt) {
+				t.Errorf("doubts %q, %v, want %q", doubts, err, tt.doubt)
+			}
+			if held := slices.ContainsFunc(holds, func(h compaction.Hold) bool { return h.Seq == hold && h.Active() }); held != tt.held {
+				t.Errorf("holds %+v", holds)
+			}
+			p := s.prune(timeOf(9999), journal.Retention{Events: 3})
+			if !p.Nothing() || !slices.ContainsFunc(p.Doubts, func(d string) bool {
+				return strings.Contains(d, tt.doubt) && strings.HasPrefix(d, "nothing is pruned: ")
+			}) {
+				t.Errorf("pruned %+v", p)
+			}
+			s.despite = true
+			p = s.prune(timeOf(9999), journal.Retention{Events: 3})
+			s.despite = false
+			gone := slices.ContainsFunc(p.Parents, func(p compaction.Parent) bool { return p.Gone })
+			if gone != tt.goes {
+				t.Errorf("in spite of it pruned %+v", p)
+			}
+			if !gone {
+				return
+			}
+			events, _ := s.tombstones()
+			if want := (journal.Attribute{Key: "policy", Value: "3 events, though a hold may be lost"}); !slices.Contains(events[0].Attributes, want) {
+				t.Errorf("the tombstone is %+v", events[0])
+			}
+			if _, doubts, err := compaction.Holds(s.dir); err != nil || len(doubts) != 0 {
+				t.Errorf("doubts %q, %v after that", doubts, err)
+			}
+		})
+	}
+}
+
+// TestHoldsDamaged: holds of a store that is damaged are told, and that there may be others.
+func TestHoldsDamaged(t *testing.T) {
+	s := newStore(t, 300, 100)
+	ev := &journal.Event{Kind: journal.KindHold, Text: "case 17"}
+	ev.SetHold(journal.Hold{Since: timeOf(200)})
+	if err := allocator.NewStore(s.job.Store).Note(ev); err != nil {
+		t.Fatal(err)
+	}
+	s.damageNewest()
+	holds, doubts, err := compaction.Holds(s.dir)
+	if damage := new(journal.CorruptionError); !errors.As(err, &damage) || len(holds) != 1 || len(doubts) != 1 || !strings.Contains(doubts[0], "is lost: a hold may have been among them") {
+		t.Errorf("holds %+v, doubts %q, %v", holds, doubts, err)
+	}
+}
+
+// damageAt spoils the record in journal/ that has a text, and goes on behind it.
+func (s *store) damageAt(text string) {
+	s.t.Helper()
+	for _, name := range s.names("journal") {
+		path := filepath.Join(s.dir, "journal", name)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if at := bytes.Index(b, []byte(text)); at >= 0 {
+			b[at] ^= 1
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+			return
+		}
+	}
+	s.t.Fatalf("%q is nowhere", text)
 }
 
 // damageNewest spoils an event that no snapshot covers, so that a repair has to begin a new journal.

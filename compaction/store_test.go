@@ -34,6 +34,8 @@ type store struct {
 	job compaction.Job
 	dir string
 	raw [][]byte // records, by event
+
+	despite bool // prune in spite of lost holds
 }
 
 // newStore makes a store of n events that no call has used yet, with snapshots of two events from covered on, and the segments that

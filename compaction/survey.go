@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -28,19 +29,29 @@ type Hold struct {
 func (h *Hold) Active() bool { return h.Released == 0 }
 
 // Holds returns all holds of the store in dir that are still in its history, and those of the journals that it has succeeded: oldest
-// first. It takes no lock.
-func Holds(dir string) ([]Hold, error) {
+// first. doubts say why there may be others, which are lost. Where events of the store itself are lost, the error says so and the holds are
+// those of the rest. It takes no lock.
+func Holds(dir string) (holds []Hold, doubts []string, err error) {
 	r, err := archive.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := surveyOf(r)
-	if err != nil {
-		return nil, errors.Join(err, r.Close())
+	if damage := new(journal.CorruptionError); errors.As(err, &damage) {
+		rest, failed := surveyRest(r)
+		if failed != nil {
+			return nil, nil, errors.Join(err, r.Close())
+		}
+		for _, text := range rest.losses {
+			rest.lost = append(rest.lost, text+": a hold may have been among them")
+		}
+		s = rest
+	} else if err != nil {
+		return nil, nil, errors.Join(err, r.Close())
 	}
-	parents, err := parentsOf(dir, s.genesis.Origin.Parent)
+	parents, failed := parentsOf(dir, s)
 	s.inherit(parents)
-	return s.holds, errors.Join(err, r.Close())
+	return s.holds, s.lost, errors.Join(err, failed, r.Close())
 }
 
 // survey is what the landmarks of a journal say: holds, prunes, clocks.
@@ -55,7 +66,8 @@ type survey struct {
 	pruned  journal.Pruned  // by the newest prune of the journal's own events; zero if there was none
 	gone    []journal.ID    // succeeded journals that prunes tell of
 	genesis journal.Event
-	lossy   bool // events are lost
+	losses  []string // of its own events, in words
+	lost    []string // what may have cost holds, of all of the history, in words
 }
 
 // surveyOf reads the landmarks. Damage is an error.
@@ -80,7 +92,7 @@ func surveyRest(r *archive.Reader) (*survey, error) {
 			return nil, err
 		}
 		if p.Loss != nil && p.Loss.Pruned() == nil {
-			s.lossy = true
+			s.lose(p.Loss)
 			continue
 		}
 		if err := s.piece(r, p); err != nil {
@@ -88,6 +100,19 @@ func surveyRest(r *archive.Reader) (*survey, error) {
 		}
 	}
 	return s, nil
+}
+
+// lose takes in that events are lost. What was torn off was never promised to anybody.
+func (s *survey) lose(l *journal.Loss) {
+	switch {
+	case l.Events() == 0 || l.Open && errors.Is(l.Cause, journal.ErrTorn):
+	case l.Open:
+		s.losses = append(s.losses, fmt.Sprintf("events from %d on are lost", l.First))
+	case l.Last > l.First:
+		s.losses = append(s.losses, fmt.Sprintf("events %d to %d are lost", l.First, l.Last))
+	default:
+		s.losses = append(s.losses, fmt.Sprintf("event %d is lost", l.First))
+	}
 }
 
 func newSurvey(r *archive.Reader) *survey {

@@ -124,7 +124,8 @@ func (a *app) holdListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "The holds that there are",
 		Long: `Lists the holds that keep events from being pruned; with --all also those that were released, as far as the
-history goes. Takes no lock.
+history goes. Where events are lost, or a journal that was succeeded, a hold may be missing, and that is said on
+stderr; nothing is pruned then, unless by leasectl prune --despite-lost. Takes no lock.
 
 Exit codes: 0 also if there are none; 4 error; 64 usage.`,
 		Args: cobra.NoArgs,
@@ -250,8 +251,12 @@ func (a *app) holdList(f *holdFlags) error {
 func (a *app) holds(s *store) []compaction.Hold {
 	err := s.broken
 	var holds []compaction.Hold
+	var doubts []string
 	if err == nil {
-		holds, err = compaction.Holds(s.dir)
+		holds, doubts, err = compaction.Holds(s.dir)
+	}
+	for _, text := range doubts {
+		a.say("%s: %s", s.title(), text)
 	}
 	if err != nil {
 		a.fail(fmt.Errorf("%s: %w", s.title(), err))

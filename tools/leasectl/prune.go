@@ -35,6 +35,7 @@ type pruneFlags struct {
 	keepEvents      uint64
 	why             string
 	dryRun          bool
+	despiteLost     bool
 	lockTimeout     time.Duration
 
 	policy journal.Retention
@@ -54,6 +55,11 @@ A prune event is recorded that says which events went, by whom, when and why, wi
 about them are answered "unknown: pruned" from then on, and the chain of hashes is checked across them.
 Holds (leasectl hold) keep what they cover. A journal that this one has succeeded in a repair goes as a
 whole when all of it may go. Backups are not touched.
+
+Where events are lost, of this journal or of one that it has succeeded, a hold may be lost with them; so it may after a
+restore, and where a succeeded journal is missing or can't be read. Nothing goes then, and it is said why, unless
+you know that there was no other hold: --despite-lost, which the prune event records. Once a succeeded journal was pruned so, it
+stands in the way no more.
 
 Ages: 180d, 26w, 72h. Sizes: 500MB, 10GiB. The plugin may run meanwhile. A run that was killed is finished by the
 next one, or by leasectl compact.
@@ -76,6 +82,7 @@ Exit codes: 0 done, or nothing to do; 1 there is something to do (--dry-run); 4 
 	flags.StringVar(&f.keepBytes, "keep-bytes", "", "keep as many of the newest events as take this `size` on the disk")
 	flags.StringVar(&f.why, "why", "", "why, recorded as `text`")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would be removed, change nothing")
+	flags.BoolVar(&f.despiteLost, "despite-lost", false, "prune though events are lost, and perhaps a hold with them")
 	flags.DurationVar(&f.lockTimeout, "lock-timeout", 30*time.Second, "how long to wait for calls of the plugin")
 	return cmd
 }
@@ -162,7 +169,7 @@ func (s *store) prune(ctx context.Context, a *app, f *pruneFlags) (*compaction.R
 		return nil, err
 	}
 	o.LockTimeout = f.lockTimeout
-	job := compaction.Job{Store: o, Retain: &compaction.Retain{Limits: []journal.Retention{f.policy}, Why: f.why, By: whoRuns()},
+	job := compaction.Job{Store: o, Retain: &compaction.Retain{Limits: []journal.Retention{f.policy}, Why: f.why, By: whoRuns(), DespiteLost: f.despiteLost},
 		Progress: func(step string, done, total uint64) { a.bar.tell(s.title()+": "+step, done, total) }}
 	if f.dryRun {
 		return compaction.Plan(job)

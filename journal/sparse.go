@@ -20,6 +20,7 @@ type Needles struct {
 	bytes  [][]byte // as they stand in a record
 	add    bool     // there was an add
 	config uint64   // that it named
+	own    bool     // and it brought ranges, or had to drop fields
 }
 
 // NewNeedles returns the Needles for these addresses, and for texts that are a part of some string, such as a container
@@ -54,7 +55,7 @@ func (n *Needles) Whole(o *Outline, record []byte) bool {
 
 // Landmark reports whether the record is one that every question needs: genesis, config, reset, repair, prune, holds and kinds that
 // this version should know and doesn't, or whatever has fields of that sort; an add that brings ranges, or had to drop
-// fields, or names another configuration than the add before.
+// fields, or names another configuration than the add before, or comes after one of these: by it the ranges are known again.
 func (n *Needles) Landmark(o *Outline, record []byte) bool {
 	if o.Unknown && o.Kind != KindAdd {
 		return true
@@ -69,9 +70,10 @@ func (n *Needles) Landmark(o *Outline, record []byte) bool {
 		return o.Kind.MustUnderstand()
 	}
 	config := o.Number(record, fieldConfig)
-	changed := !n.add || config != n.config
-	n.add, n.config = true, config
-	return changed || o.Fields[fieldRanges] != Span{} || o.Fields[fieldDropped] != Span{} || o.Unknown
+	own := o.Fields[fieldRanges] != Span{} || o.Fields[fieldDropped] != Span{}
+	landmark := !n.add || config != n.config || own || n.own || o.Unknown
+	n.add, n.config, n.own = true, config, own
+	return landmark
 }
 
 // collects reports whether a GC released the lease.

@@ -171,11 +171,11 @@ func (g *gap) near(s *span) bool {
 		}
 		begin := effective(&t.first) - int64(t.first.MaxError)
 		end := max(effective(&t.last)+int64(t.last.MaxError), effective(to)+int64(to.MaxError))
-		if s.to >= begin && s.from <= end {
+		if s.to >= begin && s.from < end {
 			return true
 		}
 	}
-	return s.from <= effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
+	return s.from < effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
 }
 
 // nearPruned returns what is to be said of a span so near to what was pruned, "" if it is not.

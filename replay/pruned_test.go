@@ -193,7 +193,7 @@ func (p *pruning) instant(at time.Time) (kept, gone bool) {
 		}
 		from, to := p.span(i, effective)
 		a, b := p.clocks.Point(p.events[i].Seq, p.events[i].Clock), p.clocks.Point(p.events[i+1].Seq, p.events[i+1].Clock)
-		if !at.Before(from.Add(-a.MaxError)) && !at.After(to.Add(b.MaxError)) {
+		if !at.Before(from.Add(-a.MaxError)) && at.Before(to.Add(b.MaxError)) {
 			kept = false
 		}
 	}

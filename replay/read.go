@@ -181,8 +181,8 @@ func (r *reading) event(rec *journal.Record) error {
 			return err
 		}
 		r.fold(rec, m)
-		r.settle(ev, m)
 	}
+	r.settle(ev, m) // a light one may be the first of a boot
 	// From here on the event counts itself as "last of its boot" and as a GC's.
 	if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {
 		r.gc.release(m)

@@ -33,13 +33,13 @@ type Job struct {
 	// Progress is told how far a step is, in events; total is 0 if that is not known. It may be nil.
 	Progress func(step string, done, total uint64)
 
-	limits limits // zero is the default
+	Limits Limits
 }
 
-// limits are what tests have smaller.
-type limits struct {
-	maxEvents  journal.Seq // in a packed file
-	mergeBelow journal.Seq
+// Limits bound packed files. The zero value is the default; tests have less, so that a short history makes several files.
+type Limits struct {
+	MaxEvents  journal.Seq // in a packed file
+	MergeBelow journal.Seq // the newest packed file is packed anew with the next events while it has fewer
 }
 
 // DefaultKeyframes is how many events come between two keyframes. A keyframe takes about 50 bytes a lease, so this bounds
@@ -170,8 +170,8 @@ func look(job Job) (*work, error) {
 	if w.job.Progress == nil {
 		w.job.Progress = func(string, uint64, uint64) {}
 	}
-	if w.job.limits == (limits{}) {
-		w.job.limits = limits{maxEvents, mergeBelow}
+	if w.job.Limits == (Limits{}) {
+		w.job.Limits = Limits{maxEvents, mergeBelow}
 	}
 	w.dir = w.store.Dir()
 	w.report.Dir, w.report.Network = w.dir, job.Store.Network

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 
 // victim compacts a store and is killed when a step begins.
 func victim(history, at string) {
-	job := compaction.Limit(compaction.Job{Keyframes: func(int) journal.Seq { return 700 },
-		Store: allocator.Options{Network: "net", DataDir: filepath.Join(filepath.Dir(history), "data"), HistoryDir: history}}, 1000, 400)
+	job := compaction.Job{Limits: compaction.Limits{MaxEvents: 1000, MergeBelow: 400}, Keyframes: func(int) journal.Seq { return 700 },
+		Store: allocator.Options{Network: "net", DataDir: filepath.Join(filepath.Dir(history), "data"), HistoryDir: history}}
 	if n, err := strconv.ParseUint(os.Getenv(victimKeeps), 10, 64); err == nil {
 		job.Retain = &compaction.Retain{Limits: []journal.Retention{{Events: n}}}
 	}

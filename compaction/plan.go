@@ -154,7 +154,7 @@ func (w *work) plan(r *archive.Reader, first journal.Seq) (*plan, error) {
 	if n := len(p.stay); n > 0 {
 		h := p.stay[n-1]
 		p.first = h.Last + 1
-		if p.first <= p.last && h.Last-h.First+1 < p.w.job.limits.mergeBelow {
+		if p.first <= p.last && h.Last-h.First+1 < p.w.job.Limits.MergeBelow {
 			p.newest, p.first, p.stay = &h, h.First, p.stay[:n-1]
 		}
 	}
@@ -223,7 +223,7 @@ func (p *plan) leave(first journal.Seq, why string) {
 func (p *plan) files() iter.Seq2[journal.Seq, journal.Seq] {
 	return func(yield func(first, last journal.Seq) bool) {
 		for first := p.first; first <= p.last; {
-			last := min(p.last, first+p.w.job.limits.maxEvents-1)
+			last := min(p.last, first+p.w.job.Limits.MaxEvents-1)
 			if !yield(first, last) {
 				return
 			}

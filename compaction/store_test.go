@@ -73,8 +73,8 @@ func newStore(t testing.TB, n int, covered journal.Seq, salt ...string) *store {
 	if err := b.Finish(covered); err != nil {
 		t.Fatal(err)
 	}
-	s := &store{t: t, dir: filepath.Join(root, "history", "net"), job: compaction.Limit(compaction.Job{
-		Store: allocator.Options{Network: "net", DataDir: filepath.Join(root, "data"), HistoryDir: filepath.Join(root, "history"), Version: "test", AllowNetworkFS: true}}, 1000, 400)}
+	s := &store{t: t, dir: filepath.Join(root, "history", "net"), job: compaction.Job{Limits: compaction.Limits{MaxEvents: 1000, MergeBelow: 400},
+		Store: allocator.Options{Network: "net", DataDir: filepath.Join(root, "data"), HistoryDir: filepath.Join(root, "history"), Version: "test", AllowNetworkFS: true}}}
 	s.raw = s.read()
 	return s
 }

@@ -379,3 +379,22 @@ func (col *column) index(seq journal.Seq) int {
 
 // backward reports whether an end is not behind its start, and a span meets the closed one between them.
 func backward(start, end, lo, hi int64) bool { return end <= start && lo <= start && hi >= end }
+
+// Meant returns the events at whose positions a span may be: those that are candidates by some clock, and those that are
+// merely possible within the clocks' errors, or that some clock showed then, though it was set back before time passed.
+func (p *Past) Meant(lo, hi int64) (candidates, possible []journal.Seq) {
+	col := p.column(nobodys())
+	choices := col.window(lo, hi)
+	for i := range col.row {
+		at := &col.row[i]
+		shown := lo <= at.stamp.effective && at.stamp.effective <= hi || lo <= at.stamp.recorded && at.stamp.recorded <= hi
+		c := slices.IndexFunc(choices, func(c choice) bool { return c.at == i })
+		switch {
+		case c >= 0 && choices[c].candidate():
+			candidates = append(candidates, at.seq)
+		case c >= 0 || shown:
+			possible = append(possible, at.seq)
+		}
+	}
+	return candidates, possible
+}

@@ -189,8 +189,13 @@ func (w *world) diffByOracle(a, b oracle.Question) *said {
 }
 
 func (w *world) diffByReplay(read *replay.History, a, b oracle.Question) *said {
+	return w.diffOf(read, read, a, b)
+}
+
+// diffOf compares two tables that were read each by itself.
+func (w *world) diffOf(first, second *replay.History, a, b oracle.Question) *said {
 	s := &said{state: "difference"}
-	before, after := read.At(w.asked(a)), read.At(w.asked(b))
+	before, after := first.At(w.asked(a)), second.At(w.asked(b))
 	d := replay.Diff(&before, &after)
 	side := func(list string, holders []replay.Holder) {
 		for i := range holders {

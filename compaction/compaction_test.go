@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/compaction"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -56,6 +57,20 @@ func TestRun(t *testing.T) {
 	s.same("second run", s.tree(), before)
 	s.call(4)
 	s.whole()
+}
+
+// TestPlanBeside: what a plan was going to move is moved by somebody else before the plan is made.
+func TestPlanBeside(t *testing.T) {
+	s := newStore(t, 3300, 1500)
+	settled, err := allocator.NewStore(s.job.Store).SettlePlan()
+	if err != nil || settled.Archived < 2 {
+		t.Fatalf("%+v, %v", settled, err)
+	}
+	s.run()
+	rep, err := compaction.PlanWith(s.job, settled)
+	if err != nil || len(rep.Packed) != 0 || rep.After.Journal != rep.Before.Journal {
+		t.Errorf("got %+v, %v", rep, err)
+	}
 }
 
 // TestPlan shows that a plan leaves no trace.

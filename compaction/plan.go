@@ -40,28 +40,34 @@ func Plan(job Job) (*Report, error) {
 	if rep.Settled, err = w.store.SettlePlan(); err != nil {
 		return rep, err
 	}
+	return rep, w.planRest()
+}
+
+// planRest plans what comes after the segments are moved. That may have been done meanwhile, by a call or another run.
+func (w *work) planRest() error {
+	rep := w.report
 	r, err := w.open()
 	if err != nil {
-		return rep, err
+		return err
 	}
 	defer r.Close()
 	p, err := w.plan(r, rep.Settled.First)
 	if err != nil {
-		return rep, err
+		return err
 	}
 	for first, last := range p.files() {
 		f := File{First: first, Last: last, Name: filepath.Join(archiveName, archive.Name(first, last))}
 		if f.Source, f.Bytes, err = p.source(first, last); err != nil {
-			return rep, err
+			return err
 		}
 		rep.Packed = append(rep.Packed, f)
 	}
 	rep.Merged, rep.Loose = p.merged(), p.loose
 	rep.Removed = len(p.packed) + len(p.remove) + rep.Settled.Archived
 	if rep.After, err = p.after(rep); err != nil {
-		return rep, err
+		return err
 	}
-	return rep, w.planPrune(context.Background(), r, p)
+	return w.planPrune(context.Background(), r, p)
 }
 
 // after says how large the store would be.
@@ -71,7 +77,10 @@ func (p *plan) after(rep *Report) (Size, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, first := range live[:rep.Settled.Archived] {
+	for _, first := range live {
+		if first >= rep.Settled.First { // not by their number: some may have been moved since that was counted
+			break
+		}
 		n, err := fileSize(filepath.Join(p.w.dir, "journal", journal.SegmentName(first)))
 		if err != nil {
 			return s, err

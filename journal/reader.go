@@ -51,7 +51,7 @@ type Record struct {
 	File   string // below the store's folder, such as "journal/00000000000000000001"
 	Offset int64  // of the record in File, after its length
 	Raw    []byte // must not be changed: the event's strings are made of it
-	Light  bool   // only Seq, Clock and Kind of Event are set, and mostly no Raw: who asked did not need the rest
+	Light  bool   // only Seq, Clock, Kind and maybe Reason of Event are set, and mostly no Raw: who asked did not need the rest
 }
 
 // maxRestarts bounds how often a Reader lists the store anew because files moved under it.

@@ -40,12 +40,13 @@ func (f *file) framesWith(addrs []netip.Addr) ([]uint32, error) {
 	return slices.Compact(frames), nil
 }
 
-// eachMark calls fn with the marks after an event.
+// eachMark calls fn with the marks after an event. Each is good until fn returns.
 func (f *file) eachMark(after journal.Seq, fn func(*mark, int64) error) error {
 	rows, err := f.table(sectionMarks, markRow)
 	if err != nil {
 		return err
 	}
+	var m mark
 	for i := 0; i < len(rows); i += markRow {
 		if i+markRow < len(rows) && seqOf(rows[i+markRow:]) <= after {
 			continue
@@ -55,17 +56,17 @@ func (f *file) eachMark(after journal.Seq, fn func(*mark, int64) error) error {
 		if err != nil {
 			return err
 		}
-		marks, err := readMarks(b, seqOf(rows[i:]), f.boots)
-		if err != nil {
-			return f.damaged(c.offset, f.head.first, err)
-		}
-		for k := range marks {
-			if marks[k].seq <= after {
+		r := markReader{numbers: numbers{b: b}, seq: seqOf(rows[i:]), boots: f.boots}
+		for r.next(&m) {
+			if m.seq <= after {
 				continue
 			}
-			if err := fn(&marks[k], c.offset); err != nil {
+			if err := fn(&m, c.offset); err != nil {
 				return err
 			}
+		}
+		if r.err != nil {
+			return f.damaged(c.offset, f.head.first, r.err)
 		}
 	}
 	return nil
@@ -147,7 +148,7 @@ func (s *search) mark(m *mark, place int64) error {
 		return s.hand(rec)
 	}
 	if m.raw == nil {
-		return s.hand(journal.Record{Event: journal.Event{Seq: m.seq, Clock: m.clock, Kind: m.kind}, Offset: place, Light: true})
+		return s.hand(journal.Record{Event: m.event(), Offset: place, Light: true})
 	}
 	w := walk{f: s.f, place: place}
 	rec, err := w.decode(m.seq, m.raw)

@@ -182,7 +182,7 @@ func marked(stored, want []mark) bool {
 			return false
 		}
 		s := stored[0]
-		if s.seq != m.seq || s.kind != m.kind || s.clock != m.clock || m.raw != nil && !bytes.Equal(s.raw, m.raw) {
+		if s.seq != m.seq || s.kind != m.kind || s.clock != m.clock || m.gc && !s.gc && s.raw == nil || m.raw != nil && !bytes.Equal(s.raw, m.raw) {
 			return false
 		}
 	}

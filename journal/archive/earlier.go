@@ -50,7 +50,7 @@ func (w *earlierWriter) add(ev *journal.Event, light bool) {
 	if w.before = e; e.Synchronised {
 		w.synced[e.Boot] = e
 	}
-	if !light {
+	if !light || ev.Reason == journal.ReasonGC {
 		w.whole(ev, e)
 	}
 }

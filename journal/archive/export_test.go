@@ -24,8 +24,10 @@ func Decode(path string, id journal.ID, which byte, b []byte) error {
 		}
 		return err
 	case 2:
-		_, err := readMarks(b, 1, make([]journal.BootID, 64))
-		return err
+		r, m := markReader{numbers: numbers{b: b}, seq: 1, boots: make([]journal.BootID, 64)}, mark{}
+		for r.next(&m) {
+		}
+		return r.err
 	case 3:
 		_, err := framesOf(b, []byte{10, 0, 0, 7})
 		return err

@@ -32,8 +32,8 @@ type file struct {
 	tables    map[int][]byte
 	templates []*template // by number, those that were used
 	packed    [][]byte    // the bytes of those that have been read, by number
-	slots     []slot
-	newest    uint64 // behind the newest identity that was asked for, and the row of its block
+	slots     []*slot     // made when they are first needed: a question about one address needs few
+	newest    uint64      // behind the newest identity that was asked for, and the row of its block
 	lastRow   int
 	frame     frame // room
 	plain     []byte
@@ -63,7 +63,8 @@ func openFileAs(path string, id journal.ID, first, last journal.Seq) (*file, err
 		return nil, err
 	}
 	r := &file{path: path, f: f, tables: make(map[int][]byte)}
-	if err = r.open(id, first, last); err != nil {
+	err = r.open(id, first, last)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil
@@ -341,9 +342,13 @@ func (f *file) block(rows []byte, number int) (*slot, error) {
 		return nil, errShape
 	}
 	if f.slots == nil {
-		f.slots = make([]slot, min(cacheSlots, len(rows)/identityRow))
+		f.slots = make([]*slot, cacheSlots)
 	}
-	s := &f.slots[number%len(f.slots)]
+	s := f.slots[number%cacheSlots]
+	if s == nil {
+		s = new(slot)
+		f.slots[number%cacheSlots] = s
+	}
 	if s.number == number+1 {
 		return s, nil
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// Marks are the events of a file that every question needs: whole ones as their records, the others by their clocks.
+// Marks are the events of a file that every question needs: whole ones as their records, the others by their clocks. Releases of a
+// GC are among those: a question needs to know when they were, and there are too many of them to be read whole each time.
 // About says which they are. marksPerChunk of them, or marksBytes of records, are compressed together.
 const (
 	marksPerChunk = 512
@@ -26,27 +27,36 @@ type mark struct {
 	seq   journal.Seq
 	kind  journal.Kind
 	clock journal.Clock
+	gc    bool   // the runtime's GC released a lease
 	raw   []byte // nil if it is light
+}
+
+// event is what a light one tells.
+func (m *mark) event() journal.Event {
+	ev := journal.Event{Seq: m.seq, Clock: m.clock, Kind: m.kind}
+	if m.gc {
+		ev.Reason = journal.ReasonGC
+	}
+	return ev
 }
 
 // markWriter finds them as events go by.
 type markWriter struct {
-	marks    []mark
-	needles  journal.Needles
-	before   mark                    // the event before, light
-	lastGC   mark                    // the last release of a GC so far, whole
-	beforeGC mark                    // the event before that, light
-	shownGC  int64                   // boot-time clock of the newest mark of the run
-	synced   map[journal.BootID]mark // last synchronised event of each boot, but for
-	current  mark                    // that of the newest boot that has one
+	marks   []mark
+	needles journal.Needles
+	before  mark                    // the event before, light
+	lastGC  mark                    // the last release of a GC so far
+	shownGC int64                   // boot-time clock of the newest mark of the run
+	synced  map[journal.BootID]mark // last synchronised event of each boot, but for
+	current mark                    // that of the newest boot that has one
 }
 
 // add looks at the next event. outlined is false for a record that could not be read as an outline.
 func (w *markWriter) add(o *journal.Outline, outlined bool, record []byte) {
 	m, p := mark{seq: o.Seq, kind: o.Kind, clock: o.Clock}, w.before
 	whole := !outlined || w.needles.Landmark(o, record)
-	if outlined && collects(o, record) {
-		whole = w.collected(m, record) || whole
+	if m.gc = outlined && collects(o, record); m.gc {
+		w.collected(m)
 	}
 	c := m.clock
 	switch step := time.Duration((c.Wall - c.BootTime) - (p.clock.Wall - p.clock.BootTime)); {
@@ -75,35 +85,26 @@ func collects(o *journal.Outline, record []byte) bool {
 	return o.Kind == journal.KindDel && o.Number(record, journal.OutlineReason) == uint64(journal.ReasonGC)
 }
 
-// collected takes in a release of a GC, and reports whether it is the first of a run. Of a long run there are marks in between,
-// no further apart than a pause: who sees marks alone must not take it for several.
-func (w *markWriter) collected(m mark, record []byte) (first bool) {
+// collected takes in a release of a GC. Of a long run there are marks in between, no further apart than a pause: who sees marks alone
+// must not take it for several.
+func (w *markWriter) collected(m mark) {
 	g := &w.lastGC
-	first = g.seq == 0 || g.clock.Boot != m.clock.Boot || time.Duration(m.clock.BootTime-g.clock.BootTime) > gcPause
 	switch {
-	case first:
+	case g.seq == 0, g.clock.Boot != m.clock.Boot, time.Duration(m.clock.BootTime-g.clock.BootTime) > gcPause: // the first of a run
 		w.endRun()
+		w.marks = append(w.marks, m)
 		w.shownGC = m.clock.BootTime
 	case time.Duration(m.clock.BootTime-w.shownGC) > gcPause:
 		w.endRun()
 		w.shownGC = g.clock.BootTime
 	}
-	room := g.raw
-	*g, w.beforeGC = m, w.before
-	g.raw = append(room[:0], record...)
-	return first
+	*g = m
 }
 
 // endRun notes the last release of a GC.
 func (w *markWriter) endRun() {
-	if w.lastGC.seq == 0 {
-		return
-	}
-	last := w.lastGC
-	last.raw = slices.Clone(last.raw)
-	w.marks = append(w.marks, last)
-	if w.beforeGC.seq != 0 {
-		w.marks = append(w.marks, w.beforeGC)
+	if w.lastGC.seq != 0 {
+		w.marks = append(w.marks, w.lastGC)
 	}
 }
 
@@ -140,6 +141,9 @@ func appendMark(b []byte, m *mark, before journal.Seq, boot int) []byte {
 	if m.raw != nil {
 		flags |= 2
 	}
+	if m.gc {
+		flags |= 4
+	}
 	b = binary.AppendUvarint(append(b, byte(m.kind), flags), uint64(boot))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.clock.Wall))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.clock.BootTime))
@@ -173,30 +177,32 @@ func (w *writer) writeMarks(marks []mark, boots map[journal.BootID]int) ([]byte,
 	return rows, nil
 }
 
-// readMarks reads a chunk of marks that begins with an event.
-func readMarks(b []byte, first journal.Seq, boots []journal.BootID) ([]mark, error) {
-	var marks []mark
-	r := numbers{b: b}
-	for seq := first; len(r.b) > 0; {
-		seq += journal.Seq(r.number())
-		head := r.take(2)
-		boot := r.number()
-		clocks := r.take(16)
-		maxError := r.number()
-		if r.err != nil || boot >= uint64(len(boots)) || maxError > 1<<40 {
-			return nil, errShape
-		}
-		m := mark{seq: seq, kind: journal.Kind(head[0]), clock: journal.Clock{
-			Wall: int64(binary.BigEndian.Uint64(clocks)), BootTime: int64(binary.BigEndian.Uint64(clocks[8:])),
-			Boot: boots[boot], Synchronised: head[1]&1 != 0, MaxError: time.Duration(maxError) * time.Microsecond}}
-		if head[1]&2 != 0 {
-			n := r.number()
-			if n > uint64(len(r.b)) {
-				return nil, errShape
-			}
-			m.raw = r.take(int(n))
-		}
-		marks = append(marks, m)
+// markReader reads the marks of a chunk, one by one.
+type markReader struct {
+	numbers
+	seq   journal.Seq // of the mark before; at the beginning, that of the chunk
+	boots []journal.BootID
+}
+
+// next reads a mark, and returns false behind the last one and where err is set. The record is good as long as the chunk is.
+func (r *markReader) next(m *mark) bool {
+	if len(r.b) == 0 || r.err != nil {
+		return false
 	}
-	return marks, r.err
+	r.seq += journal.Seq(r.number())
+	head := r.take(2)
+	boot := r.number()
+	clocks := r.take(16)
+	maxError := r.number()
+	if r.err != nil || boot >= uint64(len(r.boots)) || maxError > 1<<40 {
+		r.err = errShape
+		return false
+	}
+	*m = mark{seq: r.seq, kind: journal.Kind(head[0]), gc: head[1]&4 != 0, clock: journal.Clock{
+		Wall: int64(binary.BigEndian.Uint64(clocks)), BootTime: int64(binary.BigEndian.Uint64(clocks[8:])),
+		Boot: r.boots[boot], Synchronised: head[1]&1 != 0, MaxError: time.Duration(maxError) * time.Microsecond}}
+	if head[1]&2 != 0 {
+		m.raw = r.take(int(min(r.number(), maxChunk)))
+	}
+	return r.err == nil
 }

@@ -93,8 +93,9 @@ func TestAbout(t *testing.T) {
 
 func checkAbout(t *testing.T, r *archive.Reader, h *history, events []journal.Event, addrs []netip.Addr, after journal.Seq) {
 	t.Helper()
-	light, whole := promised(events, addrs)
+	light, whole, collected := promised(events, addrs)
 	got := make(map[journal.Seq]bool) // whether whole
+	gc := make(map[journal.Seq]bool)
 	last := after
 	for rec, err := range r.About(addrs, after) {
 		if err != nil {
@@ -108,14 +109,22 @@ func checkAbout(t *testing.T, r *archive.Reader, h *history, events []journal.Ev
 		want := events[seq-1]
 		if rec.Light {
 			want = journal.Event{Seq: want.Seq, Clock: want.Clock, Kind: want.Kind}
+			if collects(&events[seq-1]) && rec.Event.Reason != 0 {
+				want.Reason = journal.ReasonGC
+			}
 		} else if !bytes.Equal(rec.Raw, h.records[seq-1]) {
 			t.Fatalf("event %d: raw bytes are others", seq)
 		}
 		if got, want := fmt.Sprintf("%+v", rec.Event), fmt.Sprintf("%+v", want); got != want {
 			t.Fatalf("event %d: got %s, want %s", seq, got, want)
 		}
-		if !rec.Light {
+		if gc[seq] = collects(&rec.Event); !rec.Light {
 			light = append(light, seq-1)
+		}
+	}
+	for _, seq := range collected {
+		if seq > after && !gc[seq] {
+			t.Errorf("about %v after %d: event %d is not there as one of a GC", addrs, after, seq)
 		}
 	}
 	for _, seq := range whole {
@@ -131,7 +140,7 @@ func checkAbout(t *testing.T, r *archive.Reader, h *history, events []journal.Ev
 }
 
 // promised works out, by looking at all events, what About has to give.
-func promised(events []journal.Event, addrs []netip.Addr) (light, whole []journal.Seq) {
+func promised(events []journal.Event, addrs []netip.Addr) (light, whole, collected []journal.Seq) {
 	type lastSeen struct{ any, synced journal.Seq }
 	boots := make(map[journal.BootID]*lastSeen)
 	var lastAdd, lastGC *journal.Event
@@ -168,11 +177,11 @@ func promised(events []journal.Event, addrs []netip.Addr) (light, whole []journa
 			needed = needed || lastAdd == nil || lastAdd.Config != ev.Config || len(ev.Ranges) > 0 || len(ev.Dropped) > 0
 			lastAdd = ev
 		}
-		if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {
+		if collects(ev) {
 			if lastGC == nil || lastGC.Boot != ev.Boot || time.Duration(ev.BootTime-lastGC.BootTime) > time.Minute {
-				needed = true
+				collected = append(collected, ev.Seq)
 				if lastGC != nil {
-					whole = append(whole, lastGC.Seq)
+					collected = append(collected, lastGC.Seq)
 				}
 			}
 			lastGC = ev
@@ -182,7 +191,7 @@ func promised(events []journal.Event, addrs []netip.Addr) (light, whole []journa
 		}
 	}
 	if lastGC != nil {
-		whole = append(whole, lastGC.Seq)
+		collected = append(collected, lastGC.Seq)
 	}
 	for _, b := range boots {
 		light = append(light, b.any)
@@ -190,7 +199,11 @@ func promised(events []journal.Event, addrs []netip.Addr) (light, whole []journa
 			light = append(light, b.synced)
 		}
 	}
-	return light, whole
+	return light, whole, collected
+}
+
+func collects(ev *journal.Event) bool {
+	return ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC
 }
 
 // TestFind compares Find with a look at all events.

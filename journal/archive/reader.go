@@ -218,8 +218,8 @@ func (r *Reader) Broken() error {
 //   - every event at which the recorded wall clock is less than at the event before, or at which wall clock minus
 //     boot-time clock differs by more than 10 ms from that of the event before, of the same boot, is there, at least
 //     light, and so is the event before it;
-//   - the first and the last event of each run of GC releases are there, whole; a run ends with another boot, or
-//     where the next release comes more than a minute of boot time later.
+//   - the first and the last event of each run of GC releases are there, at least light, and then with their reason; a
+//     run ends with another boot, or where the next release comes more than a minute of boot time later.
 //
 // Landmarks are genesis, config, repair, reset, prune, hold, unhold, and whatever kind or field this version should know and doesn't; adds
 // that bring ranges, or name another configuration than the add before, or had to drop fields. Of segments all
@@ -241,8 +241,8 @@ func (r *Reader) aboutWalker(addrs []netip.Addr) walker {
 	}
 }
 
-// Clocks applies events to learn what the clocks of all boots showed: enough of them for replay.Clocks. Only Seq, Clock and Kind
-// are good.
+// Clocks applies events to learn what the clocks of all boots showed: enough of them for replay.Clocks. Only Seq, Clock, Kind
+// and, of a release by the runtime's GC, Reason are good.
 func (r *Reader) Clocks(apply func(*journal.Event) error) error {
 	for rec, err := range r.About(nil, 0) {
 		if err != nil {

@@ -44,9 +44,10 @@ type bounds struct {
 	limits  []limit
 	holds   []holding
 	doubts  []string
-	highest int64 // the latest time that a clock showed which nothing speaks against
-	blocked bool  // a hold may be lost, so nothing goes
-	set     bool  // some clock was synchronised, be it now: only such tell ages
+	highest int64       // the latest time that a clock showed which nothing speaks against
+	blocked bool        // a hold may be lost, so nothing goes
+	unsure  journal.Seq // the first event since the last one that has an age
+	set     bool        // some clock was synchronised, be it now: only such tell ages
 }
 
 // lowWater is how much of a bound in bytes a prune leaves used: what is left is packed anew with another index, and the next run is not
@@ -162,6 +163,12 @@ func (b *bounds) far() journal.Seq {
 	return far
 }
 
+// done reports whether events from one on no longer matter. Those without an age are of the time of the next one that has one, which a hold
+// may cover.
+func (b *bounds) done(seq journal.Seq) bool {
+	return seq >= b.far() && (b.unsure == 0 || !slices.ContainsFunc(b.holds, func(h holding) bool { return !h.found }))
+}
+
 // walk looks at the clocks of events, oldest first, as far as they matter.
 func (b *bounds) walk(ctx context.Context, r *archive.Reader) error {
 	if b.far() <= b.first {
@@ -174,7 +181,7 @@ func (b *bounds) walk(ctx context.Context, r *archive.Reader) error {
 		if rec.Event.Seq%progressStep == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if rec.Event.Seq >= b.far() {
+		if b.done(rec.Event.Seq) {
 			return nil
 		}
 		b.event(rec.Event.Seq, rec.Event.Clock)
@@ -210,13 +217,31 @@ func (b *bounds) event(seq journal.Seq, k journal.Clock) {
 	}
 	for i := range b.holds {
 		if h := &b.holds[i]; !h.found && at >= h.Since {
-			h.stays, h.found = min(h.stays, seq), true
+			h.stays, h.found = min(h.stays, b.unsureFrom(seq)), true
 		}
+	}
+	if sound {
+		b.unsure = 0
+	} else {
+		b.unsure = b.unsureFrom(seq)
 	}
 }
 
-// ageless tells of events that seem old and stay because they have no age.
+// unsureFrom returns the first of the events up to one that may be of its time.
+func (b *bounds) unsureFrom(seq journal.Seq) journal.Seq {
+	if b.unsure != 0 {
+		return b.unsure
+	}
+	return seq
+}
+
+// ageless ends the walk. It tells of events that seem old and stay because they have no age.
 func (b *bounds) ageless() {
+	for i := range b.holds {
+		if h := &b.holds[i]; !h.found {
+			h.stays = b.unsureFrom(h.stays) // no event tells that it was over before
+		}
+	}
 	for i := range b.limits {
 		l := &b.limits[i]
 		if l.waits == 0 || l.counted > l.aged || l.stays() != b.stays() {

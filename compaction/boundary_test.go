@@ -42,7 +42,7 @@ func weighed(moments []moment, marked map[journal.Seq]*journal.Event, r *Retain)
 	n := journal.Seq(len(all))
 	b := newBounds(s, []span{{1, n / 2, int64(n/2) * 1000}, {n/2 + 1, n, int64(n-n/2) * 1000}}, 0, r)
 	for _, ev := range all[1:] {
-		if ev.Seq >= b.far() {
+		if b.done(ev.Seq) {
 			break
 		}
 		b.event(ev.Seq, ev.Clock)
@@ -171,6 +171,20 @@ func TestBoundary(t *testing.T) {
 			doubt: "the clock is not synchronised and shows "},
 		{name: "the clock is not synchronised, and right", events: days(40, false), clock: unsynced(1040), limits: []journal.Retention{keep(30)}, want: 11},
 
+		// fresh-attacker A7: what has no age may be of a hold's time.
+		{name: "a hold of a time in which a boot was in 1970", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1020, 1, 3, true}, moment{1021, 2, 3, true}),
+			marked: map[journal.Seq]*journal.Event{12: holding17(1015)}, limits: []journal.Retention{{Events: 1}}, want: 9},
+		{name: "a hold of a time after that", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1020, 1, 3, true}, moment{1021, 2, 3, true}, moment{1022, 3, 3, true}),
+			marked: map[journal.Seq]*journal.Event{13: holding17(1021)}, limits: []journal.Retention{{Events: 1}}, want: 12},
+		{name: "a hold of a time after that, and a bound within the boot", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1020, 1, 3, true}, moment{1021, 2, 3, true}),
+			marked: map[journal.Seq]*journal.Event{12: holding17(1021)}, limits: []journal.Retention{{Events: 3}}, want: 10},
+		{name: "a hold of a time to come, and the boot in 1970 is the last", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{3, 3, 2, false}),
+			marked: map[journal.Seq]*journal.Event{11: holding17(1015)}, limits: []journal.Retention{{Events: 1}}, want: 9},
+		// fresh-reviewer R7
+		{name: "a hold in a form of a later version", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: {Kind: journal.KindHold}}, limits: []journal.Retention{{Events: 1}}, want: 2},
+		{name: "a prune event in a form of a later version", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: {Kind: journal.KindPrune}}, limits: []journal.Retention{{Events: 1}}, want: 2,
+			doubt: "nothing is pruned: prune event 35 is in a form of a later version"},
+
 		{name: "a hold", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: holding17(1007)}, limits: []journal.Retention{{Events: 1}}, want: 8},
 		{name: "a hold of a time to come keeps itself", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: holding17(2000)},
 			limits: []journal.Retention{{Events: 1}}, want: 35},
@@ -179,7 +193,7 @@ func TestBoundary(t *testing.T) {
 			limits: []journal.Retention{{Events: 1}}, want: 40},
 		{name: "the end of another hold", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: holding17(1007), 36: unholding(34)},
 			limits: []journal.Retention{{Events: 1}}, want: 8},
-		{name: "a hold of an event that is dated late", events: with(days(40, false), 5, moment{1020, 5, 1, false}),
+		{name: "a hold of an event that is dated late", events: with(days(40, false), 5, moment{1020, 5, 1, false}), clock: unsynced(1040),
 			marked: map[journal.Seq]*journal.Event{35: holding17(1015)}, limits: []journal.Retention{{Events: 1}}, want: 5},
 		{name: "a hold that keeps nothing", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: holding17(1030)}, limits: []journal.Retention{keep(30)}, want: 11},
 	} {
@@ -194,7 +208,7 @@ func TestBoundary(t *testing.T) {
 			if doubts := strings.Join(b.doubts, "; "); (doubts == "") != (tt.doubt == "") || !strings.Contains(doubts, tt.doubt) {
 				t.Errorf("doubts %q, want %q", doubts, tt.doubt)
 			}
-			if held := b.held(); (len(held) > 0) != (b.stays() < b.retained()) {
+			if held := b.held(); !b.blocked && (len(held) > 0) != (b.stays() < b.retained()) {
 				t.Errorf("held by %+v, event %d would stay without, and %d does", held, b.retained(), b.stays())
 			}
 		})

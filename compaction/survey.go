@@ -146,10 +146,12 @@ func (s *survey) event(ev *journal.Event) {
 	}
 	switch ev.Kind {
 	case journal.KindHold:
-		if h, ok := ev.Hold(); ok {
-			s.holds = append(s.holds, Hold{Seq: ev.Seq, Journal: s.id, Clock: ev.Clock, Since: h.Since, Until: h.Until,
-				Note: ev.Text, By: attribute(ev, journal.AttributeBy)})
+		h, ok := ev.Hold()
+		if !ok {
+			h = journal.Hold{} // in a form of a later version: it may be from the beginning
 		}
+		s.holds = append(s.holds, Hold{Seq: ev.Seq, Journal: s.id, Clock: ev.Clock, Since: h.Since, Until: h.Until,
+			Note: ev.Text, By: attribute(ev, journal.AttributeBy)})
 	case journal.KindUnhold:
 		if h, ok := ev.Hold(); ok && !release(s.holds, s.id, ev, h) {
 			s.unholds = append(s.unholds, *ev)
@@ -158,6 +160,7 @@ func (s *survey) event(ev *journal.Event) {
 		p, ok := ev.Pruned()
 		switch {
 		case !ok:
+			s.lost = append(s.lost, fmt.Sprintf("prune event %d is in a form of a later version: what went is not known", ev.Seq))
 		case p.Journal != journal.ID{} && p.Journal != s.id:
 			s.gone = append(s.gone, p.Journal)
 		case p.Last > s.pruned.Last:

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/allocator"
+	"github.com/leaselog/leaselog/backup"
 	"github.com/leaselog/leaselog/compaction"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -275,6 +277,61 @@ func TestPruneKilled(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPruneScattered: where power failed, any of the files that a prune was removing may be there again, whatever became of the others.
+// To every reader what they hold is pruned all the same, and the next run removes them.
+func TestPruneScattered(t *testing.T) {
+	t.Parallel()
+	const stays = 5200 - 1500 + 1
+	s := newStore(t, 5200, 5050)
+	s.run()
+	s.killed("removing archive/00000000000000000001-", victimKeeps+"=1500")
+	old := make(map[string][]byte)
+	for _, name := range s.names("archive")[1:5] { // behind the segment of genesis
+		b, err := os.ReadFile(filepath.Join(s.dir, "archive", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		old[name] = b
+	}
+	names := slices.Sorted(maps.Keys(old))
+	if got, want := s.packed()[3:5], []string{"3001-4000", "3701-4000"}; !slices.Equal(got, want) {
+		t.Fatalf("%v are there, want %v", got, want)
+	}
+	s.sound()
+	for _, there := range []int{0b0001, 0b0111, 0b0101, 0b1010, 0b1001, 0b0110} { // by the bits, of the first from the right
+		var left []string
+		for i, name := range names {
+			path := filepath.Join(s.dir, "archive", name)
+			err := os.Remove(path)
+			if errors.Is(err, os.ErrNotExist) {
+				err = nil
+			}
+			if there&(1<<i) != 0 {
+				left, err = append(left, "archive/"+name), os.WriteFile(path, old[name], 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.left(stays)
+		if _, err := backup.Copy(s.dir, filepath.Join(t.TempDir(), "copy"), backup.CopyOptions{}); err != nil {
+			t.Errorf("with %q: backup: %v", left, err)
+		}
+		plan, err := compaction.Plan(s.job)
+		if err != nil {
+			t.Fatalf("with %q: %v", left, err)
+		}
+		rep := s.run()
+		if len(left) > 0 && (!slices.Equal(rep.Pruned.Finished, left) || !slices.Equal(plan.Pruned.Finished, left)) {
+			t.Errorf("with %q: finished %+v, by the plan %+v", left, rep.Pruned, plan.Pruned)
+		}
+		s.left(stays)
+		if t.Failed() {
+			t.Fatalf("with %q", left)
+		}
 	}
 }
 

@@ -180,7 +180,7 @@ func (r *Reader) lost(first, last journal.Seq) *journal.Loss {
 	b := r.brokenOver(first, last)
 	if b == nil {
 		cause := errors.New("missing")
-		if r.why != nil && first <= 2 {
+		if r.why != nil && first <= r.whyFrom && r.whyFrom <= last {
 			cause = fmt.Errorf("missing: %w", r.why)
 		}
 		return &journal.Loss{File: folderName, Offset: -1, First: first, Last: last, Cause: cause}

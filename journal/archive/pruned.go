@@ -9,16 +9,16 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-// Pruned returns what was pruned of the history, as the loss that Pieces tells; nil if nothing was. The beginning that is missing
-// has to be what the newest prune event says: up to its last event, whose hash the first one that is left names. What else is
-// missing is damage.
+// Pruned returns what was pruned of the history, as the loss that Pieces tells; nil if nothing was. It is what the newest prune event
+// says, all up to its last event, whose hash the first one that is left names, as soon as any of that is missing: power may fail
+// while files are removed, and then any of them may be there again. What else is missing is damage.
 func (r *Reader) Pruned() (*journal.Loss, error) { return r.pruned() }
 
 func (r *Reader) pruned() (*journal.Loss, error) {
 	if r.gone != nil || r.asked {
 		return r.gone, nil
 	}
-	if r.alone || !r.headless() {
+	if first, _ := r.hole(); r.alone || first == 0 {
 		return nil, nil
 	}
 	gone, err := r.pruning()
@@ -29,24 +29,28 @@ func (r *Reader) pruned() (*journal.Loss, error) {
 	return gone, nil
 }
 
-// headless reports whether packed files begin behind the journal's second event.
-func (r *Reader) headless() bool {
-	return len(r.files) > 0 && r.files[0].head.first > 2
+// hole returns the first events behind genesis that no packed file has, though one has later events; 0 if there are none. Genesis
+// has a segment of its own.
+func (r *Reader) hole() (first, last journal.Seq) {
+	reached := journal.Seq(1)
+	for _, f := range r.files {
+		if f.head.first > reached+1 {
+			return reached + 1, f.head.first - 1
+		}
+		reached = max(reached, f.head.last)
+	}
+	return 0, 0
 }
 
 // stretchAt returns the stretch that begins with an event, or the loss of what was pruned from that event on.
 func (r *Reader) stretchAt(seq journal.Seq) (stretch, *journal.Loss, error) {
 	s := r.next(seq)
-	if !r.headless() || seq >= r.files[0].head.first {
-		return s, nil, nil
-	}
 	gone, err := r.pruned()
 	switch {
 	case gone == nil || err != nil || seq > gone.Last:
 		return s, nil, err
-	case seq < gone.First:
-		s.last = gone.First - 1
-		return s, nil, nil
+	case seq < gone.First: // genesis; a file that has it has what is to go, too
+		return stretch{first: seq, last: gone.First - 1}, nil, nil
 	}
 	l := *gone
 	l.First = seq
@@ -58,12 +62,8 @@ func (r *Reader) pruning() (*journal.Loss, error) {
 	first := journal.Seq(2)
 	if r.j == nil {
 		first = 1
-	} else {
-		for _, err := range r.j.Records(1) {
-			if !isDamage(err) || inBytes(err) {
-				return nil, nil // the events are there, or damaged
-			}
-		}
+	} else if there, err := r.inSegments(r.hole()); there || err != nil {
+		return nil, err
 	}
 	p, err := r.tombstone(r.j)
 	if err == nil && p == nil && r.j != nil && r.cov.Live { // it may be younger than what is told: files go once it is durable
@@ -78,14 +78,34 @@ func (r *Reader) pruning() (*journal.Loss, error) {
 	return &journal.Loss{File: folderName, Offset: -1, First: first, Last: p.Pruned.Last, Cause: p}, nil
 }
 
-// tombstone returns the newest prune event, if it tells of all that is missing.
+// inSegments reports whether segments have all events from first to last, or had them and are damaged.
+func (r *Reader) inSegments(first, last journal.Seq) (bool, error) {
+	for rec, err := range r.j.Raw(first - 1) {
+		switch {
+		case isDamage(err):
+			return inBytes(err), nil
+		case err != nil:
+			return false, err
+		case rec.Event.Seq >= last:
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// tombstone returns the newest prune event, if it tells of all that is missing first.
 func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
 	ev, err := r.newestPrune(j)
 	if err != nil || ev.Seq == 0 {
 		return nil, err
 	}
 	said, _ := ev.Pruned()
-	if said.Last+1 < r.files[0].head.first {
+	first, last := r.hole()
+	if said.Last < first { // what is missing came after
+		return nil, nil
+	}
+	r.whyFrom = first
+	if said.Last < last {
 		r.why = fmt.Errorf("event %d tells of events up to %d alone as pruned", ev.Seq, said.Last)
 		return nil, nil
 	}
@@ -134,7 +154,7 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 		}
 	}
 	last := r.files[len(r.files)-1].head.last
-	if err := inSegments(j, last, take); err != nil {
+	if err := pruneEvents(j, last, take); err != nil {
 		return newest, err
 	}
 	for i := len(r.files) - 1; i >= 0 && newest.Seq == 0; i-- {
@@ -159,8 +179,8 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 	return newest, nil
 }
 
-// inSegments hands on the events after one that may be prune events. What is damaged is met by who reads there.
-func inSegments(j *journal.Reader, after journal.Seq, take func(*journal.Event)) error {
+// pruneEvents hands on the events of segments after one that may be prune events. What is damaged is met by who reads there.
+func pruneEvents(j *journal.Reader, after journal.Seq, take func(*journal.Event)) error {
 	switch {
 	case j == nil:
 	case j.Coverage().Live:

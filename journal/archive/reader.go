@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -34,6 +33,8 @@ type Reader struct {
 	gone  *journal.Loss // what was pruned; nil if nothing was, or nobody asked
 	asked bool          // since the files were listed
 	why   error         // what is missing is damage, though there is a prune event
+
+	whyFrom journal.Seq // the first event that is missing so
 }
 
 // broken is a file that is named like a packed one and can't be used.
@@ -273,13 +274,13 @@ func (r *Reader) Check() error {
 	return errors.Join(all...)
 }
 
-// contradicts reports whether a file names another one than the file before it. The first file of all may have been made anew by a
-// prune since: then it begins after the first event. That it is continued, the records' hashes tell as well.
+// contradicts reports whether a file names another one than the file before it. The file that a prune packed anew has not the digest
+// that the next one names; that it is continued, the records' hashes tell as well.
 func (r *Reader) contradicts(before, f *file) bool {
-	if before.head.last+1 != f.head.first || f.head.previous == (journal.Hash{}) || f.head.previous == before.head.content {
+	if _, anew := before.head.sections[sectionEarlier]; anew || before.head.last+1 != f.head.first {
 		return false
 	}
-	return before.head.first == 1 || slices.ContainsFunc(r.files, func(other *file) bool { return other.head.last < before.head.first })
+	return f.head.previous != (journal.Hash{}) && f.head.previous != before.head.content
 }
 
 // walker says how the two kinds of stretches are read.
@@ -400,7 +401,7 @@ func isDamage(err error) bool {
 
 func (r *Reader) missing(first, last journal.Seq) error {
 	cause := fmt.Errorf("events %d to %d are missing", first, last)
-	if r.why != nil && first <= 2 {
+	if r.why != nil && first <= r.whyFrom && r.whyFrom <= last {
 		cause = fmt.Errorf("%w: %w", cause, r.why)
 	}
 	return &journal.CorruptionError{File: r.folder, Seq: first, Offset: -1, Cause: cause}

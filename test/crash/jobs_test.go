@@ -38,6 +38,7 @@ var jobScenarios = []struct {
 	{name: "prune", prepare: func(r *recorder) {
 		r.fillUp("long-a", 80)
 		r.compacted()
+		r.split(3)
 		r.fillUp("long-b", 80)
 	}, args: []string{"prune", "--keep-events", fmt.Sprint(keptByPrune)},
 		retain: &compaction.Retain{Limits: []journal.Retention{{Events: keptByPrune}}, By: "a test"}},
@@ -99,6 +100,31 @@ func (r *recorder) fillUp(name string, n int) {
 func (r *recorder) compacted() {
 	r.t.Helper()
 	if _, err := compaction.Run(context.Background(), compaction.Job{Store: r.options(r.root, func(string) {})}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// split makes so many packed files of the one that is there, as if they had grown large: a prune removes them one by one.
+func (r *recorder) split(parts int) {
+	r.t.Helper()
+	past, err := archive.Open(r.storeDir())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer past.Close()
+	heads := past.Heads()
+	if len(heads) != 1 || heads[0].First != 1 {
+		r.t.Fatalf("packed files: %+v", heads)
+	}
+	folder, last := past.Journal().ArchiveDir(), heads[0].Last
+	for i, first := 1, journal.Seq(1); i <= parts; i++ {
+		made, err := archive.Pack(folder, past.Meta(), first, last*journal.Seq(i)/journal.Seq(parts), past.Raw, archive.Options{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		first = made.Last + 1
+	}
+	if err := os.Remove(filepath.Join(folder, filepath.Base(heads[0].File))); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -155,7 +155,8 @@ func keepStore(from, to, archive string) error {
 	for _, e := range entries {
 		source, target := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
 		switch {
-		case e.Name() == reserveName, e.Name() == nextName, e.Name() == "snap.lock", e.Name() == CompactLock, strings.HasSuffix(e.Name(), ".tmp"):
+		case e.Name() == reserveName, e.Name() == nextName, e.Name() == "snap.lock", e.Name() == CompactLock, strings.HasSuffix(e.Name(), ".tmp"),
+			strings.HasPrefix(e.Name(), "tmp."): // among them what a prune has taken away and not removed yet
 			continue // nobody's bytes
 		case e.Name() == lockName:
 			// Another file than the store's own, which tells readers that this is a copy.

@@ -41,6 +41,12 @@ func TestSucceed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What a prune that died had taken away: its tombstone calls it gone.
+	gone := filepath.Join(dir, "archive", "tmp."+journal.ID{7}.String(), "journal")
+	if err := os.MkdirAll(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(gone, journal.SegmentName(1)), []byte("gone"))
 	for generation := range 2 {
 		j, _ := open(t, dir)
 		parent, last, head := j.Meta().ID, j.Last(), j.Head()
@@ -68,6 +74,11 @@ func TestSucceed(t *testing.T) {
 	for name, content := range before {
 		if name != "reserve" && name != "lock" && kept[name] != content {
 			t.Errorf("%s was not kept", name)
+		}
+	}
+	for name := range files(t, dir) {
+		if strings.Contains(name, "tmp.") {
+			t.Errorf("%s was kept", name)
 		}
 	}
 	r, err := journal.OpenReader(filepath.Join(dir, "archive", old.ID.String()))

@@ -68,12 +68,17 @@ type copying struct {
 	shown    int // snapshots that were listed in this pass
 	taken    int // and of these, copied
 
+	kept map[string]fs.FileInfo // files of the copy that stay for the next pass, and what they were copied of
+	gone []string               // what was there in this pass, and not any more when its turn came; what holds no events of the store's own
+
 	listed func(folder string) // for tests: runs after a folder was listed; nil otherwise
+	copied func(name string)   // for tests: runs after a file was copied that never changes; nil otherwise
 }
 
-// run copies the store until a copy has all of it: files move from journal/ to archive/ and are packed there, and which is where
+// run copies the store until a copy has all of it: files move from journal/ to archive/, are packed there and pruned, and which is where
 // may change between a listing and the copying.
 func (c *copying) run() (Copied, error) {
+	c.kept = make(map[string]fs.FileInfo)
 	var before []string // what was wrong with the pass before
 	for pass := 1; ; pass++ {
 		done, err := c.pass()
@@ -81,9 +86,13 @@ func (c *copying) run() (Copied, error) {
 			return Copied{}, err
 		}
 		// What a second pass finds too is not because files moved.
-		moved := len(done.contents.damage) > 0 && !slices.Equal(done.contents.damage, before) || done.Last < c.durable || c.shown > 0 && c.taken == 0
+		moved := len(done.contents.damage) > 0 && !slices.Equal(done.contents.damage, before) || done.Last < c.durable ||
+			c.shown > 0 && c.taken == 0 || len(c.gone) > 0
 		if before = done.contents.damage; moved && pass < maxPasses {
 			continue
+		}
+		if len(c.gone) > 0 {
+			return Copied{}, fmt.Errorf("%s was removed while it was copied, as files were in %d passes before", c.gone[0], pass-1)
 		}
 		if done.Last < c.durable {
 			done.Damage = append(done.Damage, fmt.Sprintf("%s ends with event %d, but event %d was acknowledged", c.from, done.Last, c.durable))
@@ -98,16 +107,23 @@ func (c *copying) run() (Copied, error) {
 	}
 }
 
-// pass copies what one listing has of the store. Archived files stay from the pass before: they never change.
+// pass copies what one listing has of the store. Archived files stay from the pass before, unless the store has others now.
 func (c *copying) pass() (Copied, error) {
 	done := Copied{Taken: time.Now().UTC()}
+	c.left, c.shown, c.taken, c.gone = nil, 0, 0, nil
+	if err := c.drop(); err != nil {
+		return done, err
+	}
+	parents, err := parentsIn(c.from) // before the marker: the event that tells of one that is pruned comes first, and then it is gone
+	if err != nil {
+		return done, err
+	}
 	r, err := journal.OpenReader(c.from)
 	if err != nil {
 		return done, err
 	}
 	cov := r.Coverage()
 	done.Meta, done.Live, c.durable = r.Meta(), cov.Live, cov.Durable
-	c.left, c.shown, c.taken = nil, 0, 0
 	if cov.Fenced {
 		done.Damage = append(done.Damage, "the disk refused a write that was not undone")
 	}
@@ -127,10 +143,73 @@ func (c *copying) pass() (Copied, error) {
 			return done, err
 		}
 	}
+	if err := c.still(parents); err != nil {
+		return done, err
+	}
 	done.Left = c.left
 	done.contents, err = readBack(c.to, done.Meta)
 	done.Damage = append(done.Damage, done.contents.damage...)
 	return done, err
+}
+
+// drop removes from the copy what the store does not have any more as it was copied: files that were merged, made anew, or pruned. Beside
+// what came since they would be a history with a hole in it.
+func (c *copying) drop() error {
+	for name, was := range c.kept {
+		now, err := os.Lstat(filepath.Join(c.from, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err == nil && os.SameFile(was, now) && was.Size() == now.Size() && was.ModTime().Equal(now.ModTime()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(c.to, name)); err != nil {
+			return err
+		}
+		delete(c.kept, name)
+	}
+	parents, err := parentsIn(c.to)
+	if err != nil {
+		return err
+	}
+	for _, path := range parents {
+		if _, err := os.Lstat(filepath.Join(c.from, path)); errors.Is(err, fs.ErrNotExist) {
+			err = os.RemoveAll(filepath.Join(c.to, path))
+			if err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// still notes those of the succeeded stores that are not there any more: a prune renames them before it removes anything, so what
+// is there after it was copied was copied whole.
+func (c *copying) still(parents []string) error {
+	for _, path := range parents {
+		if _, err := os.Lstat(filepath.Join(c.from, path)); errors.Is(err, fs.ErrNotExist) {
+			c.gone = append(c.gone, path)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parentsIn lists the folders of stores that the one in dir has succeeded, below it.
+func parentsIn(dir string) (paths []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "archive"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if _, err := journal.ParseID(e.Name()); err == nil {
+			paths = append(paths, filepath.Join("archive", e.Name()))
+		}
+	}
+	return paths, nil
 }
 
 // Names in a store's folder, see docs/FORMAT.md.
@@ -160,11 +239,11 @@ func (c *copying) segments() error {
 		case journal.Seq(first) > c.durable+1: // it was begun since
 			continue
 		}
-		ok, err := c.file(filepath.Join("journal", name))
+		of, err := c.file(filepath.Join("journal", name))
 		if err != nil {
 			return err
 		}
-		if ok {
+		if of != nil {
 			if err := c.cut(filepath.Join(c.to, "journal", name)); err != nil {
 				return err
 			}
@@ -239,11 +318,11 @@ func (c *copying) snapshots() error {
 		if journal.Seq(seq) > c.durable {
 			continue
 		}
-		ok, err := c.file(filepath.Join("snap", name))
+		of, err := c.file(filepath.Join("snap", name))
 		if err != nil {
 			return err
 		}
-		if ok {
+		if of != nil {
 			c.taken++
 		}
 	}
@@ -301,6 +380,8 @@ func (c *copying) tree(name string) error {
 		path := filepath.Join(name, n)
 		info, err := os.Lstat(filepath.Join(c.from, path))
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.gone, err = append(c.gone, path), nil
 		case err != nil:
 			return err
 		case info.IsDir():
@@ -308,7 +389,9 @@ func (c *copying) tree(name string) error {
 		case !info.Mode().IsRegular() || !validName(filepath.ToSlash(path)):
 			c.leave(path)
 		default:
-			err = c.shared(path)
+			if err = c.shared(path); err == nil && c.kept[path] == nil {
+				c.gone = append(c.gone, path)
+			}
 		}
 		if err != nil {
 			return err
@@ -319,14 +402,30 @@ func (c *copying) tree(name string) error {
 
 // shared copies a file that never changes, unless that was done; by a link if that is asked for and can be done.
 func (c *copying) shared(name string) error {
-	if _, err := os.Lstat(filepath.Join(c.to, name)); err == nil {
+	if c.kept[name] != nil {
 		return nil
 	}
-	if c.o.Link && os.Link(filepath.Join(c.from, name), filepath.Join(c.to, name)) == nil {
-		return nil
+	of, err := c.link(name)
+	if err == nil && of == nil {
+		of, err = c.file(name)
 	}
-	_, err := c.file(name)
-	return err
+	if err != nil || of == nil {
+		return err
+	}
+	c.kept[name] = of
+	if c.copied != nil {
+		c.copied(name)
+	}
+	return nil
+}
+
+// link gives a file a second name if that is asked for; nil if not, or if it can't be done.
+func (c *copying) link(name string) (fs.FileInfo, error) {
+	to := filepath.Join(c.to, name)
+	if !c.o.Link || os.Link(filepath.Join(c.from, name), to) != nil {
+		return nil, nil
+	}
+	return os.Lstat(to)
 }
 
 // again copies a file over one of a pass before.
@@ -338,30 +437,32 @@ func (c *copying) again(name string) error {
 	return err
 }
 
-// file copies a file. ok is false if it isn't there any more, or is no file, which nothing takes for damage here: who reads the copy back
-// misses what it held.
-func (c *copying) file(name string) (ok bool, err error) {
+// file copies a file, and describes what it copied. That is nil if it isn't there any more, or is no file, which nothing takes for damage
+// here: who reads the copy back misses what it held.
+func (c *copying) file(name string) (fs.FileInfo, error) {
 	in, err := os.OpenFile(filepath.Join(c.from, name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0) // a named pipe must not be waited for
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
-		if err != nil && errors.Is(err, unix.ELOOP) {
-			c.leave(name)
-		}
-		return false, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if errors.Is(err, unix.ELOOP) {
+		c.leave(name)
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer in.Close()
-	if st, err := in.Stat(); err != nil || !st.Mode().IsRegular() {
+	of, err := in.Stat()
+	if err != nil || !of.Mode().IsRegular() {
 		c.leave(name)
-		return false, err
+		return nil, err
 	}
 	out, err := newFile(filepath.Join(c.to, name))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	_, err = io.Copy(out, in)
-	return true, errors.Join(err, out.Close())
+	return of, errors.Join(err, out.Close())
 }
 
 // newFile makes a file that nobody else may read.

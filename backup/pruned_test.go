@@ -18,13 +18,19 @@ import (
 // pruned compacts a store and lets go all but its newest events.
 func pruned(t *testing.T, s *allocator.Store, dataDir string, keep uint64) {
 	t.Helper()
+	keepEvents(t, dataDir, keep)
+	if gone := whatWasPruned(t, s.Dir()); gone == nil || gone.Pruned.Last < 300 {
+		t.Fatalf("pruned: %+v", gone)
+	}
+}
+
+// keepEvents compacts the store of the network and lets go all but so many of its events.
+func keepEvents(t *testing.T, dataDir string, keep uint64) {
+	t.Helper()
 	job := compaction.Job{Store: allocator.Options{Network: "net", DataDir: dataDir, LockTimeout: 10 * time.Second, Version: "test"},
 		Retain: &compaction.Retain{Limits: []journal.Retention{{Events: keep}}, Why: "test", By: "test"}}
 	if _, err := compaction.Run(context.Background(), job); err != nil {
 		t.Fatal(err)
-	}
-	if gone := whatWasPruned(t, s.Dir()); gone == nil || gone.Pruned.Last < 300 {
-		t.Fatalf("pruned: %+v", gone)
 	}
 }
 

@@ -30,6 +30,10 @@ var repairMutants = []mutant{
 		"	if err := keepStore(old.dir, filepath.Join(archive, old.id.String()), archive); err != nil {",
 		"	if err := error(nil); err != nil {"}},
 		[]string{journalTests + "^TestSucceed$", "./test/process -run ^TestRepairInterrupted$/^EIO$"}},
+	{"what was pruned is kept by a repair", []edit{{"journal/succeed.go",
+		"			strings.HasPrefix(e.Name(), \"tmp.\"):",
+		"			false:"}},
+		[]string{journalTests + "^TestSucceed$"}},
 	{"what the disk refuses to read is given up", []edit{
 		{"allocator/fold.go", "		case p.Loss != nil && p.Loss.Disk:", "		case p.Loss != nil && p.Loss.Disk && false:"},
 		{"allocator/repair.go", "		if p.Loss != nil && p.Loss.Disk {", "		if p.Loss != nil && p.Loss.Disk && false {"}},

@@ -13,9 +13,9 @@ import (
 
 // Copied is a copy of a store, such as a backup holds. It is by itself: no call uses it.
 type Copied struct {
-	Dir   string    // on the file system of HistoryDir: its files are shared
-	Taken time.Time // when the copy was made
-	Live  bool      // the store was in use then, so that the copy tells all up to Taken, and not only up to its last event
+	Dir     string    // on the file system of HistoryDir: its files are shared
+	Taken   time.Time // when the copy was made, by a clock that may have been wrong
+	Covered time.Time // up to when the copy is known to tell all; zero if up to its last event
 }
 
 // Restored says what Restore has made.
@@ -117,11 +117,12 @@ func (s *Store) claimVacant(id journal.ID) (undo func(), err error) {
 	return journal.WriteClaim(s.folder, id, s.dir)
 }
 
-// attributes are those of a restored journal's genesis, ascending.
+// attributes are those of a restored journal's genesis, ascending. What the copy tells ends before the new journal begins: where the clock says
+// otherwise, it or the one of the copy is wrong.
 func (c *Copied) attributes(f *fold) []journal.Attribute {
 	as := []journal.Attribute{{Key: journal.AttributeBackup, Value: stamp3339(c.Taken)}, {Key: journal.AttributeLost, Value: f.lostText()}}
-	if c.Live {
-		as = slices.Insert(as, 1, journal.Attribute{Key: journal.AttributeCovered, Value: stamp3339(c.Taken)})
+	if !c.Covered.IsZero() && !c.Covered.After(time.Now()) {
+		as = slices.Insert(as, 1, journal.Attribute{Key: journal.AttributeCovered, Value: stamp3339(c.Covered)})
 	}
 	return as
 }

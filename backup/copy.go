@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,10 +25,10 @@ type CopyOptions struct {
 // Copied says what a copy holds.
 type Copied struct {
 	Meta   journal.Meta
-	Taken  time.Time // when the copying began
-	Live   bool      // the store was in use on this node: the copy tells all that happened up to Taken
-	Damage []string  // what is damaged in the copy as it is in the store, in words
-	Left   []string  // files of the store that nobody knows the meaning of, and that were left out
+	Clock  journal.Clock // when the copying began
+	Live   bool          // the store was in use on this node: the copy tells all that happened up to then
+	Damage []string      // what is damaged in the copy as it is in the store, in words
+	Left   []string      // files of the store that nobody knows the meaning of, and that were left out
 	contents
 }
 
@@ -109,7 +108,7 @@ func (c *copying) run() (Copied, error) {
 
 // pass copies what one listing has of the store. Archived files stay from the pass before, unless the store has others now.
 func (c *copying) pass() (Copied, error) {
-	done := Copied{Taken: time.Now().UTC()}
+	done := Copied{Clock: journal.ReadClock()}
 	c.left, c.shown, c.taken, c.gone = nil, 0, 0, nil
 	if err := c.drop(); err != nil {
 		return done, err

@@ -45,8 +45,10 @@ type Stored struct {
 	Node      string    `json:"node"` // whose store it is
 	Journal   string    `json:"journal"`
 	DataDir   string    `json:"data_dir"`
-	Taken     time.Time `json:"time"` // when it was copied
-	Live      bool      `json:"live"` // it was in use then: the copy tells all up to that time
+	Taken     time.Time `json:"time"`         // when it was copied
+	Synced    bool      `json:"synchronised"` // the clock was, then
+	MaxError  int64     `json:"max_error_ns"` // and this is the bound that the kernel gave on its error
+	Live      bool      `json:"live"`         // it was in use then: the copy tells all up to that time; see Covered
 	FirstSeq  uint64    `json:"first_seq"`
 	LastSeq   uint64    `json:"last_seq"`
 	FirstTime time.Time `json:"first_time"`
@@ -74,6 +76,16 @@ func (s *Stored) Bytes() int64 {
 	return n
 }
 
+// Covered returns the time up to which the store is known to tell all; zero if up to its last event: because it was not in use, or because
+// the clock that said when it was copied may have been wrong. A time that is too late would make a certainty of what nobody looked at.
+func (s *Stored) Covered() time.Time {
+	t := s.Taken.Add(-time.Duration(s.MaxError))
+	if !s.Live || !s.Synced || !t.After(s.LastTime) {
+		return time.Time{}
+	}
+	return t
+}
+
 // Store returns a network's store, nil if the backup has none.
 func (m *Manifest) Store(network string) *Stored {
 	if i := slices.IndexFunc(m.Stores, func(s Stored) bool { return s.Network == network }); i >= 0 {
@@ -84,7 +96,8 @@ func (m *Manifest) Store(network string) *Stored {
 
 // stored describes a copy.
 func stored(c Copied, dir string) (Stored, error) {
-	s := Stored{Network: c.Meta.Network, Node: c.Meta.Node, Journal: c.Meta.ID.String(), DataDir: c.Meta.DataDir, Taken: c.Taken, Live: c.Live,
+	s := Stored{Network: c.Meta.Network, Node: c.Meta.Node, Journal: c.Meta.ID.String(), DataDir: c.Meta.DataDir, Taken: c.Clock.Time(), Synced: c.Clock.Synchronised,
+		MaxError: int64(c.Clock.MaxError), Live: c.Live,
 		FirstSeq: uint64(c.First), LastSeq: uint64(c.Last), FirstTime: c.FirstTime.UTC(), LastTime: c.LastTime.UTC(), Events: c.Events,
 		Head: c.Head.String(), Damage: append([]string{}, c.Damage...), Left: append([]string{}, c.Left...)}
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
@@ -162,6 +175,9 @@ func (s *Stored) check() error {
 	}
 	if s.FirstSeq == 0 || s.LastSeq < s.FirstSeq || s.Taken.IsZero() || s.Taken.Year() < 1970 || s.Taken.Year() > 2261 {
 		return errors.New("names no events, or no time")
+	}
+	if s.MaxError < 0 {
+		return fmt.Errorf("a clock's error of %d ns", s.MaxError)
 	}
 	names, folders := make(map[string]bool), make(map[string]bool)
 	total := int64(0)

@@ -160,7 +160,7 @@ func (r *restoring) run() (done []Restored, err error) {
 		return nil, err
 	}
 	for _, c := range r.chosen {
-		made, err := r.store(c.Network).Restore(allocator.Copied{Dir: r.scratch.storeDir(c.Network), Taken: c.Taken, Live: c.Live})
+		made, err := r.store(c.Network).Restore(allocator.Copied{Dir: r.scratch.storeDir(c.Network), Taken: c.Taken, Covered: c.Covered()})
 		if made != nil {
 			c.Restored = *made
 			done = append(done, c)
@@ -224,8 +224,8 @@ func (c *Restored) check(dir string) error {
 	if len(found.damage) > 0 && len(c.Damage) == 0 {
 		return fmt.Errorf("%w: %s", ErrDamaged, found.damage[0])
 	}
-	if uint64(found.Last) != c.LastSeq || found.Head.String() != c.Head || uint64(found.First) != c.FirstSeq {
-		return fmt.Errorf("holds events %d to %d: %w", found.First, found.Last, errOther)
+	if uint64(found.Last) != c.LastSeq || found.Head.String() != c.Head || uint64(found.First) != c.FirstSeq || !found.LastTime.Equal(c.LastTime) {
+		return fmt.Errorf("holds events %d to %d of %s: %w", found.First, found.Last, found.LastTime.UTC().Format(time.RFC3339Nano), errOther)
 	}
 	return nil
 }

@@ -30,8 +30,9 @@ type backedUpItem struct {
 	Network   string   `json:"network"`
 	Node      string   `json:"node"`
 	StoreID   string   `json:"store_id"`
-	Time      string   `json:"time"` // when it was copied
-	Live      bool     `json:"live"` // it was in use then: the backup tells all up to that time
+	Time      string   `json:"time"`              // when it was copied
+	Live      bool     `json:"live"`              // it was in use then: the backup tells all up to that time
+	Covered   string   `json:"covered,omitempty"` // or, less the error of the clock, to this one; absent if up to its last event
 	FirstSeq  uint64   `json:"first_seq"`
 	LastSeq   uint64   `json:"last_seq"`
 	FirstTime string   `json:"first_time"`
@@ -170,9 +171,17 @@ func (a *app) sayBackedUp(s *backup.Stored) {
 }
 
 func newBackedUp(s *backup.Stored) backedUpItem {
-	return backedUpItem{Schema: "leaselog.backed_up/1", Network: s.Network, Node: s.Node, StoreID: s.Journal, Time: stamp(s.Taken), Live: s.Live,
+	return backedUpItem{Schema: "leaselog.backed_up/1", Network: s.Network, Node: s.Node, StoreID: s.Journal, Time: stamp(s.Taken), Live: s.Live, Covered: coveredText(s),
 		FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, FirstTime: stamp(s.FirstTime), LastTime: stamp(s.LastTime), Events: s.Events,
 		Files: len(s.Files), Bytes: s.Bytes(), SHA256: s.Head, Damage: append([]string{}, s.Damage...), LeftOut: append([]string{}, s.Left...)}
+}
+
+// coveredText is the time up to which a backup tells all; "" if up to its last event.
+func coveredText(s *backup.Stored) string {
+	if t := s.Covered(); !t.IsZero() {
+		return stamp(t)
+	}
+	return ""
 }
 
 var backedUpTable = []column[backedUpItem]{
@@ -202,4 +211,5 @@ var backedUpCSV = []column[backedUpItem]{
 	{"sha256", func(it *backedUpItem) string { return it.SHA256 }},
 	{"damage", func(it *backedUpItem) string { return strings.Join(it.Damage, "; ") }},
 	{"left_out", func(it *backedUpItem) string { return strings.Join(it.LeftOut, "; ") }},
+	{"covered", func(it *backedUpItem) string { return it.Covered }},
 }

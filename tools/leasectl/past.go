@@ -69,6 +69,9 @@ func (s *store) handedOver(begins time.Time) (handover, error) {
 			h.told = t
 		}
 	}
+	if h.told.After(begins) { // a clock was wrong, and what came after the parent's last event is no more known for that
+		h.told = time.Time{}
+	}
 	return h, err
 }
 

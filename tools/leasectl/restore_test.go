@@ -88,6 +88,34 @@ func TestRestoredAnswers(t *testing.T) {
 	}
 }
 
+// TestCoveredAhead: that a clock was ahead when a backup was made doesn't make certain what happened after it, and before the restore.
+func TestCoveredAhead(t *testing.T) {
+	was, now := t.TempDir(), t.TempDir()
+	if err := madeOf(oldStore, was, "1 config subnet=10.0.0.0/28\n2 add id=c1 ip=10.0.0.2/28 config=2\n"); err != nil {
+		t.Fatal(err)
+	}
+	from, history := filepath.Join(was, historyName, "cbr0"), filepath.Join(now, historyName)
+	ahead := []journal.Attribute{{Key: journal.AttributeBackup, Value: "2099-01-01T00:00:00Z"}, {Key: journal.AttributeCovered, Value: "2099-01-01T00:00:00Z"},
+		{Key: journal.AttributeLost, Value: journal.LostUnknown}}
+	r, err := journal.OpenReader(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := journal.Restore(history, from, journal.NewStore{Network: "cbr0", DataDir: now, Version: "test", AllowNetworkFS: true,
+		Claim: func(id journal.ID) (func(), error) {
+			return journal.WriteClaim(filepath.Join(now, "cbr0"), id, filepath.Join(history, "cbr0"))
+		}}, journal.Successor{ParentSeq: r.Coverage().Durable, Attributes: ahead, Write: func(*journal.Journal) error { return nil }},
+		time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	behind := stamp(epoch.Add(time.Hour))
+	for _, q := range [][]string{{"who", "10.0.0.2", "--at", behind}, {"who", "10.0.0.9", "--at", behind}, {"at", behind}, {"history", "--ip", "10.0.0.9", "--since", behind}} {
+		if out, words, code := leasectl(append(q, "--data-dir", now)...); code != exitUnknown {
+			t.Errorf("%q: exit code %d, want 3: %s%s", q, code, out, words)
+		}
+	}
+}
+
 // storeID returns the ID of the journal that a data folder's network has.
 func storeID(t *testing.T, dataDir string) string {
 	t.Helper()

@@ -98,10 +98,7 @@ func (p *parent) look() error {
 	if err != nil {
 		return err
 	}
-	p.survey, err = surveyOf(r)
-	if damage := new(journal.CorruptionError); errors.As(err, &damage) {
-		p.survey, err = surveyRest(r)
-	}
+	p.survey, err = surveyLeft(r)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return err
 	}

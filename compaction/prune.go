@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,7 +87,7 @@ type pruning struct {
 func (w *work) weighUp(ctx context.Context, r *archive.Reader, files []span, live int64) (*pruning, error) {
 	s, err := surveyOf(r)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("prune: %w", err)
 	}
 	p := &pruning{r: r, retain: w.job.Retain, report: &Pruned{}}
 	if p.parents, err = parentsOf(w.dir, s); err != nil {
@@ -302,7 +303,8 @@ func (w *work) removeBefore(r *archive.Reader, stays journal.Seq) (names []strin
 	return names, bytes, journal.SyncDir(w.archive())
 }
 
-// finishPrune ends what a prune that died had begun: what its tombstone says is gone goes.
+// finishPrune ends what a prune that died had begun: what its tombstone says is gone goes. Events that are lost elsewhere are in the way
+// of the next prune, and neither of this nor of what is packed after it.
 func (w *work) finishPrune(ctx context.Context) error {
 	r, err := w.open()
 	if err != nil {
@@ -312,15 +314,19 @@ func (w *work) finishPrune(ctx context.Context) error {
 }
 
 func (w *work) finishIn(ctx context.Context, r *archive.Reader) error {
-	s, err := surveyOf(r)
+	s, err := surveyLeft(r)
 	if err != nil {
 		return err
 	}
 	for _, id := range s.gone {
-		if _, err := os.Stat(filepath.Join(w.archive(), id.String())); err != nil {
+		_, err := os.Stat(filepath.Join(w.archive(), id.String()))
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := w.removeParent(id); err != nil {
+		if err == nil {
+			err = w.removeParent(id)
+		}
+		if err != nil {
 			return err
 		}
 		w.pruned().Finished = append(w.pruned().Finished, filepath.Join(archiveName, id.String()))
@@ -366,7 +372,7 @@ func begins(r *archive.Reader, stays journal.Seq) bool {
 // planPrune says what prune would do when all that is planned is packed.
 func (w *work) planPrune(ctx context.Context, r *archive.Reader, plan *plan) error {
 	rep := w.report
-	s, err := surveyOf(r)
+	s, err := surveyLeft(r)
 	if err != nil {
 		return err
 	}

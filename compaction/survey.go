@@ -84,6 +84,15 @@ func surveyOf(r *archive.Reader) (*survey, error) {
 	return s, nil
 }
 
+// surveyLeft is surveyOf that goes on behind damage.
+func surveyLeft(r *archive.Reader) (*survey, error) {
+	s, err := surveyOf(r)
+	if damage := new(journal.CorruptionError); errors.As(err, &damage) {
+		return surveyRest(r)
+	}
+	return s, err
+}
+
 // surveyRest is surveyOf for a journal that has lost events.
 func surveyRest(r *archive.Reader) (*survey, error) {
 	s := newSurvey(r)

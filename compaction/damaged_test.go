@@ -15,13 +15,15 @@ import (
 // TestLostFile shows that a packed file that is gone for good is in the way of a prune alone: what has come since is moved and packed.
 func TestLostFile(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		file int // in the order of their names, behind the first segment
-		lost journal.Seq
-	}{{"oldest", 0, 2}, {"middle", 1, 1001}} {
+		name  string
+		file  int // in the order of their names, behind the first segment
+		lost  journal.Seq
+		every journal.Seq // events from keyframe to keyframe
+	}{{"oldest", 0, 2, 1 << 16}, {"middle", 1, 1001, 700}, {"middle, no keyframe since", 1, 1001, 2900}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStore(t, 3300, 3150)
+			s.job.Keyframes = func(int) journal.Seq { return c.every }
 			if _, err := compaction.Pack(context.Background(), s.job); err != nil {
 				t.Fatal(err)
 			}

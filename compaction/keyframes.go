@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -54,8 +55,14 @@ func (k *keyframes) upTo(first, last journal.Seq, needed bool) (paths []string, 
 	if needed {
 		due = first - 1
 	}
-	for ; due <= last; due = k.last + k.every {
-		if err := k.follow(due); err != nil {
+	for due <= last {
+		err := k.follow(due)
+		if lost := new(journal.CorruptionError); errors.As(err, &lost) && lost.Seq < first && !needed {
+			if due, err = k.behind(due); err == nil { // nothing of this file is written yet: its events are not reached
+				continue
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
 		path, err := k.f.Take()
@@ -65,8 +72,25 @@ func (k *keyframes) upTo(first, last journal.Seq, needed bool) (paths []string, 
 		paths = append(paths, path)
 		k.written = append(k.written, due)
 		k.last, k.every = due, k.w.job.Keyframes(k.f.State().Len())
+		due = k.last + k.every
 	}
 	return paths, nil
+}
+
+// behind gives up the state that can't be followed, because events are lost, and returns the next event whose state is kept:
+// that is good though nothing leads to it. Where there is none, files do without.
+func (k *keyframes) behind(due journal.Seq) (journal.Seq, error) {
+	next := journal.Seq(math.MaxUint64)
+	for _, h := range k.r.Heads() {
+		for _, seq := range h.Keyframes {
+			if seq > due {
+				next = min(next, seq)
+			}
+		}
+	}
+	err := k.close()
+	k.f = nil
+	return next, err
 }
 
 // follow brings the state up to an event.

@@ -56,9 +56,9 @@ func (r *repair) fold() (*fold, error) {
 		case p.Loss != nil && p.Loss.Disk:
 			return nil, unreadable(p.Loss)
 		case p.Loss != nil && p.Loss.Pruned() != nil && p.Loss.Last <= r.baseSeq():
-			for _, ev := range p.Loss.Pruned().Earlier { // what is still to be known of events that were pruned
-				f.inherit(&ev)
-				f.remember(&ev)
+			for ev := range p.Loss.Pruned().Earlier.All() { // what is still to be known of events that were pruned
+				f.inherit(ev)
+				f.remember(ev)
 			}
 		case p.Loss != nil && (p.Loss.Last > r.baseSeq() || p.Loss.Open):
 			l := *p.Loss

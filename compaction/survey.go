@@ -137,8 +137,8 @@ func (s *survey) piece(r *archive.Reader, p journal.Piece) error {
 	if gone == nil {
 		return p.Loss.Error(filepath.Clean(r.Journal().ArchiveDir()))
 	}
-	for i := range gone.Earlier {
-		s.event(&gone.Earlier[i])
+	for ev := range gone.Earlier.All() {
+		s.event(ev)
 	}
 	return nil
 }

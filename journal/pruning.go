@@ -1,19 +1,17 @@
 package journal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
 // Pruning is the cause of a Loss that was meant: the events were pruned, and a prune event that is left says so. Nothing is
 // damaged, and what was so in their time is unknown all the same.
 type Pruning struct {
-	Tombstone Event   // the prune event
-	Pruned    Pruned  // what it says
-	Earlier   []Event // what is still known of the events, ascending; see archive.Options.Before
+	Tombstone Event    // the prune event
+	Pruned    Pruned   // what it says
+	Earlier   *Earlier // what is still known of the events; nil if that is not told. See archive.Options.Before
 }
 
 // Error says who pruned, when and why.
@@ -29,15 +27,6 @@ func (p *Pruning) Error() string {
 		text += ": " + p.Tombstone.Text
 	}
 	return text
-}
-
-// Find returns what is still known of an event; the zero one if nothing is.
-func (p *Pruning) Find(seq Seq) Event {
-	i, ok := slices.BinarySearchFunc(p.Earlier, seq, func(ev Event, seq Seq) int { return cmp.Compare(ev.Seq, seq) })
-	if !ok {
-		return Event{}
-	}
-	return p.Earlier[i]
 }
 
 // IsPruned returns the pruning that an error is about, nil if it is about none.

@@ -28,16 +28,16 @@ func ClocksOf(past *archive.Reader) (*Clocks, error) {
 }
 
 // Pruned takes in that events were pruned before the next one, and what is known of their clocks.
-func (c *Clocks) Pruned(earlier []journal.Event) {
+func (c *Clocks) Pruned(earlier *journal.Earlier) {
 	rows, last := c.rows, journal.Seq(0)
 	c.rows = nil
 	if n := len(rows); n > 0 { // genesis: time passed from it to the first one that was pruned
 		last = rows[n-1].last.seq
 		c.rows = []row{{first: rows[n-1].last, last: rows[n-1].last}}
 	}
-	for i := range earlier {
-		if earlier[i].Seq > last {
-			c.Add(&earlier[i])
+	for ev := range earlier.All() {
+		if ev.Seq > last {
+			c.Add(ev)
 		}
 	}
 	c.pruned, c.rows = c.rows, append(rows, row{gap: true, pruned: true})
@@ -49,7 +49,7 @@ func (r *reading) goesOnPruned(g *gap, m mark, rec *journal.Record) error {
 	r.h.gaps = append(r.h.gaps, g)
 	r.gap, r.st, r.head = g, nil, journal.Hash{}
 	r.h.Clocks.Pruned(g.pruned.Earlier)
-	if len(g.pruned.Earlier) == 0 {
+	if g.pruned.Earlier.Len() == 0 {
 		r.h.ranges.lost(m)
 	}
 	if err := r.earlier(g.pruned.Earlier); err != nil {
@@ -64,10 +64,8 @@ func (r *reading) goesOnPruned(g *gap, m mark, rec *journal.Record) error {
 }
 
 // earlier takes in what is known of pruned events, beside their clocks: what was so around the leases that were held after them.
-func (r *reading) earlier(events []journal.Event) error {
-	r.imports = make(map[journal.Seq]*journal.Event)
-	for i := range events {
-		ev := &events[i]
+func (r *reading) earlier(events *journal.Earlier) error {
+	for ev := range events.All() {
 		if ev.Seq <= r.last.seq {
 			continue // genesis, which is there
 		}
@@ -80,8 +78,6 @@ func (r *reading) earlier(events []journal.Event) error {
 			r.h.ranges.config(ev)
 		case journal.KindAdd:
 			r.h.ranges.add(ev, m)
-		case journal.KindImport:
-			r.imports[ev.Seq] = ev
 		case journal.KindDel:
 			if ev.Reason == journal.ReasonGC {
 				r.gc.release(m)
@@ -101,9 +97,9 @@ func (r *reading) began(d *draft, file string) {
 	if d.began(file); !d.lease.Import {
 		return
 	}
-	if ev := r.imports[d.start.seq]; ev != nil {
-		d.doubt, d.parentSeq = attribute(ev, journal.AttributeDoubt), attribute(ev, journal.AttributeParentSeq)
-	} else if len(r.gap.pruned.Earlier) == 0 {
+	if ev := r.gap.pruned.Earlier.Find(d.start.seq); ev.Kind == journal.KindImport {
+		d.doubt, d.parentSeq = attribute(&ev, journal.AttributeDoubt), attribute(&ev, journal.AttributeParentSeq)
+	} else if r.gap.pruned.Earlier.Len() == 0 {
 		d.doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.start.seq)
 	}
 }
@@ -239,7 +235,7 @@ func CountsLeft(past *archive.Reader) (Counts, error) {
 		return Counts{}, gone.Error("")
 	}
 	c := Counts{Seq: gone.Last, Head: k.Snapshot.Head(), Held: uint64(k.Snapshot.Len())}
-	for _, ev := range gone.Pruned().Earlier {
+	for ev := range gone.Pruned().Earlier.All() {
 		if ev.Kind == journal.KindAdd {
 			c.LastAdd = ev.Seq
 		}

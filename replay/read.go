@@ -64,7 +64,6 @@ type reading struct {
 	part *part          // nil where all is read
 	boot journal.BootID // of the newest event
 
-	imports map[journal.Seq]*journal.Event // of those that were pruned, what they say against leases
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,

@@ -93,7 +93,7 @@ func (v *verifier) pruned(l *journal.Loss) error {
 	for len(v.snapshots) > 0 && v.snapshots[0].Seq() < l.Last {
 		v.snapshots = v.snapshots[1:] // of the time that was pruned
 	}
-	if len(p.Earlier) == 0 {
+	if p.Earlier.Len() == 0 {
 		v.find(Finding{Severity: SeverityHistory, File: "archive", Offset: -1, First: l.Last + 1, Last: l.Last + 1,
 			What:    fmt.Sprintf("the packed file that begins with event %d does not tell what is to be known of those before it", l.Last+1),
 			Affects: "no lease; what is answered about the past from there on may be less certain than it was", Do: v.instead()})

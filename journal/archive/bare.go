@@ -63,8 +63,10 @@ func (r *Reader) Genesis() (journal.Event, error) {
 	}
 	for p, err := range r.Left(0) {
 		if err == nil && p.Loss != nil { // segments are not beside: the first packed file has it
-			if gone := p.Loss.Pruned(); gone != nil && len(gone.Earlier) > 0 && gone.Earlier[0].Seq == 1 {
-				return gone.Earlier[0], nil
+			if gone := p.Loss.Pruned(); gone != nil {
+				if ev := gone.Earlier.Find(1); ev.Seq == 1 {
+					return ev, nil
+				}
 			}
 			break
 		}

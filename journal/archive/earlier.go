@@ -1,12 +1,12 @@
 package archive
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -22,7 +22,8 @@ const earlierBytes = 128 << 10
 // events does not change. It says nothing of who held what. docs/FORMAT.md has the list.
 type earlierWriter struct {
 	kept   map[journal.Seq]journal.Event
-	before journal.Event // that was seen last
+	began  journal.Earlier // imports of leases that are held at the end: there may be one for each
+	before journal.Event   // that was seen last
 	synced map[journal.BootID]journal.Event
 	held   map[journal.Seq]bool // imports of leases that are held at the end
 }
@@ -66,9 +67,10 @@ func (w *earlierWriter) whole(ev *journal.Event, e journal.Event) {
 			return
 		}
 	case journal.KindImport: // what speaks against a lease that it began
-		if e.Attributes = doubtsOf(ev); len(e.Attributes) == 0 || !w.held[ev.Seq] {
-			return
+		if e.Attributes = doubtsOf(ev); len(e.Attributes) > 0 && w.held[ev.Seq] {
+			w.began.Add(&e)
 		}
+		return
 	case journal.KindRefuse, journal.KindRelease, journal.KindAnnotate:
 		return
 	default:
@@ -94,18 +96,30 @@ func (w *earlierWriter) keep(e journal.Event) {
 }
 
 // all returns what is kept, in order.
-func (w *earlierWriter) all() []journal.Event {
+func (w *earlierWriter) all() *journal.Earlier {
 	if w.before.Seq != 0 {
 		w.keep(w.before)
 	}
 	for _, e := range w.synced {
 		w.keep(e)
 	}
-	return slices.SortedFunc(maps.Values(w.kept), func(a, b journal.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	kept, all := slices.Sorted(maps.Keys(w.kept)), &journal.Earlier{}
+	take := func(before journal.Seq) {
+		for ; len(kept) > 0 && kept[0] < before; kept = kept[1:] {
+			ev := w.kept[kept[0]]
+			all.Add(&ev)
+		}
+	}
+	for ev := range w.began.All() {
+		take(ev.Seq)
+		all.Add(ev)
+	}
+	take(math.MaxUint64)
+	return all
 }
 
 // earlier returns what is to be kept of the events before one, at which the leases of a snapshot are held.
-func (r *Reader) earlier(first journal.Seq, held *state.Snapshot) ([]journal.Event, error) {
+func (r *Reader) earlier(first journal.Seq, held *state.Snapshot) (*journal.Earlier, error) {
 	w := newEarlierWriter()
 	var imports []journal.Seq
 	if held != nil {
@@ -128,8 +142,8 @@ func (r *Reader) earlier(first journal.Seq, held *state.Snapshot) ([]journal.Eve
 			if gone == nil {
 				return nil, l.Error(r.dir)
 			}
-			for i := range gone.Earlier {
-				w.add(&gone.Earlier[i], gone.Earlier[i].Kind == journal.KindRefuse)
+			for ev := range gone.Earlier.All() {
+				w.add(ev, ev.Kind == journal.KindRefuse)
 			}
 			continue
 		}
@@ -211,11 +225,12 @@ func (r *Reader) imports(seqs []journal.Seq, first journal.Seq, w *earlierWriter
 }
 
 // earlier writes what is known of the events before the first, and returns the rows of the table.
-func (w *writer) earlier(events []journal.Event) (rows []byte, err error) {
+func (w *writer) earlier(events *journal.Earlier) (rows []byte, err error) {
 	var b, record []byte
 	first := journal.Seq(0)
-	for i := range events {
-		ev := &events[i]
+	left := events.Len()
+	for ev := range events.All() {
+		left--
 		if record, err = journal.AppendRecord(record[:0], w.id, ev); err != nil {
 			return nil, fmt.Errorf("event %d: %w", ev.Seq, err)
 		}
@@ -223,7 +238,7 @@ func (w *writer) earlier(events []journal.Event) (rows []byte, err error) {
 			first = ev.Seq
 		}
 		b = append(binary.AppendUvarint(b, uint64(len(record))), record...)
-		if len(b) < earlierBytes && i+1 < len(events) {
+		if len(b) < earlierBytes && left > 0 {
 			continue
 		}
 		c, err := w.compressed(b)
@@ -237,7 +252,7 @@ func (w *writer) earlier(events []journal.Event) (rows []byte, err error) {
 }
 
 // earlier returns what the file knows of the events before its first; nil if that is not told.
-func (f *file) earlier() ([]journal.Event, error) {
+func (f *file) earlier() (*journal.Earlier, error) {
 	if _, ok := f.head.sections[sectionEarlier]; !ok {
 		return nil, nil
 	}
@@ -245,7 +260,7 @@ func (f *file) earlier() ([]journal.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	events := []journal.Event{}
+	events := &journal.Earlier{}
 	for ; len(rows) > 0; rows = rows[markRow:] {
 		c := readChunk(rows[8:])
 		b, err := f.unpack(c)
@@ -264,7 +279,7 @@ func (f *file) earlier() ([]journal.Event, error) {
 			if err != nil {
 				return nil, err
 			}
-			events = append(events, ev)
+			events.Add(&ev)
 		}
 	}
 	return events, nil

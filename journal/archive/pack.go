@@ -99,8 +99,8 @@ type packing struct {
 	rests  recent
 	record []byte // room
 
-	earlier []journal.Event // what is known of the events before the first
-	before  *file           // that begins with the same event and knows it; nil if there is none
+	earlier *journal.Earlier // what is known of the events before the first
+	before  *file            // that begins with the same event and knows it; nil if there is none
 }
 
 // pack writes the file. before runs before what was collected is written: tests spoil it there.

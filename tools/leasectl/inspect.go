@@ -383,8 +383,8 @@ func (s *store) retained() (parts []partItem, err error) {
 		}
 		if err == nil {
 			if gone := piece.Loss.Pruned(); gone != nil {
-				for i := range gone.Earlier {
-					take(&gone.Earlier[i])
+				for ev := range gone.Earlier.All() {
+					take(ev)
 				}
 				continue
 			}

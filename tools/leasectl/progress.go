@@ -116,7 +116,7 @@ func (s *store) Left() (replay.Counts, error) {
 // known reads one event, or what is still known of one that was pruned: of an add the ranges alone.
 func (s *store) known(seq journal.Seq) (journal.Event, bool, error) {
 	if gone := s.pruned(); gone != nil && seq >= gone.First && seq <= gone.Last {
-		ev := gone.Pruned().Find(seq)
+		ev := gone.Pruned().Earlier.Find(seq)
 		return ev, ev.Seq != 0 && ev.Kind != journal.KindRefuse, nil
 	}
 	return eventAt(s, seq)

@@ -61,9 +61,9 @@ func (s *store) newestRanges(past *archive.Reader, b *replay.Standing) error {
 			}
 			switch {
 			case p.Loss != nil:
-				for _, ev := range p.Loss.Pruned().Earlier {
+				for ev := range p.Loss.Pruned().Earlier.All() {
 					if ev.Kind == journal.KindAdd {
-						add = ev
+						add = *ev
 					}
 				}
 			case p.Event.Kind == journal.KindAdd:

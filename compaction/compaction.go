@@ -123,7 +123,9 @@ func Pack(ctx context.Context, job Job) (*Report, error) {
 	if err != nil {
 		return w.report, err
 	}
-	err = w.compact(ctx)
+	if err = w.finishPrune(ctx); err == nil { // it needs the file that would be taken for a leftover
+		err = w.compact(ctx)
+	}
 	return w.report, errors.Join(err, w.end())
 }
 
@@ -144,6 +146,7 @@ func begin(job Job) (*work, error) {
 		return w, err
 	}
 	path := filepath.Join(w.dir, journal.CompactLock)
+	w.job.Progress("taking the lock", 0, 0)
 	lock, ok, err := journal.TryLock(path)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: %s is held by %s: a compaction is under way", journal.ErrLocked, path, journal.Holder(path))
@@ -152,6 +155,9 @@ func begin(job Job) (*work, error) {
 		return w, err
 	}
 	w.lock = lock
+	if err := errors.Join(w.stillOurs(), w.identify()); err != nil { // a repair or a wipe may have come in between
+		return w, errors.Join(err, lock.Close())
+	}
 	if w.report.Before, err = sizeOf(w.dir); err == nil {
 		err = w.clear()
 	}
@@ -175,15 +181,19 @@ func look(job Job) (*work, error) {
 	}
 	w.dir = w.store.Dir()
 	w.report.Dir, w.report.Network = w.dir, job.Store.Network
-	var err error
+	return w, w.identify()
+}
+
+// identify reads whose journal it is, and whether this version may change it.
+func (w *work) identify() (err error) {
 	if w.meta, err = journal.ReadMeta(w.dir); err != nil {
-		return w, err
+		return err
 	}
 	w.report.Network, w.report.Journal = w.meta.Network, w.meta.ID
 	if err := journal.CanWrite(w.meta); err != nil {
-		return w, fmt.Errorf("%s: %w", w.dir, err)
+		return fmt.Errorf("%s: %w", w.dir, err)
 	}
-	return w, nil
+	return nil
 }
 
 // end gives up the lock.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/compaction"
 	"github.com/leaselog/leaselog/journal"
 )
@@ -56,4 +57,61 @@ func TestLostFile(t *testing.T) {
 			s.same("prune", s.tree(), tree)
 		})
 	}
+}
+
+// TestReplacedBefore has a repair begin another journal between a run's first look and its lock: the run works on what is there then.
+func TestReplacedBefore(t *testing.T) {
+	s := newStore(t, 1600, 800)
+	s.damageNewest()
+	var now journal.ID
+	s.job.Progress = func(step string, _, _ uint64) {
+		if step != "taking the lock" {
+			return
+		}
+		m, err := allocator.NewStore(s.job.Store).Repair(true, true)
+		if err != nil || !m.Succeeds() {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		meta, err := journal.ReadMeta(s.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = meta.ID
+	}
+	rep, err := compaction.Run(context.Background(), s.job)
+	if err != nil || rep.Journal != now {
+		t.Errorf("compacted %s, %v; want journal %s", rep.Journal, err, now)
+	}
+}
+
+// TestRemovedTold: the report that comes with an error names the files that went before it.
+func TestRemovedTold(t *testing.T) {
+	s := newStore(t, 3300, 3150)
+	s.run()
+	names := s.names("archive")
+	stuck := filepath.Join(s.dir, "archive", names[2])
+	s.job.Retain = &compaction.Retain{Limits: []journal.Retention{{Events: 800}}, Clock: at(timeOf(4000))}
+	s.job.Progress = func(step string, _, _ uint64) {
+		if step == "removing archive/"+names[2] {
+			if err := errors.Join(os.Remove(stuck), os.MkdirAll(filepath.Join(stuck, "in the way"), 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rep, err := compaction.Run(context.Background(), s.job)
+	if err == nil || rep.Pruned == nil || rep.Pruned.Tombstone == 0 || !slices.Equal(rep.Pruned.Files, []string{"archive/" + names[1]}) || rep.Pruned.Bytes == 0 {
+		t.Errorf("got %+v, %v; want %s removed and an error", rep.Pruned, err, names[1])
+	}
+}
+
+// TestPackFinishes shows that Pack leaves a dead prune the file that its events go on in.
+func TestPackFinishes(t *testing.T) {
+	s := newStore(t, 3300, 3150)
+	s.killed("removing archive/00000000000000000001-", victimKeeps+"=1800")
+	rep, err := compaction.Pack(context.Background(), s.job)
+	if err != nil || rep.Pruned == nil || len(rep.Pruned.Finished) == 0 {
+		t.Fatalf("%+v, %v", rep.Pruned, err)
+	}
+	_, said := s.tombstones()
+	s.left(said[0].Last + 1)
 }

@@ -218,13 +218,12 @@ func (w *work) removeSegments(segments []journal.Seq) error {
 		}
 	}
 	for _, first := range segments {
-		if first == 1 {
-			continue
+		if first != 1 {
+			if err := os.Remove(filepath.Join(w.archive(), journal.SegmentName(first))); err != nil {
+				return err
+			}
 		}
-		if err := os.Remove(filepath.Join(w.archive(), journal.SegmentName(first))); err != nil {
-			return err
-		}
+		w.report.Removed++
 	}
-	w.report.Removed += len(segments)
 	return journal.SyncDir(w.archive())
 }

@@ -269,14 +269,15 @@ func (w *work) entomb(p *pruning, gone *journal.Pruned) (*journal.Event, error) 
 }
 
 // removeBefore removes the files of events before one. The stub of genesis stays, and so do files that reach further, if
-// another begins with that event: then their rest is in that.
+// another begins with that event: then their rest is in that. What comes with an error went.
 func (w *work) removeBefore(r *archive.Reader, stays journal.Seq) (names []string, bytes int64, err error) {
 	if err := w.stillOurs(); err != nil {
 		return nil, 0, err
 	}
+	var doomed []string
 	for _, h := range r.Heads() {
 		if h.First < stays {
-			names = append(names, h.File)
+			doomed = append(doomed, h.File)
 		}
 	}
 	loose, err := journal.Loose(w.dir)
@@ -285,10 +286,10 @@ func (w *work) removeBefore(r *archive.Reader, stays journal.Seq) (names []strin
 	}
 	for _, first := range loose {
 		if first > 1 && first < stays {
-			names = append(names, filepath.Join(archiveName, journal.SegmentName(first)))
+			doomed = append(doomed, filepath.Join(archiveName, journal.SegmentName(first)))
 		}
 	}
-	for _, name := range names {
+	for _, name := range doomed {
 		path := filepath.Join(w.dir, name)
 		w.job.Progress("removing "+name, 0, 0)
 		n, err := fileSize(path)
@@ -296,9 +297,9 @@ func (w *work) removeBefore(r *archive.Reader, stays journal.Seq) (names []strin
 			err = removeIfThere(path)
 		}
 		if err != nil {
-			return nil, 0, err
+			return names, bytes, err
 		}
-		bytes += n
+		names, bytes = append(names, name), bytes+n
 	}
 	return names, bytes, journal.SyncDir(w.archive())
 }

@@ -191,7 +191,7 @@ func (b *bounds) walk(ctx context.Context, r *archive.Reader) error {
 
 // event takes in the next event. By age a limit ends at the first event that may be young by either clock: recorded, or corrected
 // where the clock was set later in the boot. A clock that was never synchronised may show too little, in 1970 or where it
-// stood when the node was switched off, so it says nothing of an event's age; such events go with the next one that has an age. Where no clock ever was
+// stood when the node was switched off, so it says nothing of an event's age; such events go with the next one that has an age. Of what is old the last event stays, as it tells what was so when the kept time began. Where no clock ever was
 // synchronised there are no others, and only those have no age that go back behind what events before showed.
 func (b *bounds) event(seq journal.Seq, k journal.Clock) {
 	at := b.s.clocks.latest(k)
@@ -210,14 +210,14 @@ func (b *bounds) event(seq journal.Seq, k journal.Clock) {
 				b.doubts = append(b.doubts, fmt.Sprintf("event %d is of %s by its clock, which is still to come: it and what follows does not age until then", seq, stamp(at)))
 			}
 		case sound:
-			l.aged, l.waits = seq+1, 0
+			l.aged, l.waits = seq, 0 // it tells what was so when the kept time began
 		case l.waits == 0:
 			l.waits = seq
 		}
 	}
 	for i := range b.holds {
 		if h := &b.holds[i]; !h.found && at >= h.Since {
-			h.stays, h.found = min(h.stays, b.unsureFrom(seq)), true
+			h.stays, h.found = min(h.stays, max(b.first, b.unsureFrom(seq)-1)), true // with what was so when its time began
 		}
 	}
 	if sound {

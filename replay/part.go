@@ -36,6 +36,9 @@ type part struct {
 func ReadPart(past *archive.Reader, o Options) (*History, error) { return readPart(past, o, readOn) }
 
 func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
+	if h, err := readPruned(past, o, on); h != nil || err != nil {
+		return h, partial(err)
+	}
 	if o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
 		past.HasKind(journal.KindAnnotate) {
 		return nil, nil

@@ -206,6 +206,78 @@ func (c *Clocks) meetsPruned(q Asked, gone *journal.Loss) bool {
 	return g.meets(&s) || g.near(&s)
 }
 
+// readPruned is readPart for an instant at which all that may be meant was pruned: the keyframe behind that tells who held something
+// then and on, and nothing tells of the others. It returns nil for other instants, and where that is not enough.
+func readPruned(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
+	gone, err := past.Pruned()
+	if err != nil || gone == nil || o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
+		past.HasKind(journal.KindAnnotate) || !o.Clocks.meetsPruned(o.Asked[0], gone) {
+		return nil, err
+	}
+	if first, _, err := o.Clocks.bounds(o.Asked[0], past.Clock); err != nil || first != 0 {
+		return nil, err
+	}
+	k, err := past.Boundary()
+	if err != nil || k.Snapshot == nil {
+		return nil, err
+	}
+	defer k.Close()
+	o.Sparse, o.Snapshots = true, []Snapshot{{k.Snapshot, k.File}}
+	p := &part{past: past, alone: make(map[netip.Addr]bool), first: 1, last: gone.Last, on: on, gone: gone.Last}
+	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
+	if ok, err := r.behind(gone.Last); err != nil || !ok {
+		return nil, err
+	}
+	r.finish()
+	return r.whole()
+}
+
+// behind folds the first event that is left, those of its boot if they are few, and the ends of what is open there. It returns
+// false if it came upon something for which all must be read.
+func (r *reading) behind(gone journal.Seq) (bool, error) {
+	if err := r.base(); err != nil {
+		return false, err
+	}
+	bound := gone + 1
+	for p, err := range r.part.past.Left(0) {
+		if err != nil {
+			return false, err
+		}
+		if p.Loss == nil && p.Event.Seq == bound {
+			if end := r.Clocks.lastOf(p.Event.Boot).seq; end > bound && end-bound <= r.part.on {
+				bound = end
+			}
+		}
+		if err := r.piece(&p); err != nil {
+			return false, err
+		}
+		if r.last.seq >= bound {
+			break
+		}
+	}
+	if r.last.seq < bound || r.gap != nil || len(r.h.odds) > 0 {
+		return false, nil
+	}
+	for _, d := range r.done {
+		r.lookAlone(d)
+	}
+	for _, d := range r.open {
+		r.lookAlone(d)
+	}
+	if err := r.ends(r.part.past.Ends(r.last.seq), r.Clocks.lastOf(r.last.clock.Boot).seq); err != nil {
+		return false, err
+	}
+	r.last = r.Clocks.rows[len(r.Clocks.rows)-1].last
+	return len(r.part.alone) <= aloneAtMost, nil
+}
+
+// lookAlone has a lease's events looked for if that is an import: what is said against one may stand anywhere.
+func (r *reading) lookAlone(d *draft) {
+	if d.lease.Import {
+		r.part.alone[d.lease.IP] = true
+	}
+}
+
 // ReadLeft is ReadPieces of the events that are left after a prune, or of all, up to damage.
 func ReadLeft(past *archive.Reader, pieces iter.Seq2[journal.Piece, error], o Options) (*History, error) {
 	k, err := past.Boundary()

@@ -285,7 +285,7 @@ func (a *prunedAsker) table(x, y replay.Table, at time.Time) {
 // TestPruned: every question about an instant that is left has the same answer as with all events, and what was pruned is
 // unknown.
 func TestPruned(t *testing.T) {
-	kept, gone, parts := 0, 0, 0
+	kept, gone, parts, behind := 0, 0, 0, 0
 	for seed := range uint64(max(*prunedTries/everyNth, 8)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 3))
@@ -309,12 +309,22 @@ func TestPruned(t *testing.T) {
 			if !strings.Contains(a.pruned.Pruned(), "pruned at ") || !strings.Contains(a.pruned.Pruned(), "by somebody (event ") {
 				t.Fatalf("pruned: %q", a.pruned.Pruned())
 			}
-			a.askAll(rnd, &parts)
+			a.askAll(rnd, &parts, &behind)
 			kept, gone = kept+a.kept, gone+a.gone
 		})
 	}
-	if kept < 20**prunedTries/everyNth || gone < 20**prunedTries/everyNth || parts < *prunedTries/everyNth {
-		t.Errorf("%d answers about what is left, %d about what was pruned, %d tables in parts", kept, gone, parts)
+	if kept < 20**prunedTries/everyNth || gone < 20**prunedTries/everyNth || parts < *prunedTries/everyNth || behind < *prunedTries/everyNth {
+		t.Errorf("%d answers about what is left, %d about what was pruned, %d tables in parts, %d of them about what was pruned", kept, gone, parts, behind)
+	}
+}
+
+// sameTable fails the test unless a table that was read in parts is that of all that is left.
+func (a *prunedAsker) sameTable(got, want replay.Table, at time.Time) {
+	a.Helper()
+	if x, y := tellAll(got.Leases), tellAll(want.Leases); got.Certainty != want.Certainty || got.Open != want.Open || !reflect.DeepEqual(x, y) ||
+		!slices.Equal(got.Doubts, want.Doubts) {
+		a.Fatalf("table at %s, which was pruned, boundary %d:\n got %s %q %+v\nwant %s %q %+v", at, a.p.first, got.Certainty, got.Doubts, x,
+			want.Certainty, want.Doubts, y)
 	}
 }
 
@@ -333,7 +343,7 @@ func (a *prunedAsker) find() {
 }
 
 // askAll asks about times around events.
-func (a *prunedAsker) askAll(rnd *rand.Rand, parts *int) {
+func (a *prunedAsker) askAll(rnd *rand.Rand, parts, behind *int) {
 	a.find()
 	addrs := []netip.Addr{netip.MustParseAddr("203.0.113.9")}
 	for i := range a.p.events {
@@ -357,6 +367,10 @@ func (a *prunedAsker) askAll(rnd *rand.Rand, parts *int) {
 		if part := tableOfPruned(a.T, a.p.pruned, q); part != nil {
 			*parts++
 			a.table(*part, want, at)
+			if _, gone := a.p.instant(at); gone { // the boundary tells as much of it as all that is left
+				*behind++
+				a.sameTable(*part, a.pruned.At(q), at)
+			}
 		}
 		a.window(at)
 	}

@@ -18,13 +18,14 @@ type Table struct {
 	Doubts    []string
 }
 
-// At answers what was held at a time. The history must have kept all leases that Asked is about.
+// At answers what was held at a time. The history must have kept all leases that Asked is about. One that ReadPart has read tells one
+// table: that takes its Intervals over.
 func (h *History) At(q Asked) Table {
 	var t Table
 	s := h.span(q)
 	t.Certainty, t.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), netip.Addr{})
 	if h.part {
-		t.Leases = slices.Grow(t.Leases, len(h.Intervals))
+		t.Leases = make([]Holder, 0, len(h.Intervals))
 	}
 	for i := range h.Intervals {
 		if held, ok := h.heldAt(&h.Intervals[i], &s); ok {
@@ -33,6 +34,9 @@ func (h *History) At(q Asked) Table {
 			}
 			t.Leases = append(t.Leases, held)
 		}
+	}
+	if h.part {
+		h.Intervals = nil
 	}
 	if len(t.Leases) == 0 {
 		t.Leases = nil
@@ -114,7 +118,11 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 	if !m.possible {
 		return Holder{}, false
 	}
-	held := Holder{Interval: *iv}
+	if !h.part {
+		own := *iv
+		iv = &own
+	}
+	held := Holder{Interval: iv}
 	if before := h.time.meet(s, h.First, &iv.Start); before.possible {
 		held.Partly = true
 	}
@@ -122,7 +130,7 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 		held.Partly = true
 	}
 	held.Unsure = held.Partly || !m.candidate || unsure
-	h.asOf(&held.Interval, s)
+	h.asOf(iv, s)
 	return held, true
 }
 

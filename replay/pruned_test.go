@@ -230,7 +230,7 @@ func tellAll(all []replay.Holder) []told {
 func intervals(all []replay.Interval) []told {
 	list := []told{}
 	for i := range all {
-		list = append(list, tell(&replay.Holder{Interval: all[i]}))
+		list = append(list, tell(&replay.Holder{Interval: &all[i]}))
 	}
 	return list
 }

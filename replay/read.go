@@ -302,12 +302,14 @@ func (r *reading) finish() {
 		r.finished(d)
 	}
 	r.open = nil
+	slices.SortFunc(r.done, func(a, b *draft) int { // not the intervals, which are large
+		return cmp.Or(cmp.Compare(a.start.seq, b.start.seq), a.lease.IP.Compare(b.lease.IP))
+	})
 	h.Intervals = make([]Interval, 0, len(r.done))
 	for i, d := range r.done {
 		h.Intervals = append(h.Intervals, r.interval(d))
 		r.done[i] = nil // of many leases there must not be more copies than needed
 	}
-	h.sort()
 }
 
 func (h *History) sort() {

@@ -180,7 +180,7 @@ func (s *Sweep) since(ip netip.Addr, at int64, entry *sweepAddr, l *sweepLease, 
 func (s *Sweep) held(ip netip.Addr, at int64, l *sweepLease, kept **Holding) *Holding {
 	if *kept == nil {
 		*kept = shared(s.evaluate(ip, at, &sweepAddr{leases: []*sweepLease{l}}))
-		l.iv = &(*kept).Holders[0].Interval // the same one, and its memory once
+		l.iv = (*kept).Holders[0].Interval // the same one, and its memory once
 	}
 	return *kept
 }

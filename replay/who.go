@@ -32,7 +32,7 @@ func (s State) String() string {
 
 // Holder is a lease as the answer to a question about an address.
 type Holder struct {
-	Interval
+	*Interval
 	Overlap time.Duration // how long it was held within the time asked about, by the effective clock
 	Unsure  bool          // it may not have been the holder, or its use is uncertain
 	Partly  bool          // in a part of the time asked about it was not, or may not have been
@@ -100,7 +100,7 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 	}
 	h.steps(&a.Doubts, func(yield func(*Interval) bool) {
 		for held := range each(a.Holders) {
-			if !yield(&held.Interval) {
+			if !yield(held.Interval) {
 				return
 			}
 		}
@@ -139,7 +139,8 @@ func (a *Holding) holder(iv *Interval) *Holder {
 			return &a.Holders[i]
 		}
 	}
-	a.Holders = append(a.Holders, Holder{Interval: *iv})
+	own := *iv
+	a.Holders = append(a.Holders, Holder{Interval: &own})
 	return &a.Holders[len(a.Holders)-1]
 }
 

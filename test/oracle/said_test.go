@@ -137,7 +137,7 @@ func (w *world) whoByReplay(read *replay.History, ip netip.Addr, q oracle.Questi
 	s := &said{state: a.State.String(), exit: exit(a.Certainty, a.Several, a.State == replay.StateHeld), several: a.Several && !unknown}
 	for i := range a.Holders {
 		h := &a.Holders[i]
-		l := byReplay(w, &h.Interval)
+		l := byReplay(w, h.Interval)
 		l.overlap, l.unsure, l.partly = int64(h.Overlap), h.Unsure && !unknown, h.Partly && !unknown
 		s.leases = append(s.leases, l)
 	}
@@ -160,7 +160,7 @@ func (w *world) atByReplay(read *replay.History, q oracle.Question) *said {
 	s := &said{state: "table", exit: exit(table.Certainty, false, len(table.Leases) > 0)}
 	for i := range table.Leases {
 		h := &table.Leases[i]
-		l := byReplay(w, &h.Interval).then()
+		l := byReplay(w, h.Interval).then()
 		l.unsure = (h.Unsure || h.Partly) && table.Certainty != replay.Unknown
 		s.leases = append(s.leases, l)
 	}
@@ -199,7 +199,7 @@ func (w *world) diffOf(first, second *replay.History, a, b oracle.Question) *sai
 	d := replay.Diff(&before, &after)
 	side := func(list string, holders []replay.Holder) {
 		for i := range holders {
-			one := byReplay(w, &holders[i].Interval).then()
+			one := byReplay(w, holders[i].Interval).then()
 			one.list = list
 			s.leases = append(s.leases, one)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -47,7 +48,7 @@ func (a *app) at(m *moment) error {
 		return a.noStore()
 	}
 	ans := newAnswer("at", atAsked{a.scope(), stamp(m.at)})
-	var items []leaseItem
+	var tables []tableOf
 	for _, s := range stores {
 		t, err := s.tables(a, ans, []*moment{m})
 		if err != nil {
@@ -55,10 +56,10 @@ func (a *app) at(m *moment) error {
 			continue
 		}
 		ans.worst = max(ans.worst, t[0].Certainty)
-		items = append(items, t[0].items()...)
+		tables = append(tables, t[0])
 	}
 	a.exit(ans.worst, true)
-	return show(a, ans, each(items), layout[leaseItem]{"leases", leasesTable, leaseCSV})
+	return show(a, ans, itemsOf(tables), layout[leaseItem]{"leases", leasesTable, leaseCSV})
 }
 
 // tableOf is a lease table with the store that tells it; without one, nothing is known.
@@ -68,17 +69,23 @@ type tableOf struct {
 	outside bool // of what the store covers
 }
 
-// items are the leases of the table as they were known then.
-func (t *tableOf) items() []leaseItem {
-	items := make([]leaseItem, len(t.Leases))
-	for i := range items {
-		items[i] = t.item(&t.Leases[i])
+// itemsOf yields the leases of tables as they were known then. Each is made when it is shown: a table has many.
+func itemsOf(tables []tableOf) iter.Seq2[*leaseItem, error] {
+	return func(yield func(*leaseItem, error) bool) {
+		for i := range tables {
+			t := &tables[i]
+			for j := range t.Leases {
+				it := t.item(&t.Leases[j])
+				if !yield(&it, nil) {
+					return
+				}
+			}
+		}
 	}
-	return items
 }
 
 func (t *tableOf) item(held *replay.Holder) leaseItem {
-	it := t.lease(&held.Interval)
+	it := t.lease(held.Interval)
 	it.End, it.Certainty = nil, replay.Certain.String()
 	if held.Unsure || t.outside {
 		it.Certainty = replay.Uncertain.String()

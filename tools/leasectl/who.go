@@ -252,7 +252,7 @@ func earlierOf(a, b time.Time) time.Time {
 
 // holder describes a holder. Its certainty is that of the answer: that of the whole lease may be worse.
 func (e *era) holder(held *replay.Holder, m *moment) whoItem {
-	it := whoItem{State: replay.StateHeld.String(), Partly: held.Partly, leaseItem: e.lease(&held.Interval)}
+	it := whoItem{State: replay.StateHeld.String(), Partly: held.Partly, leaseItem: e.lease(held.Interval)}
 	it.Schema = "leaselog.holder/1"
 	it.Certainty = replay.Certain.String()
 	if held.Unsure {

@@ -15,6 +15,7 @@ import (
 const (
 	SnapshotEvents = snapshotEvents
 	KeptSnapshots  = keptSnapshots
+	FewEvents      = fewEvents
 )
 
 // Folder is the network's data folder.

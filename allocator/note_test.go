@@ -68,6 +68,44 @@ func TestNoteAfter(t *testing.T) {
 	}
 }
 
+// TestNoteAfterMany looks at all that came since, once and in order, and holds the lock for what came last alone.
+func TestNoteAfterMany(t *testing.T) {
+	s := newStore(t)
+	add(t, s, 1)
+	const n = allocator.FewEvents + 40
+	for range n / 2 {
+		add(t, s, 2)
+		release(t, s, 2)
+	}
+	last := journal.Seq(len(events(t, s)))
+	seen := journal.Seq(3)
+	err := s.NoteAfter(seen, &journal.Event{Kind: journal.KindPrune}, func(ev *journal.Event) error {
+		if seen++; ev.Seq != seen {
+			t.Errorf("event %d is shown, want %d", ev.Seq, seen)
+		}
+		lock, free, err := journal.TryLock(filepath.Join(s.Dir(), "lock"))
+		if err != nil {
+			return err
+		}
+		if free {
+			err = lock.Close()
+		}
+		if free != (ev.Seq < last+2) {
+			t.Errorf("event %d is shown, and the lock is free: %t", ev.Seq, free)
+		}
+		if free && ev.Seq >= last {
+			add(t, s, int(ev.Seq))
+		}
+		return err
+	})
+	if err != nil || seen != last+2 {
+		t.Errorf("got %v after event %d, want event %d", err, seen, last+2)
+	}
+	if got := events(t, s); got[len(got)-1].Kind != journal.KindPrune || len(got) != int(last)+3 {
+		t.Errorf("%d events, want %d; the last is %s", len(got), last+3, got[len(got)-1].Kind)
+	}
+}
+
 // TestNoteInCopy: a copy is evidence, and stays as it is.
 func TestNoteInCopy(t *testing.T) {
 	s := newStore(t)

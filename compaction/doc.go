@@ -1,8 +1,9 @@
-// Package compaction keeps the journal of a store small for the plugin and complete for the investigator.
+// Package compaction keeps the journal of a store small for the plugin and complete for the investigator, and removes of its
+// history what a retention lets go.
 //
 // Run moves sealed segments from journal/ to archive/ and packs what is there: few files, compressed and indexed, each
 // with the state of the leases now and then (a keyframe), so that a question about the past reads a bounded part of it.
-// Nothing is lost by it: unpacked records are, byte for byte, those that were packed. Plan says what Run would do, and
+// Nothing is lost by that: unpacked records are, byte for byte, those that were packed. Plan says what Run would do, and
 // changes nothing.
 //
 // The steps, and what is there if power fails or the process is killed after each:
@@ -18,6 +19,10 @@
 //
 // The next run goes on wherever one has ended. The plugin may work meanwhile. Its lock is held for the unlinks of step 2
 // alone, a few at a time. Readers need not know of any of it: what moves is there under its new name before the old one goes.
+//
+// Where a retention is given (Retain), Run then prunes: of all events that are packed the oldest go, up to one before which nothing is
+// held or to be kept, and an event is recorded that says so. Succeeded journals go as a whole. The steps are told there. Damage
+// anywhere in the history is in the way of a prune, since a hold may be lost with it; of packing it is only in what is packed.
 //
 // Damage that is met on the way ends a run with a *journal.CorruptionError before anything is removed that was
 // made of what is damaged.

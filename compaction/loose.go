@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -149,7 +148,7 @@ func (c *cursor) compare(ctx context.Context, path string, records iter.Seq2[jou
 		}
 		if !bytes.Equal(raw, rec.Raw) {
 			return &journal.CorruptionError{File: path, Seq: rec.Event.Seq, Offset: rec.Offset,
-				Cause: fmt.Errorf("is another event than the packed one of this number")}
+				Cause: errors.New("is another event than the packed one of this number")}
 		}
 	}
 	return nil

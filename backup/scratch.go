@@ -33,15 +33,33 @@ func newScratch(folder, prefix string) (*scratch, error) {
 		if err != nil {
 			return nil, err
 		}
-		held, free, err := journal.TryLock(filepath.Join(dir, scratchLock))
+		path := filepath.Join(dir, scratchLock)
+		held, free, err := journal.TryLock(path)
 		if err == nil && free {
-			return &scratch{dir, held}, nil
+			var ours bool
+			if ours, err = named(held, path); ours {
+				return &scratch{dir, held}, nil
+			}
+			err = errors.Join(err, held.Close())
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
 		// Another run has taken it for one that nobody holds, before its lock was there.
 	}
+}
+
+// named reports whether a path leads to an open file. Of a lock that two runs made at once one may be gone again when it is held.
+func named(f *os.File, path string) (bool, error) {
+	held, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(held, st), err
 }
 
 // removeLeft removes the scratch folders that nobody holds.
@@ -55,12 +73,18 @@ func removeLeft(folder, prefix string) error {
 			continue
 		}
 		path := filepath.Join(folder, e.Name())
-		held, free, err := journal.TryLock(filepath.Join(path, scratchLock))
-		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && !free:
+		lock := filepath.Join(path, scratchLock)
+		held, free, err := journal.TryLock(lock)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !free {
 			continue
-		case err == nil:
-			err = (&scratch{path, held}).Close()
+		}
+		if err == nil {
+			var left bool
+			if left, err = named(held, lock); left {
+				err = (&scratch{path, held}).Close()
+			} else {
+				err = errors.Join(err, held.Close())
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("remove what another run left: %w", err)
@@ -74,6 +98,9 @@ func (s *scratch) Close() error { return errors.Join(s.empty(), s.held.Close()) 
 
 func (s *scratch) empty() error {
 	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // its own process was about to end
+	}
 	if err != nil {
 		return err
 	}
@@ -85,7 +112,13 @@ func (s *scratch) empty() error {
 			return err
 		}
 	}
-	return os.RemoveAll(s.dir)
+	for {
+		err := os.RemoveAll(s.dir)
+		if !errors.Is(err, unix.ENOTEMPTY) {
+			return err
+		}
+		// A run that looks for what is left has made the lock anew.
+	}
 }
 
 // syncTree makes everything below a folder durable.

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
@@ -192,6 +193,13 @@ func (h *History) Pruned() string {
 		}
 	}
 	return ""
+}
+
+// MeansPruned reports whether a question about a time, or what came after it, may be about events that were pruned. The zero
+// time is the journal's beginning.
+func (h *History) MeansPruned(from time.Time) bool {
+	s := h.span(Asked{From: from})
+	return slices.ContainsFunc(h.gaps, func(g *gap) bool { return g.pruned != nil && (g.meets(&s) || g.near(&s)) })
 }
 
 // meetsPruned reports whether a question may be about a time at which events stood that were pruned.

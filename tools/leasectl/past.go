@@ -106,7 +106,7 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 			return nil, err
 		}
 		if !e.h.Whole() {
-			if err := e.askSpares(ans, r); err != nil {
+			if err := e.askSpares(ans, r, from); err != nil {
 				return nil, err
 			}
 		}
@@ -127,15 +127,24 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 	return all, nil
 }
 
-// askSpares asks copies of a journal of which events are lost, if one of them has all of it.
-func (e *era) askSpares(ans *answer, r reading) error {
+// askSpares asks copies of a journal of which events are lost, if one of them has all of it. Of events that were pruned it takes
+// a copy that has them, though the copy may end soon after: the store tells the rest.
+func (e *era) askSpares(ans *answer, r reading, from time.Time) error {
 	for _, spare := range e.spares {
-		if pruned := e.h.Pruned(); pruned != "" && spare.reader != nil && spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
-			ans.doubt(replay.Certain, "%s: events are pruned in %s; the copy in %s ends before the prune: ask it by itself about their time",
-				e.title(), e.dir, spare.dir)
+		if spare.reader == nil {
 			continue
 		}
-		if spare.reader == nil || spare.reader.Coverage().Durable < e.reader.Coverage().Durable {
+		shorter := spare.reader.Coverage().Durable < e.reader.Coverage().Durable
+		if shorter && e.h.Pruned() != "" {
+			if !e.h.MeansPruned(from) {
+				continue
+			}
+			if done, err := e.splice(ans, spare, r); err != nil || done {
+				return err
+			}
+			continue
+		}
+		if shorter {
 			ans.doubt(replay.Certain, "%s: events are %s in %s; the copy in %s ends earlier and was not asked", e.title(), e.missing(), e.dir, spare.dir)
 			continue
 		}

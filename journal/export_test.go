@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"os"
 	"sync"
 )
 
@@ -34,6 +35,9 @@ func EditMarker(b []byte, state byte, durable Seq, hash Hash, segment Seq, size 
 	}
 	return m.encode(), nil
 }
+
+// TryFlock takes the flock of an open file if nobody has it.
+func TryFlock(f *os.File) (bool, error) { return tryFlock(f) }
 
 // FencePath is where a fenced journal is noted.
 func FencePath(id ID) string { return fencePath(id) }

@@ -58,12 +58,12 @@ func lockFile(path string, deadline time.Time) (*os.File, error) {
 // flock has no time limit, so it blocks there while this waits for the deadline.
 func flockUntil(f *os.File, deadline time.Time) error {
 	fd := int(f.Fd())
-	err := flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return nil
+	ok, err := tryFlock(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
 	}
-	if !errors.Is(err, unix.EWOULDBLOCK) {
-		return errors.Join(&fs.PathError{Op: "flock", Path: f.Name(), Err: err}, f.Close())
+	if ok {
+		return nil
 	}
 	done := make(chan error, 1)
 	taken := make(chan bool, 1)
@@ -87,6 +87,15 @@ func flockUntil(f *os.File, deadline time.Time) error {
 		taken <- false
 		return fmt.Errorf("%w: %s is held by %s", ErrLocked, f.Name(), who)
 	}
+}
+
+// tryFlock takes the flock of f if nobody has it. That others do is no error.
+func tryFlock(f *os.File) (bool, error) {
+	err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil || errors.Is(err, unix.EWOULDBLOCK) {
+		return err == nil, nil
+	}
+	return false, &fs.PathError{Op: "flock", Path: f.Name(), Err: err}
 }
 
 func flock(fd, how int) error {

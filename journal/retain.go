@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // unlinksPerHold bounds how many files are removed under one hold of the lock, so that
@@ -194,8 +192,8 @@ func TryLock(path string) (lock *os.File, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, false, f.Close()
+	if ok, err := tryFlock(f); !ok {
+		return nil, false, errors.Join(err, f.Close())
 	}
 	return f, true, nil
 }

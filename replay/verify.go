@@ -278,6 +278,7 @@ func (v *verifier) record(rec *journal.Record) error {
 	if ev.Kind == journal.KindRepair {
 		v.note(rec.File, ev.Seq, "tells of a repair: %s", repairText(ev))
 	}
+	v.succeeded(rec.File, ev)
 	return v.compare()
 }
 

@@ -88,6 +88,9 @@ func (v *verifier) pruned(l *journal.Loss) error {
 	p := l.Pruned()
 	said := p.Pruned
 	v.note("", p.Tombstone.Seq, "events %d to %d were %v", l.First, l.Last, p)
+	for i := range p.Earlier {
+		v.succeeded("", &p.Earlier[i])
+	}
 	v.clocks.Pruned(p.Earlier)
 	v.prev, v.head, v.st = l.Last, said.Head, nil
 	for len(v.snapshots) > 0 && v.snapshots[0].Seq() < l.Last {
@@ -107,6 +110,16 @@ func (v *verifier) pruned(l *journal.Loss) error {
 			Affects: "no lease that a snapshot covers; what was held from there on is unknown until events tell", Do: v.instead()})
 	}
 	return nil
+}
+
+// succeeded notes a journal that was pruned as a whole: where it stood there is nothing left to look at.
+func (v *verifier) succeeded(file string, ev *journal.Event) {
+	if ev.Kind != journal.KindPrune {
+		return
+	}
+	if p, ok := ev.Pruned(); ok && p.Journal != (journal.ID{}) && p.Journal != v.past.Meta().ID {
+		v.note(file, ev.Seq, "journal %s, which was succeeded, was %v", p.Journal, &journal.Pruning{Tombstone: *ev, Pruned: p})
+	}
 }
 
 // unfinished notes files of events that were to be pruned.

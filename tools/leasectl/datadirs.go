@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -235,7 +237,7 @@ func (s *store) findParents() {
 		dirs = s.keptStores() // the first event is lost, and with it who was before
 	}
 	for _, dir := range dirs {
-		s.parents = append(s.parents, &store{dir: dir, network: s.network, foundIn: s.foundIn, kept: true, bar: s.bar, origin: s.origin,
+		s.parents = append(s.parents, &store{dir: dir, network: s.network, foundIn: s.foundIn, kept: true, heir: s, bar: s.bar, origin: s.origin,
 			meta: journal.Meta{Network: s.network, Node: s.meta.Node}})
 	}
 }
@@ -269,7 +271,56 @@ func (s *store) ask() error {
 	}
 	err := s.open()
 	if errors.Is(err, journal.ErrNoStore) {
-		return fmt.Errorf("%s: the store that was succeeded is not there", s.dir)
+		p, err := s.prunedWhole()
+		if p == nil && err == nil {
+			err = fmt.Errorf("%s: the store that was succeeded is not there", s.dir)
+		}
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("what was before is unknown: journal %s, with its events up to %d, the last of %s, was %w", p.Pruned.Journal, p.Pruned.Last,
+			stamp(time.Unix(0, p.Pruned.LastWall)), p)
 	}
 	return err
+}
+
+// prunedWhole looks for the event that says that a parent which is not there was pruned as a whole: in the store that is asked, and in those
+// of its parents that were opened, since one of these may have been in use then. Damage there tells nothing.
+func (s *store) prunedWhole() (*journal.Pruning, error) {
+	id, err := journal.ParseID(filepath.Base(s.dir))
+	if err != nil || s.heir == nil {
+		return nil, nil
+	}
+	for _, heir := range append([]*store{s.heir}, s.heir.parents...) {
+		if heir.reader == nil {
+			continue
+		}
+		past, err := heir.past()
+		if err != nil {
+			return nil, err
+		}
+		if p, err := tombstoneOf(past, id); p != nil || err != nil && !unreadable(err) {
+			return p, err
+		}
+	}
+	return nil, nil
+}
+
+// tombstoneOf returns what a store says of a journal that was pruned as a whole; nil if nothing.
+func tombstoneOf(past *archive.Reader, id journal.ID) (*journal.Pruning, error) {
+	for p, err := range past.Sparse(nil, 0) {
+		if err != nil {
+			return nil, err
+		}
+		events := []journal.Event{p.Event}
+		if gone := p.Loss; gone != nil && gone.Pruned() != nil {
+			events = gone.Pruned().Earlier
+		}
+		for i := range events {
+			if said, ok := events[i].Pruned(); ok && events[i].Kind == journal.KindPrune && said.Journal == id {
+				return &journal.Pruning{Tombstone: events[i], Pruned: said}, nil
+			}
+		}
+	}
+	return nil, nil
 }

@@ -104,3 +104,29 @@ func TestParents(t *testing.T) {
 		t.Errorf("a parent that is gone: %v", err)
 	}
 }
+
+// TestParentPruned: of the time of a succeeded journal that was pruned as a whole, the answer is who pruned it, when and why, and verify notes
+// it.
+func TestParentPruned(t *testing.T) {
+	dataDir := t.TempDir()
+	dir := repaired(t, dataDir, 2)
+	if _, words, code := leasectl("prune", "--keep-events", "1", "--why", "rule 7", "--data-dir", dataDir); code != exitFound {
+		t.Fatalf("prune: exit code %d, %s", code, words)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "archive", strings.Repeat("[0-9a-f]", 32))); len(left) > 0 || err != nil {
+		t.Fatalf("journals left: %v, %v", left, err)
+	}
+	before := stamp(epoch.Add(-time.Hour))
+	for _, q := range [][]string{{"who", "10.0.0.3", "--at", before}, {"at", before}, {"history", "--ip", "10.0.0.3", "--since", before},
+		{"history", "--ip", "10.0.0.3"}, {"diff", before, "now"}} {
+		out, words, code := leasectl(append(q, "--data-dir", dataDir)...)
+		if text := out + words; code != exitUnknown || !strings.Contains(text, "was pruned at 2") || !strings.Contains(text, ": rule 7") ||
+			strings.Contains(text, "is not there") {
+			t.Errorf("%q: exit code %d, want 3: %s", q, code, text)
+		}
+	}
+	out, words, code := leasectl("verify", "--data-dir", dataDir)
+	if n := strings.Count(out, "which was succeeded, was pruned at "); code != exitFound || n != 2 {
+		t.Errorf("verify notes %d pruned journals, want 2; exit code %d: %s%s", n, code, out, words)
+	}
+}

@@ -41,6 +41,7 @@ type store struct {
 	foundIn string   // the --data-dir that led to it
 	bare    bool     // an archive by itself
 	kept    bool     // in the archive of a store that has succeeded it
+	heir    *store   // the newest of those that have, if it led here; it has this one among its parents
 	parents []*store // that it has succeeded, newest first, not opened; see ask
 	bar     *progress
 	origin

@@ -536,7 +536,7 @@ func TestPruneLost(t *testing.T) {
 			}
 			s.job.Store.DataDir, s.job.Store.HistoryDir = filepath.Join(root, "data"), filepath.Join(root, "history")
 			s.dir = filepath.Join(root, "history", "net")
-			_, err := allocator.NewStore(s.job.Store).Restore(allocator.Copied{Dir: filepath.Join(root, "copy"), Taken: time.Unix(0, timeOf(2000)), Live: true})
+			_, err := allocator.NewStore(s.job.Store).Restore(allocator.Copied{Dir: filepath.Join(root, "copy"), Taken: time.Unix(0, timeOf(2000)), Covered: time.Unix(0, timeOf(2000))})
 			s.call(60)
 			return err
 		}},

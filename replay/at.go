@@ -142,7 +142,7 @@ func (h *History) tableDoubts(t *Table, s *span) {
 	}
 	for i, g := range h.gaps {
 		if g.meets(s) {
-			doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
+			doubt(Unknown, "%s", g.toldOf(s))
 		}
 		to := h.settledAt(i)
 		if m := h.time.meet(s, g.to, to); g.resolved.seq != g.before.seq && m.possible && !(h.wiped && s.now) {

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -175,11 +176,37 @@ func (g *gap) near(s *span) bool {
 	return s.from < effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
 }
 
+// toldOf says what is lost that a span meets, and when that was: of what was pruned, by the prunes that removed it.
+func (g *gap) toldOf(s *span) string {
+	if g.pruned == nil || g.after.seq == 0 {
+		return fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+	}
+	parts := g.pruned.Parts()
+	var texts []string
+	for i := range parts {
+		p := &parts[i]
+		from, to := g.from.Effective, g.to.Effective
+		if i > 0 {
+			from = time.Unix(0, parts[i-1].LastWall).UTC()
+		}
+		if i+1 < len(parts) {
+			to = time.Unix(0, parts[i+1].FirstWall).UTC()
+		}
+		if s.from <= to.UnixNano() && s.to >= from.UnixNano() {
+			texts = append(texts, fmt.Sprintf("events %d to %d were %s, between %s and %s", p.First, p.Last, p.Error(), from.Format(timeLayout), to.Format(timeLayout)))
+		}
+	}
+	if len(texts) == 0 || len(texts) == len(parts) || len(texts) > 2 {
+		return fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+	}
+	return strings.Join(texts, "; ")
+}
+
 // nearPruned returns what is to be said of a span so near to what was pruned, "" if it is not.
 func (h *History) nearPruned(s *span) string {
 	for _, g := range h.gaps {
 		if g.near(s) && !g.meets(s) {
-			return fmt.Sprintf("a moment before, within the error of the clocks, it is unknown: %s, %s", g.lostEvents(), g.bounds())
+			return fmt.Sprintf("a moment before, within the error of the clocks, it is unknown: %s", g.toldOf(s))
 		}
 	}
 	return ""

@@ -267,7 +267,7 @@ func (h *History) Told(q Asked) (c Certainty, doubts []string) {
 	c, doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), netip.Addr{})
 	for _, g := range h.gaps {
 		if g.meets(&s) {
-			c, doubts = Unknown, append(doubts, fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds()))
+			c, doubts = Unknown, append(doubts, g.toldOf(&s))
 		}
 	}
 	if near := h.nearPruned(&s); near != "" {

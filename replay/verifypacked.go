@@ -88,8 +88,8 @@ func (v *verifier) pruned(l *journal.Loss) error {
 	p := l.Pruned()
 	said := p.Pruned
 	v.note("", p.Tombstone.Seq, "events %d to %d were %v", l.First, l.Last, p)
-	for i := range p.Earlier {
-		v.succeeded("", &p.Earlier[i])
+	for ev := range p.Earlier.All() {
+		v.succeeded("", ev)
 	}
 	v.clocks.Pruned(p.Earlier)
 	v.prev, v.head, v.st = l.Last, said.Head, nil

@@ -345,7 +345,7 @@ func (h *History) inGaps(a *Holding, s *span, phases []phase) {
 		if !h.lostTo(g, s, phases) {
 			continue
 		}
-		text := fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+		text := g.toldOf(s)
 		for _, around := range []struct {
 			where string
 			seq   journal.Seq

@@ -76,7 +76,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 	}
 	for i, g := range h.gaps {
 		if g.meets(&s) {
-			a.doubt(Unknown, "%s, %s", g.lostEvents(), g.bounds())
+			a.doubt(Unknown, "%s", g.toldOf(&s))
 		}
 		if from, to, ok := h.unsettled(i, h.only); ok && h.time.meet(&s, from, to).candidate {
 			a.doubt(Unknown, "leases that no event behind a gap tells of are not known: %s", g.lostEvents())

@@ -1,10 +1,12 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -95,10 +97,11 @@ func (r *Reader) inSegments(first, last journal.Seq) (bool, error) {
 
 // tombstone returns the newest prune event, if it tells of all that is missing first.
 func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
-	ev, err := r.newestPrune(j)
-	if err != nil || ev.Seq == 0 {
+	evs, err := r.prunes(j)
+	if err != nil || len(evs) == 0 {
 		return nil, err
 	}
+	ev, evs := evs[len(evs)-1], evs[:len(evs)-1]
 	said, _ := ev.Pruned()
 	first, last := r.hole()
 	if said.Last < first { // what is missing came after
@@ -109,7 +112,7 @@ func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
 		r.why = fmt.Errorf("event %d tells of events up to %d alone as pruned", ev.Seq, said.Last)
 		return nil, nil
 	}
-	p := &journal.Pruning{Tombstone: ev, Pruned: said}
+	p := &journal.Pruning{Tombstone: ev, Before: evs, Pruned: said}
 	for _, f := range r.files {
 		if f.head.first != said.Last+1 {
 			continue
@@ -127,7 +130,24 @@ func (r *Reader) tombstone(j *journal.Reader) (*journal.Pruning, error) {
 			}
 		}
 	}
+	p.Before = append(r.prunesAmong(p.Earlier), p.Before...)
 	return p, nil
+}
+
+// prunesAmong returns those of what is known of pruned events that tell of a prune before.
+func (r *Reader) prunesAmong(events *journal.Earlier) (prunes []journal.Event) {
+	for ev := range events.All() {
+		if r.isPrune(ev) {
+			prunes = append(prunes, *ev)
+		}
+	}
+	return prunes
+}
+
+// isPrune reports whether an event tells of what was pruned of this journal.
+func (r *Reader) isPrune(ev *journal.Event) bool {
+	p, ok := ev.Pruned()
+	return ok && ev.Kind == journal.KindPrune && (p.Journal == journal.ID{} || p.Journal == r.meta.ID)
 }
 
 // Unfinished returns the last event that was to be pruned, and the prune event that says so, if packed files before it are still
@@ -136,29 +156,25 @@ func (r *Reader) Unfinished() (last, by journal.Seq, err error) {
 	if len(r.files) == 0 || r.alone {
 		return 0, 0, nil
 	}
-	ev, err := r.newestPrune(r.j)
-	if err != nil || ev.Seq == 0 {
+	evs, err := r.prunes(r.j)
+	if err != nil || len(evs) == 0 {
 		return 0, 0, err
 	}
+	ev := &evs[len(evs)-1]
 	if said, _ := ev.Pruned(); r.files[0].head.first <= said.Last {
 		return said.Last, ev.Seq, nil
 	}
 	return 0, 0, nil
 }
 
-// newestPrune returns the newest event that tells of what was pruned of this journal; the zero one if there is none.
-func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error) {
+// prunes returns the events that are there which tell of what was pruned of this journal, ascending.
+func (r *Reader) prunes(j *journal.Reader) (all []journal.Event, err error) {
 	take := func(ev *journal.Event) {
-		if p, ok := ev.Pruned(); ok && ev.Kind == journal.KindPrune && (p.Journal == journal.ID{} || p.Journal == r.meta.ID) {
-			newest = *ev
+		if r.isPrune(ev) {
+			all = append(all, *ev)
 		}
 	}
-	last := r.files[len(r.files)-1].head.last
-	if err := pruneEvents(j, last, take); err != nil {
-		return newest, err
-	}
-	for i := len(r.files) - 1; i >= 0 && newest.Seq == 0; i-- {
-		f := r.files[i]
+	for _, f := range r.files {
 		if f.head.kinds[journal.KindPrune] == 0 {
 			continue
 		}
@@ -173,10 +189,14 @@ func (r *Reader) newestPrune(j *journal.Reader) (newest journal.Event, err error
 			return err
 		})
 		if err != nil && !isDamage(err) {
-			return newest, err
+			return nil, err
 		}
 	}
-	return newest, nil
+	if err := pruneEvents(j, r.files[len(r.files)-1].head.last, take); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(all, func(a, b journal.Event) int { return cmp.Compare(a.Seq, b.Seq) }) // a file may be there twice
+	return slices.CompactFunc(all, func(a, b journal.Event) bool { return a.Seq == b.Seq }), nil
 }
 
 // pruneEvents hands on the events of segments after one that may be prune events. What is damaged is met by who reads there.

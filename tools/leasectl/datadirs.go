@@ -312,14 +312,22 @@ func tombstoneOf(past *archive.Reader, id journal.ID) (*journal.Pruning, error) 
 		if err != nil {
 			return nil, err
 		}
-		events := []journal.Event{p.Event}
-		if gone := p.Loss; gone != nil && gone.Pruned() != nil {
-			events = gone.Pruned().Earlier
-		}
-		for i := range events {
-			if said, ok := events[i].Pruned(); ok && events[i].Kind == journal.KindPrune && said.Journal == id {
-				return &journal.Pruning{Tombstone: events[i], Pruned: said}, nil
+		told := func(ev *journal.Event) *journal.Pruning {
+			if said, ok := ev.Pruned(); ok && ev.Kind == journal.KindPrune && said.Journal == id {
+				return &journal.Pruning{Tombstone: *ev, Pruned: said}
 			}
+			return nil
+		}
+		if gone := p.Loss; gone != nil && gone.Pruned() != nil {
+			for ev := range gone.Pruned().Earlier.All() {
+				if t := told(ev); t != nil {
+					return t, nil
+				}
+			}
+			continue
+		}
+		if t := told(&p.Event); t != nil {
+			return t, nil
 		}
 	}
 	return nil, nil

@@ -223,7 +223,7 @@ func (r *Reader) Broken() error {
 //     run ends with another boot, or where the next release comes more than a minute of boot time later.
 //
 // Landmarks are genesis, config, repair, reset, prune, hold, unhold, and whatever kind or field this version should know and doesn't; adds
-// that bring ranges, or name another configuration than the add before, or had to drop fields. Of segments all
+// that bring ranges, or name another configuration than the add before, or had to drop fields, and the add after one of these. Of segments all
 // events are there.
 //
 // It ends with an error as Records does. The result is for one walk. Damage in frames of packed files that it doesn't have to look at is not

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReadmeLines has what README shows taken at least for a command: flags and times that leasectl understands.
+func TestReadmeLines(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	hold := regexp.MustCompile("`leasectl (hold add [^`]*)`").FindStringSubmatch(text)
+	prune := regexp.MustCompile("`leasectl (prune --keep [^`]* --why [^`]*)`").FindStringSubmatch(text)
+	if hold == nil || prune == nil {
+		t.Fatal("README shows no hold add or no prune")
+	}
+	dataDir, _ := fill(t, 10)
+	for _, line := range []string{hold[1], prune[1]} {
+		cmd, _ := command(t, append(words(line), "--data-dir", dataDir)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("leasectl %s: %v: %s", line, err, out)
+		}
+	}
+	exec := readUnit(t, "leaselog-compact.service").one(t, "Service", "ExecStart")
+	if !regexp.MustCompile(`(?m)^ *17 3 .* root .*` + regexp.QuoteMeta(exec) + ` `).MatchString(text) {
+		t.Errorf("README's cron line does not run %s, as the service does", exec)
+	}
+}
+
+// words splits a line of a shell that has nothing but words and double quotes.
+func words(line string) (list []string) {
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			list = append(list, part)
+		} else {
+			list = append(list, strings.Fields(part)...)
+		}
+	}
+	return list
+}

@@ -163,7 +163,8 @@ func (w *work) plan(r *archive.Reader, first journal.Seq) (*plan, error) {
 	if n := len(p.stay); n > 0 {
 		h := p.stay[n-1]
 		p.first = h.Last + 1
-		if p.first <= p.last && h.Last-h.First+1 < p.w.job.Limits.MergeBelow {
+		// A full file would be packed anew under its own name, and be removed as the one that was replaced.
+		if p.first <= p.last && h.Last-h.First+1 < min(p.w.job.Limits.MergeBelow, p.w.job.Limits.MaxEvents) {
 			p.newest, p.first, p.stay = &h, h.First, p.stay[:n-1]
 		}
 	}

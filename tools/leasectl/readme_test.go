@@ -22,9 +22,9 @@ func TestReadmeLines(t *testing.T) {
 	}
 	dataDir, _ := fill(t, 10)
 	for _, line := range []string{hold[1], prune[1]} {
-		cmd, _ := command(t, append(words(line), "--data-dir", dataDir)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("leasectl %s: %v: %s", line, err, out)
+		cmd, stderr := command(t, append(words(line), "--data-dir", dataDir)...)
+		if err := cmd.Run(); err != nil {
+			t.Errorf("leasectl %s: %v: %s", line, err, stderr)
 		}
 	}
 	exec := readUnit(t, "leaselog-compact.service").one(t, "Service", "ExecStart")

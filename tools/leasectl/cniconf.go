@@ -28,13 +28,15 @@ type retained struct {
 
 // confs are the networks that a CNI configuration folder has for leaselog, by name.
 type confs struct {
+	dir      string
+	named    map[string]bool // the networks of which there is a configuration, whichever plugin gives its addresses
 	networks map[string][]retained
 	errs     []error // files that can't be read, and retentions that make no sense
 }
 
 // readConfs reads the configurations in a folder. That there is no folder is no error where it is the default one.
 func readConfs(dir string) (*confs, error) {
-	c := &confs{networks: make(map[string][]retained)}
+	c := &confs{dir: dir, named: make(map[string]bool), networks: make(map[string][]retained)}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) && dir == defaultConfDir {
 		return c, nil
@@ -118,6 +120,7 @@ func member(object map[string]any, key string) any {
 
 // ipam takes in a part named ipam: of leaselog, or of a plugin that leaselog has the name of and that has a retention.
 func (c *confs) ipam(path, name string, ipam map[string]any) error {
+	c.named[name] = true
 	stated := member(ipam, "retention")
 	if stated == nil && member(ipam, "type") != "leaselog" || name == "" {
 		return nil
@@ -152,6 +155,9 @@ func (c *confs) ipam(path, name string, ipam map[string]any) error {
 func (c *confs) limits(a *app, s *store) []journal.Retention {
 	var limits []journal.Retention
 	var files []string
+	if !c.named[s.network] {
+		a.say("%s: no configuration of it is in %s: all is kept (--conf-dir says where else configurations are)", s.title(), c.dir)
+	}
 	for _, r := range c.networks[s.network] {
 		if !sameFolder(r.dir, s.dir) {
 			if r.policy != (journal.Retention{}) {

@@ -42,7 +42,8 @@ func (a *app) exportLeasesCommand() *cobra.Command {
 		Short: "All leases with their ends, for other systems",
 		Long: `All leases that were held in a time, or ever, with when and why they ended, as JSON Lines (-o jsonl, the default) or CSV (-o csv), as
 leasectl history has them: docs/schemas/interval.json is their schema. They come in order of their beginnings. A lease that is still held has
-no end. What makes any of it less than certain is said on standard error and by the exit code.
+no end, nor has one of which nobody knows when it ended: it is uncertain or unknown, and doubts say why. So a lease that was held when
+a backup was made has two rows in the store that was restored from it, one up to the backup and one from the restore on. What makes any of it less than certain is said on standard error and by the exit code.
 
 ` + timesHelp + `
 

@@ -182,6 +182,10 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			it := e.lease(iv)
 			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
 				it.Doubts = append(slices.Clip(it.Doubts), e.until.stillHeld())
+				it.lost = !e.until.backup.IsZero()
+				if it.lost && iv.Certainty < replay.Uncertain && (w.until.IsZero() || w.until.After(e.until.covered())) {
+					it.Certainty, c = replay.Uncertain.String(), max(c, replay.Uncertain)
+				}
 			}
 			if e.torn && iv.End == nil {
 				c = max(c, replay.Uncertain)

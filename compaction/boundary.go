@@ -263,6 +263,30 @@ func (b *bounds) held() []Hold {
 	return held
 }
 
+// waiting counts the events that the retention lets go and that stay because the plugin may still need the segment that they are in.
+func (b *bounds) waiting(ctx context.Context, r *archive.Reader) (n uint64, err error) {
+	if len(b.limits) == 0 || b.blocked || b.stays() < b.most {
+		return 0, nil
+	}
+	for rec, err := range dated(r, b.most-1) {
+		if err != nil {
+			return 0, err
+		}
+		seq := rec.Event.Seq
+		if seq%progressStep == 0 && ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		at := b.s.clocks.latest(rec.Event.Clock)
+		for i := range b.limits {
+			if l := &b.limits[i]; seq >= l.counted && (l.policy.Keep == 0 || at >= l.before) {
+				return n, nil
+			}
+		}
+		n++
+	}
+	return n, nil
+}
+
 // dated returns the raw records after an event with their clocks and kinds.
 func dated(r *archive.Reader, after journal.Seq) iter.Seq2[journal.Record, error] {
 	return func(yield func(journal.Record, error) bool) {

@@ -61,6 +61,7 @@ type Pruned struct {
 	Files     []string       // files that were removed, below the store's folder
 	Bytes     int64          // their sizes, less those of Made
 	Finished  []string       // files that an earlier prune, which died, had left, below the store's folder
+	Waiting   uint64         // events that exceed the retention, and stay because the plugin may need them: they are in journal/, or next to it
 	Held      []Hold         // active holds that keep events which would go without
 	Parents   []Parent       // succeeded journals that are there, newest first
 	Doubts    []string       // what is odd about the clocks, and which holds may be lost
@@ -105,7 +106,8 @@ func (w *work) weighUp(ctx context.Context, r *archive.Reader, files []span, liv
 	}
 	p.judge(p.parents, s, all)
 	p.report.Held, p.report.Doubts = p.held(), p.doubts
-	return p, nil
+	p.report.Waiting, err = p.waiting(ctx, r)
+	return p, err
 }
 
 // prune removes what the retention lets go. All is packed, and the caller holds compact.lock.
@@ -144,7 +146,7 @@ func (w *work) pruneIn(ctx context.Context, r *archive.Reader) error {
 		return err
 	}
 	done := w.pruned()
-	done.Held, done.Doubts = p.report.Held, p.report.Doubts
+	done.Held, done.Doubts, done.Waiting = p.report.Held, p.report.Doubts, p.report.Waiting
 	p.report = done
 	defer func() {
 		for _, parent := range p.parents {
@@ -404,7 +406,7 @@ func (w *work) planPrune(ctx context.Context, r *archive.Reader, plan *plan) err
 		return err
 	}
 	done := w.pruned()
-	done.Held, done.Doubts = p.report.Held, p.report.Doubts
+	done.Held, done.Doubts, done.Waiting = p.report.Held, p.report.Doubts, p.report.Waiting
 	for _, parent := range p.parents {
 		done.Parents = append(done.Parents, parent.Parent)
 	}

@@ -185,6 +185,10 @@ func (a *app) sayPruned(s *store, p *compaction.Pruned) {
 	for _, h := range p.Held {
 		a.say("%s: hold of event %d keeps events that would go without it: %s", s.title(), h.Seq, newLegalHold(journal.Hold{Since: h.Since, Until: h.Until}))
 	}
+	if p.Waiting > 0 {
+		a.say("%s: %s that exceed the retention stay for now: they are in journal/, or the last that is packed, and go once later events have moved them on",
+			s.title(), count(int(p.Waiting), "event"))
+	}
 	for _, parent := range p.Parents {
 		if parent.Why != "" {
 			a.say("%s: succeeded journal %s stays: %s", s.title(), parent.Journal, parent.Why)

@@ -34,6 +34,7 @@ type pruningPart struct {
 	Freed     int64             `json:"freed_bytes"`         // an estimate if it was not done
 	Files     []string          `json:"files"`               // that were removed
 	Finished  []string          `json:"finished"`            // that an earlier prune had left
+	Waiting   uint64            `json:"waiting,omitempty"`   // events that exceed the retention and stay: the plugin may need them
 	Held      []uint64          `json:"held_by"`             // holds that keep what would go without, by their events
 	Parents   []succeededItem   `json:"succeeded"`           // journals that this one has succeeded
 	Doubts    []string          `json:"doubts"`
@@ -58,7 +59,7 @@ func (s *store) pruning(r *compaction.Report, dryRun bool) pruningItem {
 }
 
 func newPruning(p *compaction.Pruned) pruningPart {
-	it := pruningPart{Freed: p.Bytes, Tombstone: uint64(p.Tombstone), Files: append([]string{}, p.Files...), Finished: append([]string{}, p.Finished...),
+	it := pruningPart{Freed: p.Bytes, Waiting: p.Waiting, Tombstone: uint64(p.Tombstone), Files: append([]string{}, p.Files...), Finished: append([]string{}, p.Finished...),
 		Held: []uint64{}, Parents: []succeededItem{}, Doubts: append([]string{}, p.Doubts...)}
 	if p.Gone.First != 0 {
 		gone := newPruned(&p.Gone)
@@ -82,6 +83,48 @@ func (it *pruningPart) events() string {
 		return ""
 	}
 	return fmt.Sprintf("%d-%d", it.FirstSeq, it.LastSeq)
+}
+
+// eventsText are the events that went, of the journal's own and of those that it has succeeded.
+func (it *pruningPart) eventsText() string {
+	var texts []string
+	for _, p := range it.Parents {
+		if p.Gone {
+			texts = append(texts, fmt.Sprintf("1-%d of %.8s", p.Events, p.StoreID))
+		}
+	}
+	if own := it.events(); own != "" {
+		texts = append(texts, own)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// freedText is what was freed, journals that went as a whole included; "" where nothing went.
+func (it *pruningPart) freedText() string {
+	n, gone := it.Freed, it.FirstSeq != 0 || len(it.Finished) > 0
+	for _, p := range it.Parents {
+		if p.Gone {
+			n, gone = n+p.Bytes, true
+		}
+	}
+	if !gone {
+		return ""
+	}
+	return bytesText(n)
+}
+
+// tombstones are the events that tell what went.
+func (it *pruningPart) tombstones() string {
+	var list []uint64
+	for _, p := range it.Parents {
+		if p.Gone && p.Tombstone != 0 {
+			list = append(list, p.Tombstone)
+		}
+	}
+	if it.Tombstone != 0 {
+		list = append(list, it.Tombstone)
+	}
+	return seqTexts(list)
 }
 
 // journals are the succeeded ones that went.
@@ -120,11 +163,11 @@ func seqTexts(list []uint64) string {
 var pruningTable = []column[pruningItem]{
 	{"network", func(it *pruningItem) string { return it.Network }},
 	{"outcome", (*pruningItem).outcome},
-	{"events", func(it *pruningItem) string { return it.events() }},
+	{"events", func(it *pruningItem) string { return it.eventsText() }},
 	{"from", func(it *pruningItem) string { return it.FirstTime }},
 	{"to", func(it *pruningItem) string { return it.LastTime }},
-	{"freed", func(it *pruningItem) string { return bytesText(it.Freed) }},
-	{"tombstone", func(it *pruningItem) string { return number(it.Tombstone) }},
+	{"freed", func(it *pruningItem) string { return it.freedText() }},
+	{"tombstone", func(it *pruningItem) string { return it.tombstones() }},
 	{"held by", func(it *pruningItem) string { return seqTexts(it.Held) }},
 	{"journals", func(it *pruningItem) string { return it.journals() }},
 }

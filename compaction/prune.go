@@ -341,6 +341,9 @@ func (w *work) finishIn(ctx context.Context, r *archive.Reader) error {
 	if left, err := w.leftBefore(r, stays); err != nil || !left {
 		return err
 	}
+	if err := w.agrees(r, &s.pruned); err != nil {
+		return err
+	}
 	if !begins(r, stays) { // it is made before the tombstone; but what was damaged may have been put back since
 		if _, err := w.packBoundary(ctx, r, stays); err != nil {
 			return err
@@ -349,6 +352,23 @@ func (w *work) finishIn(ctx context.Context, r *archive.Reader) error {
 	files, _, err := w.removeBefore(r, stays)
 	w.pruned().Finished = append(w.pruned().Finished, files...)
 	return err
+}
+
+// agrees returns a *journal.CorruptionError unless the first event that is to stay continues the last one that a prune event tells of:
+// on the word of another journal's history nothing goes.
+func (w *work) agrees(r *archive.Reader, said *journal.Pruned) error {
+	for rec, err := range r.Raw(said.Last) {
+		if err != nil {
+			return err
+		}
+		ev, err := journal.DecodeRecord(w.meta.ID, rec.Event.Seq, rec.Raw)
+		if err == nil && (ev.Seq != said.Last+1 || ev.Prev != said.Head) {
+			err = &journal.CorruptionError{File: filepath.Join(w.dir, rec.File), Seq: rec.Event.Seq, Offset: rec.Offset,
+				Cause: fmt.Errorf("a prune event tells of events up to %d as gone, but of another event %d than the one that is there", said.Last, said.Last)}
+		}
+		return err
+	}
+	return &journal.CorruptionError{File: w.archive(), Seq: said.Last + 1, Offset: -1, Cause: errors.New("missing behind what was pruned")}
 }
 
 // leftBefore reports whether files in archive/ still have events before one, but for the stub of genesis.

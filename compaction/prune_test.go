@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -332,6 +333,32 @@ func TestPruneScattered(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("with %q", left)
 		}
+	}
+}
+
+// TestPruneForged: a prune event that is not about the events that are there removes none of them, and one that tells of itself or later
+// events tells nothing.
+func TestPruneForged(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		last    journal.Seq
+		refused bool
+	}{{"another course", 1000, true}, {"itself", 3002, false}, {"beyond", math.MaxUint64, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t, 3000, 2500)
+			s.run()
+			ev := &journal.Event{Kind: journal.KindPrune}
+			ev.SetPruned(&journal.Pruned{First: 2, Last: tt.last, FirstWall: 5, LastWall: 6})
+			if err := allocator.NewStore(s.job.Store).Note(ev); err != nil {
+				t.Fatal(err)
+			}
+			before := s.tree()
+			_, err := compaction.Run(context.Background(), s.job)
+			if damage := new(journal.CorruptionError); errors.As(err, &damage) != tt.refused || err != nil && !tt.refused {
+				t.Errorf("got %v, refused: %v", err, tt.refused)
+			}
+			s.same("after", s.tree(), before)
+		})
 	}
 }
 

@@ -183,7 +183,7 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
 				it.Doubts = append(slices.Clip(it.Doubts), e.until.stillHeld())
 				it.lost = !e.until.backup.IsZero()
-				if it.lost && iv.Certainty < replay.Uncertain && (w.until.IsZero() || w.until.After(e.until.covered())) {
+				if it.lost && iv.Certainty < replay.Uncertain && (w.until.IsZero() || w.until.After(e.told())) {
 					it.Certainty, c = replay.Uncertain.String(), max(c, replay.Uncertain)
 				}
 			}

@@ -110,7 +110,7 @@ func TestParents(t *testing.T) {
 func TestParentPruned(t *testing.T) {
 	dataDir := t.TempDir()
 	dir := repaired(t, dataDir, 2)
-	if _, words, code := leasectl("prune", "--keep-events", "1", "--why", "rule 7", "--data-dir", dataDir); code != exitFound {
+	if _, words, code := leasectl("prune", "--keep-events", "1", "--why", "rule 7", "--despite-lost", "--data-dir", dataDir); code != exitFound {
 		t.Fatalf("prune: exit code %d, %s", code, words)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "archive", strings.Repeat("[0-9a-f]", 32))); len(left) > 0 || err != nil {

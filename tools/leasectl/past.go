@@ -169,6 +169,14 @@ func (e *era) missing() string {
 	return "lost"
 }
 
+// told is the time up to which a store that another has succeeded tells all.
+func (e *era) told() time.Time {
+	if t := e.until.covered(); !t.IsZero() {
+		return t
+	}
+	return e.h.Last.Effective
+}
+
 // covered is the time up to which the era's store tells all.
 func (e *era) covered(now time.Time) time.Time {
 	if !e.until.IsZero() {

@@ -55,7 +55,7 @@ func (a *app) checkOne(cmd *cobra.Command) error {
 	}
 	for c := cmd; c != nil; c = c.Parent() {
 		if _, ok := c.Annotations[changing]; ok {
-			return fmt.Errorf("%s changes stores, of one data folder at a time: --data-dir is given %d times", c.Name(), len(a.dataDirs))
+			return fmt.Errorf("%s changes stores, of one data folder at a time: --data-dir is given %d times", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), len(a.dataDirs))
 		}
 	}
 	return nil

@@ -85,6 +85,9 @@ func TestPlan(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.dir, journal.CompactLock)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the plan has made a lock: %v", err)
 	}
+	if rep := s.run(); plan.After.Journal != rep.After.Journal || plan.After.Snapshots != rep.After.Snapshots {
+		t.Errorf("the plan has %+v afterwards, the run %+v", plan.After, rep.After)
+	}
 }
 
 // TestDaily compacts a store in use again and again: small files grow, large ones stay as they are.

@@ -101,7 +101,29 @@ func (p *plan) after(rep *Report) (Size, error) {
 	for _, f := range rep.Packed {
 		s.Archive += f.Bytes
 	}
-	return s, nil
+	s.Snapshots, err = p.snapshotsAfter(len(rep.Settled.Snapshots))
+	return s, err
+}
+
+// snapshotsAfter says what the two newest snapshots take once so many have been taken: as much each as the newest one that is there.
+// How large a first one will be is not known, and not counted.
+func (p *plan) snapshotsAfter(taken int) (bytes int64, err error) {
+	paths, err := filepath.Glob(filepath.Join(p.w.dir, "snap", "*.snap")) // in order of their events
+	if err != nil || len(paths) == 0 {
+		return 0, err
+	}
+	if taken > 0 {
+		paths = slices.Concat(paths, slices.Repeat(paths[len(paths)-1:], taken))
+		paths = paths[max(0, len(paths)-2):]
+	}
+	for _, path := range paths {
+		n, err := fileSize(path)
+		if err != nil {
+			return 0, err
+		}
+		bytes += n
+	}
+	return bytes, nil
 }
 
 // open opens the history. A packed file that can't be read is in the way: nobody knows what of it is elsewhere.

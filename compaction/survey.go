@@ -172,6 +172,8 @@ func (s *survey) event(ev *journal.Event) {
 			s.lost = append(s.lost, fmt.Sprintf("prune event %d is in a form of a later version: what went is not known", ev.Seq))
 		case p.Journal != journal.ID{} && p.Journal != s.id:
 			s.gone = append(s.gone, p.Journal)
+		case p.Last >= ev.Seq:
+			s.lost = append(s.lost, fmt.Sprintf("prune event %d tells of events up to %d, itself among them: what went is not known", ev.Seq, p.Last))
 		case p.Last > s.pruned.Last:
 			s.pruned = p
 		}

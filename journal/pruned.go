@@ -39,8 +39,7 @@ type Hold struct {
 	Journal      ID    // unhold: whose event Of is if it is that of a journal that this one has succeeded; else zero
 }
 
-// Pruned returns what a prune event took. It returns false for an event that doesn't say so in a form known here, or says what
-// can't be.
+// Pruned returns what a prune event took. It returns false for an event that doesn't say so in a form known here.
 func (ev *Event) Pruned() (Pruned, bool) {
 	d, n, ok := ev.skippable(fieldPruned, 8)
 	if !ok {
@@ -56,9 +55,6 @@ func (ev *Event) Pruned() (Pruned, bool) {
 	d.bytes(p.Head[:])
 	d.optionalID(&p.Journal)
 	if !d.rest(n-8) || p.First == 0 || p.Last < p.First {
-		return Pruned{}, false
-	}
-	if p.Journal == (ID{}) && ev.Seq != 0 && p.Last >= ev.Seq { // it would have removed itself
 		return Pruned{}, false
 	}
 	return p, true

@@ -144,10 +144,10 @@ func (r *Reader) prunesAmong(events *journal.Earlier) (prunes []journal.Event) {
 	return prunes
 }
 
-// isPrune reports whether an event tells of what was pruned of this journal.
+// isPrune reports whether an event tells of what was pruned of this journal. One that tells of itself tells nothing.
 func (r *Reader) isPrune(ev *journal.Event) bool {
 	p, ok := ev.Pruned()
-	return ok && ev.Kind == journal.KindPrune && (p.Journal == journal.ID{} || p.Journal == r.meta.ID)
+	return ok && ev.Kind == journal.KindPrune && (p.Journal == journal.ID{} || p.Journal == r.meta.ID) && p.Last < ev.Seq
 }
 
 // Unfinished returns the last event that was to be pruned, and the prune event that says so, if packed files before it are still

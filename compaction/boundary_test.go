@@ -90,7 +90,7 @@ func unknown(all []moment) []moment {
 func keep(n int) journal.Retention { return journal.Retention{Keep: time.Duration(n) * 24 * time.Hour} }
 
 // TestBoundary has the first event that stays, by age and clocks, number, size and holds. Events are of days 1000 on, and it is
-// day 1040 unless a case says otherwise. By age, and by holds, the last event before the kept time stays, too (fresh-user user-2).
+// day 1040 unless a case says otherwise. By age, and by holds, the last event before the kept time stays, too.
 func TestBoundary(t *testing.T) {
 	now := moment{1040, 1, 9, true}.clock()
 	unsynced := func(wall int64) journal.Clock { return moment{wall, 41, 1, false}.clock() }
@@ -135,7 +135,7 @@ func TestBoundary(t *testing.T) {
 			limits: []journal.Retention{keep(30)}, want: 8, doubt: "event 9, and perhaps events after it, are of a boot whose clock was never synchronised"},
 		{name: "unless what follows tells", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1009, 3, 3, true}, moment{1039, 33, 3, true}),
 			limits: []journal.Retention{keep(30)}, want: 11},
-		// fresh-attacker A2: what a clock shows that was never synchronised is no age where others are.
+		// What a clock shows that was never synchronised is no age where others are.
 		{name: "the first boot was in 1970", events: tail(reckoned(8), moment{1035, 1, 2, true}, moment{1036, 2, 2, true}), limits: []journal.Retention{keep(30)}, want: 2,
 			doubt: "event 2, and perhaps events after it, are of a boot whose clock was never synchronised"},
 		{name: "the first boot was in 1970, and what follows is old", events: tail(reckoned(8), moment{1001, 1, 2, true}, moment{1039, 39, 2, true}),
@@ -147,7 +147,7 @@ func TestBoundary(t *testing.T) {
 		{name: "only now is synchronised, in the same boot: old", events: reckoned(40), clock: moment{1040, 41, 1, true}.clock(), limits: []journal.Retention{keep(30)}, want: 10},
 		{name: "synchronised, of boots that are not known", events: unknown(days(40, true)), limits: []journal.Retention{keep(30)}, want: 10},
 
-		// fresh-attacker A1: where nothing was ever synchronised the clock of now is no witness alone, nor is that of the newest boot.
+		// Where nothing was ever synchronised the clock of now is no witness alone, nor is that of the newest boot.
 		{name: "the clock of the first call of a boot, never synchronised", events: days(10, false), clock: moment{9000, 1, 9, false}.clock(),
 			limits: []journal.Retention{keep(30)}, want: 2, doubt: "the clock is not synchronised and shows "},
 		{name: "what passed since counts", events: days(10, false), clock: moment{9000, 1, 9, false}.clock(), // it is day 1010 at least
@@ -171,7 +171,7 @@ func TestBoundary(t *testing.T) {
 			doubt: "the clock is not synchronised and shows "},
 		{name: "the clock is not synchronised, and right", events: days(40, false), clock: unsynced(1040), limits: []journal.Retention{keep(30)}, want: 10},
 
-		// fresh-attacker A7: what has no age may be of a hold's time.
+		// What has no age may be of a hold's time.
 		{name: "a hold of a time in which a boot was in 1970", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1020, 1, 3, true}, moment{1021, 2, 3, true}),
 			marked: map[journal.Seq]*journal.Event{12: holding17(1015)}, limits: []journal.Retention{{Events: 1}}, want: 8},
 		{name: "a hold of a time after that", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{1020, 1, 3, true}, moment{1021, 2, 3, true}, moment{1022, 3, 3, true}),
@@ -180,7 +180,6 @@ func TestBoundary(t *testing.T) {
 			marked: map[journal.Seq]*journal.Event{12: holding17(1021)}, limits: []journal.Retention{{Events: 3}}, want: 10},
 		{name: "a hold of a time to come, and the boot in 1970 is the last", events: tail(days(8, true), moment{1, 1, 2, false}, moment{2, 2, 2, false}, moment{3, 3, 2, false}),
 			marked: map[journal.Seq]*journal.Event{11: holding17(1015)}, limits: []journal.Retention{{Events: 1}}, want: 9},
-		// fresh-reviewer R7
 		{name: "a hold in a form of a later version", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: {Kind: journal.KindHold}}, limits: []journal.Retention{{Events: 1}}, want: 2},
 		{name: "a prune event in a form of a later version", events: days(40, true), marked: map[journal.Seq]*journal.Event{35: {Kind: journal.KindPrune}}, limits: []journal.Retention{{Events: 1}}, want: 2,
 			doubt: "nothing is pruned: prune event 35 is in a form of a later version"},

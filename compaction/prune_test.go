@@ -500,7 +500,7 @@ func TestPruneParent(t *testing.T) {
 	}
 }
 
-// TestPruneLost: where a hold may be lost nothing goes, unless somebody knows better (fresh-attacker A3, A4).
+// TestPruneLost: where a hold may be lost nothing goes, unless somebody knows better.
 func TestPruneLost(t *testing.T) {
 	succeeded := func(s *store) string {
 		s.t.Helper()

@@ -174,7 +174,7 @@ func (it *interruption) passedOver(exit int) bool {
 		return exit == 0 // it is copied in another way
 	case "fallocate":
 		return exit == 0 // not every file system can
-	case "pwrite64", "write":
+	case "pwrite64", "write", "fsync":
 		return exit == 0 && strings.HasPrefix(it.says, "no space") // the reserve is used
 	}
 	return false

@@ -4,14 +4,14 @@ import (
 	"flag"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 	"github.com/leaselog/leaselog/test/oracle"
 )
 
-var seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the random histories")
+// The default is the same each time: what other seeds find is for whoever looks for it, and not for who changes something else.
+var seed = flag.Uint64("seed", 1, "seed of the random histories")
 
 // TestRandomLegal holds random histories against the lease map: each event can have happened, each snapshot is what the
 // events lead to, and what the oracle knows of a position behind lost events is what was held there.

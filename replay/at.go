@@ -98,11 +98,27 @@ func (h *History) stepsBefore(t *Table, s *span) {
 
 // heldAt returns the interval as one of a table, and false if it is none of it.
 func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
-	to := iv.behind()
-	if h.wiped && s.now && to == nil {
+	possible, partly, unsure := h.inTable(iv, s)
+	if !possible {
 		return Holder{}, false
 	}
-	m, unsure := h.meetOf(iv, s, iv.Start, to), false
+	if !h.part {
+		own := *iv
+		iv = &own
+	}
+	held := Holder{Interval: iv, Partly: partly, Unsure: unsure}
+	h.asOf(iv, s)
+	return held, true
+}
+
+// inTable reports whether the interval is one of a table, whether it is so at a part only of what the span may mean, and whether
+// it is unsure, for that or because its use is.
+func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool) {
+	to := iv.behind()
+	if h.wiped && s.now && to == nil {
+		return false, false, false
+	}
+	m := h.meetOf(iv, s, iv.Start, to)
 	if len(h.gaps) > 0 { // it may not be known in all of its positions
 		m = met{}
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
@@ -116,22 +132,10 @@ func (h *History) heldAt(iv *Interval, s *span) (Holder, bool) {
 		unsure = h.unsure(iv, to, s)
 	}
 	if !m.possible {
-		return Holder{}, false
+		return false, false, false
 	}
-	if !h.part {
-		own := *iv
-		iv = &own
-	}
-	held := Holder{Interval: iv}
-	if before := h.time.meet(s, h.First, &iv.Start); before.possible {
-		held.Partly = true
-	}
-	if to != nil && h.time.meet(s, *to, nil).possible {
-		held.Partly = true
-	}
-	held.Unsure = held.Partly || !m.candidate || unsure
-	h.asOf(iv, s)
-	return held, true
+	partly = h.time.meet(s, h.First, &iv.Start).possible || to != nil && h.time.meet(s, *to, nil).possible
+	return true, partly, partly || !m.candidate || unsure
 }
 
 // tableDoubts says why the table may not be the whole truth.

@@ -26,6 +26,9 @@ type Point struct {
 	boot journal.BootID
 }
 
+// Boot returns the boot that the event belongs to; zero if it recorded none.
+func (p *Point) Boot() journal.BootID { return p.boot }
+
 // Step is a change of the wall clock against the boot-time clock within one boot.
 type Step struct {
 	Seq journal.Seq // the first event after it

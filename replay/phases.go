@@ -145,18 +145,20 @@ func (b *phasing) stateAt(seq journal.Seq) (s State, why string) {
 	return b.rangesAt(seq)
 }
 
+// Why it is not known by the ranges in force what an address is that nobody holds.
+const (
+	noRanges    = "which addresses the network gives out is not recorded: no ADD before has recorded its ranges"
+	notRecorded = "which addresses the network gave out is not recorded"
+)
+
 // rangesAt returns what the address is by the ranges in force, if nobody holds it.
 func (b *phasing) rangesAt(seq journal.Seq) (s State, why string) {
-	changes := b.h.ranges.changes
-	i, found := slices.BinarySearchFunc(changes, seq, func(f inForce, seq journal.Seq) int { return cmp.Compare(f.point.Seq, seq) })
-	if !found {
-		i--
-	}
+	i := b.h.ranges.at(seq)
 	if i < 0 {
-		return StateUnknown, "which addresses the network gives out is not recorded: no ADD before has recorded its ranges"
+		return StateUnknown, noRanges
 	}
-	if s = changes[i].state(b.ip); s == StateUnknown {
-		why = "which addresses the network gave out is not recorded"
+	if s = b.h.ranges.changes[i].state(b.ip); s == StateUnknown {
+		why = notRecorded
 	}
 	return s, why
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -127,7 +128,12 @@ func (f *inForce) list() []journal.Range {
 
 // stateIn is state with the ranges in a list.
 func (f *inForce) stateIn(ranges []journal.Range, ip netip.Addr) State {
-	if !f.known {
+	return stateIn(f.known, f.part || f.lost, ranges, ip)
+}
+
+// stateIn says what an address is that nobody holds by ranges that are known, or by a part of them.
+func stateIn(known, partial bool, ranges []journal.Range, ip netip.Addr) State {
+	if !known {
 		return StateUnknown
 	}
 	inside := false
@@ -141,10 +147,19 @@ func (f *inForce) stateIn(ranges []journal.Range, ip netip.Addr) State {
 	switch {
 	case inside:
 		return StateFree
-	case f.part || f.lost:
+	case partial:
 		return StateUnknown
 	}
 	return StateNotOurs
+}
+
+// at returns the change that is in force at a position, -1 if none is yet.
+func (r *rangesOf) at(seq journal.Seq) int {
+	i, found := slices.BinarySearchFunc(r.changes, seq, func(f inForce, seq journal.Seq) int { return cmp.Compare(f.point.Seq, seq) })
+	if !found {
+		i--
+	}
+	return i
 }
 
 // MayHold reports whether the address is, or may be, one that the network gives out:

@@ -165,7 +165,7 @@ func (a *Holding) notHeld(p *phase) {
 			return
 		}
 		a.maybe = true
-		a.doubt(Uncertain, "a moment before or after, within the error of the clocks, it is unknown: %s", p.why)
+		a.doubt(Uncertain, "%s", momentOff+p.why)
 		return
 	}
 	a.others = append(a.others, p)
@@ -235,6 +235,9 @@ func (a *Holding) conclude(h *History, s *span) {
 		a.State = StateUnknown
 	}
 }
+
+// momentOff is said where it is unknown what an address was at a time that the error of the clocks leaves open.
+const momentOff = "a moment before or after, within the error of the clocks, it is unknown: "
 
 // never is said of a time that no clock showed.
 const never = "no event tells what was held then: the clocks were set so that the time never was"

@@ -1,0 +1,243 @@
+package replay_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
+)
+
+// TestCourse compares, for random histories with clocks set back, boots, imports, losses and pruned events, what a course says with what
+// At and Who say, at all instants around the events' times.
+func TestCourse(t *testing.T) {
+	plain, all := 0, 0
+	for seed := range uint64(60) {
+		m := newMaker(seed)
+		m.calm = int(seed % 4 * 3)
+		for range 60 {
+			m.step()
+		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			h := courseHistory(t, m, seed)
+			for _, covered := range []time.Time{{}, h.Last.Effective.Add(time.Hour)} {
+				plain += compareCourse(t, h, covered, m.rnd)
+				all += len(h.Intervals)
+			}
+		})
+	}
+	if plain < all/20 || plain > all*19/20 {
+		t.Errorf("%d of %d intervals are plain: one of the two ways is hardly tried", plain, all)
+	}
+}
+
+// courseHistory reads the events, of which some are lost for some seeds, with ranges that change.
+func courseHistory(t *testing.T, m *maker, seed uint64) *replay.History {
+	t.Helper()
+	events := courseRanges(m, seed)
+	pieces := func(yield func(journal.Piece, error) bool) {
+		for i, ev := range events {
+			if seed%5 == 4 && i > 20 && i < 26 {
+				if i == 21 && !yield(journal.Piece{Loss: &journal.Loss{First: ev.Seq, Last: ev.Seq + 4, Cause: fmt.Errorf("torn"), Offset: -1}}, nil) {
+					return
+				}
+				continue
+			}
+			if !yield(journal.Piece{Record: journal.Record{Event: ev, File: "journal/00000000000000000001"}}, nil) {
+				return
+			}
+		}
+	}
+	h, err := replay.ReadPieces(pieces, replay.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// courseRanges gives ADDs of the history ranges that change.
+func courseRanges(m *maker, seed uint64) []journal.Event {
+	events := slices.Clone(m.events)
+	if seed%4 == 1 { // events of a parent are lost, until the next boot or reset
+		events[0].Attributes = []journal.Attribute{{Key: journal.AttributeLost, Value: "2"}}
+	}
+	for i := range events {
+		ev := &events[i]
+		if ev.Kind == journal.KindImport && seed%2 == 0 {
+			ev.Claimed = ev.Wall - int64(i%90)*int64(time.Second)
+		}
+		if ev.Kind != journal.KindAdd || seed%3 == 0 && i%7 == 0 {
+			continue
+		}
+		for _, a := range ev.Addresses {
+			b := a.IP.As4()
+			r := journal.Range{Start: netip.AddrFrom4([4]byte{10, 0, b[2], 1}), End: netip.AddrFrom4([4]byte{10, 0, b[2], byte(4 + i%3)}),
+				Gateway: netip.AddrFrom4([4]byte{10, 0, b[2], byte(5 + i%2)})}
+			ev.Ranges = append(ev.Ranges, []journal.Range{r})
+		}
+	}
+	return events
+}
+
+// compareCourse returns how many intervals were plain.
+func compareCourse(t *testing.T, h *replay.History, covered time.Time, rnd *rand.Rand) (plain int) {
+	t.Helper()
+	c := h.Course(covered)
+	windows := make([][]replay.Window, len(h.Intervals))
+	for i := range h.Intervals {
+		var usual bool
+		if windows[i], usual = c.Windows(i); usual {
+			plain++
+			if want := c.PlainWindows(&h.Intervals[i]); !slices.Equal(windows[i], want) {
+				t.Fatalf("interval %d is plain, but has %v, not %v", i, windows[i], want)
+			}
+		}
+	}
+	for _, at := range courseInstants(h, covered, rnd) {
+		when := time.Unix(0, at).UTC()
+		q := replay.Asked{From: when, To: when, Covered: covered}
+		table := h.At(q)
+		if got, want := courseTable(h, windows, at), tableText(&table); got != want {
+			t.Fatalf("at %s (covered %s): the table is\n%s\nby its course, and\n%s", when.Format(time.RFC3339Nano), covered, got, want)
+		}
+		if row := rowAt(c.Rows, at); len(table.Leases) == 0 && (row.Certainty != table.Certainty || row.Open != table.Open || !slices.Equal(row.Doubts, table.Doubts)) {
+			t.Fatalf("at %s: table %v open %v %q, not %v %v %q", when.Format(time.RFC3339Nano), row.Certainty, row.Open, row.Doubts, table.Certainty, table.Open, table.Doubts)
+		}
+		for last := range 10 {
+			ip := netip.AddrFrom4([4]byte{10, 0, byte(last % 3), byte(last)})
+			a := h.Of(ip).Who(ip, q)
+			if len(a.Holders) > 0 {
+				continue
+			}
+			got, want := unheldText(c, ip, at), fmt.Sprint(a.State, a.Certainty == replay.Certain)
+			if a.Certainty == replay.Unknown {
+				want = fmt.Sprint(replay.StateUnknown, false)
+			}
+			if got != want {
+				t.Fatalf("at %s: %s is %s by its course, and %s %q", when.Format(time.RFC3339Nano), ip, got, want, a.Doubts)
+			}
+		}
+	}
+	return plain
+}
+
+// courseInstants returns those around the times of all events, by both clocks.
+func courseInstants(h *replay.History, covered time.Time, rnd *rand.Rand) []int64 {
+	all := []int64{math.MinInt64 / 2, math.MaxInt64 / 2, h.First.Effective.UnixNano() - 1, covered.UnixNano(), covered.UnixNano() + 1}
+	add := func(p *replay.Point) {
+		for _, at := range []int64{p.Effective.UnixNano(), p.Time.UnixNano(), p.Effective.UnixNano() - int64(p.MaxError), p.Effective.UnixNano() + int64(p.MaxError)} {
+			all = append(all, at-1, at, at+1, at+rnd.Int64N(100e9))
+		}
+	}
+	for i := range h.Intervals {
+		iv := &h.Intervals[i]
+		add(&iv.Start)
+		if iv.End != nil {
+			add(&iv.End.Point)
+		}
+		if iv.Doubtful != nil {
+			add(iv.Doubtful)
+		}
+	}
+	add(&h.First)
+	add(&h.Last)
+	rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(len(all), 250)]
+}
+
+// courseTable is the lease table by windows.
+func courseTable(h *replay.History, windows [][]replay.Window, at int64) string {
+	type held struct {
+		ip     netip.Addr
+		seq    journal.Seq
+		unsure bool
+	}
+	var all []held
+	for i := range h.Intervals {
+		for _, w := range windows[i] {
+			if w.From <= at && at < w.To {
+				all = append(all, held{h.Intervals[i].Lease.IP, h.Intervals[i].Start.Seq, w.Unsure})
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y held) int {
+		if c := x.ip.Compare(y.ip); c != 0 {
+			return c
+		}
+		return int(x.seq) - int(y.seq)
+	})
+	text := ""
+	for i, l := range all {
+		several := i > 0 && all[i-1].ip == l.ip || i+1 < len(all) && all[i+1].ip == l.ip
+		text += fmt.Sprintln(l.ip, l.seq, l.unsure || several)
+	}
+	return text
+}
+
+func tableText(t *replay.Table) string {
+	text := ""
+	for _, l := range t.Leases {
+		text += fmt.Sprintln(l.Lease.IP, l.Start.Seq, l.Unsure)
+	}
+	return text
+}
+
+func rowAt(rows []replay.Row, at int64) *replay.Row {
+	i, found := slices.BinarySearchFunc(rows, at, func(r replay.Row, at int64) int {
+		if r.From < at {
+			return -1
+		} else if r.From > at {
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		i--
+	}
+	return &rows[i]
+}
+
+// unheldText says what the course tells of an address that nobody holds, as docs/FORMAT.md says.
+func unheldText(c *replay.Course, ip netip.Addr, at int64) string {
+	rows := c.Rows
+	if own, ok := c.Own[ip]; ok {
+		rows = own
+	}
+	r := rowAt(rows, at)
+	if len(r.Unknown) > 0 {
+		return fmt.Sprint(replay.StateUnknown, false)
+	}
+	state := func(i int) replay.State {
+		if i < 0 {
+			return replay.StateUnknown
+		}
+		return c.Changes[i].State(ip)
+	}
+	var states []replay.State
+	for _, i := range r.Candidates {
+		if state(i) == replay.StateUnknown {
+			return fmt.Sprint(replay.StateUnknown, false)
+		}
+		states = append(states, state(i))
+	}
+	sure := len(r.Maybe) == 0
+	for _, i := range r.Possible {
+		if state(i) == replay.StateUnknown {
+			sure = false
+			continue
+		}
+		states = append(states, state(i))
+	}
+	if len(states) == 0 {
+		return fmt.Sprint(replay.StateUnknown, false)
+	}
+	for _, s := range states {
+		sure = sure && s == states[0]
+	}
+	return fmt.Sprint(states[0], sure)
+}

@@ -341,11 +341,7 @@ func (c *Course) ordinary(iv *Interval) bool {
 		}
 		return 0
 	})
-	if !found || c.single[i].to < end.hi {
-		return false
-	}
-	st := &c.h.time.stretches[c.single[i].stretch]
-	if iv.Start.Seq <= st.first.Seq || iv.End.Seq >= st.last.Seq || effective(&iv.Start) >= effective(&iv.End.Point) {
+	if !found || c.single[i].to < end.hi || effective(&iv.Start) >= effective(&iv.End.Point) {
 		return false
 	}
 	// What either clock says, and the error of one, joins without a hole.

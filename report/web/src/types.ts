@@ -57,6 +57,9 @@ export interface Leases {
   readonly start: Uint32Array; // index of the event that gave it
   readonly end: Int32Array; // index of the event that ended it; -1 if none does, see open
   readonly doubtful: Int32Array; // index of the event behind which its use is uncertain; -1 if it never is
+  readonly reason: Uint8Array; // of its end, with the numbers of docs/FORMAT.md (1 del, 2 gc...); 0 if no event ends it
+  readonly container: Uint32Array; // index into Containers
+  readonly pod: Int32Array; // index into Pods; -1 if it is not known
   of(lease: number): Lease;
 }
 
@@ -96,6 +99,29 @@ export interface Addresses {
   leases(index: number): Uint32Array; // of the address, by start
 }
 
+// Containers are the container IDs that had leases, each once, in the order of their first lease.
+export interface Containers {
+  readonly count: number;
+  text(index: number): string;
+  shortened(index: number): boolean; // text is its first digits, which no other ID of this page begins with
+}
+
+// Pods are the pods that had leases, in the order of their first lease. One may be there more than once.
+export interface Pods {
+  readonly count: number;
+  namespace(index: number): string;
+  podName(index: number): string;
+}
+
+// Phase is what is known of the ranges from an instant on, until the next one's.
+export interface Phase {
+  readonly from: Instant | null; // null: since ever
+  readonly known: boolean; // false: it is not known what was held, or from which ranges addresses were given
+  readonly ranges: readonly number[]; // indexes into View.ranges
+  readonly whole: boolean; // there are no ranges but these
+  readonly why: readonly string[]; // it is not known
+}
+
 // Range is one that addresses are given from.
 export interface Range {
   readonly start: string;
@@ -133,6 +159,9 @@ export interface View {
   readonly certainty: "certain" | "uncertain" | "unknown";
   readonly doubts: readonly string[];
   readonly ranges: readonly Range[]; // of all times shown, each once, by start
+  readonly phases: readonly Phase[]; // by from
+  readonly containers: Containers;
+  readonly pods: Pods;
   readonly events: Events;
   readonly leases: Leases;
   readonly addresses: Addresses;
@@ -171,6 +200,7 @@ export interface Selection {
   readonly at: Instant;
   readonly ip: string; // "" if none is chosen
   readonly query: string; // of the search; "" if there is none
+  readonly zone: string; // that times are shown in besides UTC: an IANA name, or "UTC"
   readonly colour: "state" | "age" | "churn";
 }
 

@@ -147,6 +147,12 @@ export interface Boot {
   readonly synced: boolean;
 }
 
+// Stretch is a time in which an address was one and the same. Its end is that of the next one's beginning.
+export interface Stretch {
+  readonly from: Instant;
+  readonly cell: Cell;
+}
+
 // View is one network on one node: its newest journal and those that this one has succeeded.
 export interface View {
   readonly network: string;
@@ -168,6 +174,9 @@ export interface View {
 
   // at makes a reader of states that is quick when asked of one instant after another.
   at(): Moment;
+  // course tells what an address was, over the time that the page shows: at any instant that is in the last stretch
+  // which does not begin after it. The first begins with the time shown.
+  course(address: string): readonly Stretch[];
 }
 
 // Moment is a view at one instant. It is moved, not made again: what it has told before is not valid any more then.

@@ -6,7 +6,7 @@ import type { Report } from "./types.ts";
 
 // start shows a report that has been opened.
 export function start(report: Report): void {
-  const page = new ReportPage(report, { view: 0, at: report.views[0].to, ip: "", query: "", colour: "state" }, element("live"));
+  const page = new ReportPage(report, { view: 0, at: report.views[0].to, ip: "", query: "", zone: "UTC", colour: "state" }, element("live"));
   element("main").hidden = false;
   mountTheme();
   page.say("");

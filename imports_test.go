@@ -48,10 +48,11 @@ var mayImport = map[string][]string{
 }
 
 // onlyImporter names who alone may import what lies below a module path. The benchmark's floor is built on the
-// CNI library to show what that costs.
+// CNI library to show what that costs, and a browser is for tests alone.
 var onlyImporter = map[string][]string{
 	"github.com/tidwall/wal":          {"journal"},
 	"github.com/containernetworking/": {"plugin", "test/bench/floor"},
+	"github.com/chromedp/":            {"test/page"},
 }
 
 // pluginModules are the modules that the plugin may link: it is started for every

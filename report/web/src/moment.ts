@@ -1,0 +1,181 @@
+// The states of all addresses at an instant, quickly for one instant after another.
+
+import { parseAddress, type AddressList } from "./address.ts";
+import { State, type Cell, type Instant, type Leases, type Moment, type View } from "./types.ts";
+import type { Transitions } from "./transitions.ts";
+import { rowAt, type Course, type Row, type Unheld } from "./unheld.ts";
+import { before, type Spans } from "./windows.ts";
+
+const leftOpen =
+  "the clocks leave open who held it: events lie closer to the time asked about than their clocks are exact, or a clock was set";
+
+// Source is what a moment is made of. It doesn't change.
+export interface Source {
+  readonly view: View;
+  readonly leases: Leases;
+  readonly addresses: AddressList;
+  readonly transitions: Transitions;
+  readonly spans: Spans;
+  readonly course: Course;
+}
+
+// At is the view at one instant.
+export class At implements Moment {
+  readonly view: View;
+  instant: Instant;
+  held = 0;
+  private unsure = false; // some lease is not sure
+  private readonly of: Source;
+  private readonly position: Int32Array; // by address: its transition at the instant; the one before its first if there is none
+  private readonly states: Uint8Array;
+  private readonly sures: Uint8Array;
+  private readonly holders: Int32Array;
+  private readonly unheldStates: Uint8Array; // what each address is if nobody holds it
+  private readonly unheldSures: Uint8Array;
+  private readonly own: { readonly address: number; readonly rows: readonly Row[]; row: number }[];
+  private row = -2;
+
+  constructor(source: Source, at: Instant) {
+    const count = source.addresses.count;
+    this.of = source;
+    this.view = source.view;
+    this.position = Int32Array.from(source.transitions.offsets.subarray(0, count), (offset) => offset - 1);
+    this.states = new Uint8Array(count);
+    this.sures = new Uint8Array(count);
+    this.holders = new Int32Array(count);
+    this.unheldStates = new Uint8Array(count);
+    this.unheldSures = new Uint8Array(count);
+    this.own = Array.from(source.course.own, ([address, rows]) => ({ address, rows, row: -2 }));
+    this.instant = at;
+    this.move(at);
+  }
+
+  move(to: Instant): void {
+    this.instant = to;
+    this.moveUnheld(to);
+    const { offsets, ms, ns, code } = this.of.transitions;
+    const { position, states, sures, holders, unheldStates, unheldSures } = this;
+    const [toMs, toNs] = [to.ms, to.ns];
+    let [held, sure] = [0, 0];
+    for (let a = 0; a < position.length; a++) {
+      const [first, end] = [offsets[a], offsets[a + 1]];
+      let low = position[a]; // it, if it is not behind the instant
+      if (low >= first && (ms[low] > toMs || (ms[low] === toMs && ns[low] > toNs))) {
+        low--;
+        if (low >= first && (ms[low] > toMs || (ms[low] === toMs && ns[low] > toNs))) low = this.search(first, low, toMs, toNs);
+      } else if (low + 1 < end && (ms[low + 1] < toMs || (ms[low + 1] === toMs && ns[low + 1] <= toNs))) {
+        low++;
+        if (low + 1 < end && (ms[low + 1] < toMs || (ms[low + 1] === toMs && ns[low + 1] <= toNs))) low = this.search(low + 2, end, toMs, toNs);
+      }
+      position[a] = low;
+      const c = low < first ? -1 : code[low];
+      if (c < 0) {
+        holders[a] = -1;
+        states[a] = unheldStates[a];
+        sures[a] = unheldSures[a];
+      } else {
+        holders[a] = c >> 1;
+        states[a] = State.held;
+        sures[a] = c & 1;
+        held++;
+        sure += c & 1;
+      }
+    }
+    this.held = held;
+    this.unsure = sure < held;
+  }
+
+  // search returns the last transition before end that is not behind an instant; one before low if there is none.
+  private search(low: number, end: number, toMs: number, toNs: number): number {
+    const { ms, ns } = this.of.transitions;
+    while (low < end) {
+      const middle = (low + end) >>> 1;
+      if (before(toMs, toNs, ms[middle], ns[middle])) end = middle;
+      else low = middle + 1;
+    }
+    return low - 1;
+  }
+
+  private moveUnheld(to: Instant): void {
+    const { course, addresses } = this.of;
+    const row = rowAt(course.rows, to);
+    const changed = row !== this.row;
+    if (changed) {
+      this.row = row;
+      this.unheldStates.fill(State.unknown);
+      this.unheldSures.fill(1);
+      if (row >= 0) course.fill(course.rows[row], this.unheldStates, this.unheldSures);
+    }
+    for (const own of this.own) {
+      const now = rowAt(own.rows, to);
+      if (now === own.row && (!changed || now < 0)) continue;
+      own.row = now;
+      const { state, sure } = this.unheldBy(own.rows, row, now, addresses.bytes(own.address));
+      this.unheldStates[own.address] = state;
+      this.unheldSures[own.address] = sure ? 1 : 0;
+    }
+  }
+
+  private unheldBy(own: readonly Row[] | undefined, row: number, ownRow: number, address: Uint8Array): Unheld {
+    const { course } = this.of;
+    const by = own === undefined || ownRow < 0 ? course.rows[row] : own[ownRow];
+    return by === undefined ? { state: State.unknown, sure: true, why: [] } : course.of(by, address);
+  }
+
+  state(address: number): State {
+    return this.states[address] as State;
+  }
+
+  sure(address: number): boolean {
+    return this.sures[address] === 1;
+  }
+
+  lease(address: number): number {
+    return this.holders[address];
+  }
+
+  cell(address: string): Cell {
+    const index = this.of.addresses.find(address);
+    if (index < 0 || this.holders[index] < 0) return { ...this.unheld(address), leases: [] };
+    const { spans, addresses } = this.of;
+    const { ms, ns } = this.instant;
+    const holding: number[] = [];
+    const why: string[] = [];
+    for (const lease of addresses.leases(index)) {
+      const now = spans.windows(lease).filter((w) => !before(ms, ns, w.fromMs, w.fromNs) && before(ms, ns, w.toMs, w.toNs));
+      if (now.length === 0) continue;
+      holding.push(lease);
+      if (now.some((w) => w.unsure)) why.push(...this.doubtsOf(lease));
+    }
+    if (holding.length > 1 && !why.includes(leftOpen)) why.push(leftOpen);
+    return { state: State.held, sure: this.sure(index), leases: holding, why: [...new Set(why)] };
+  }
+
+  // doubtsOf says why a lease is not sure at the instant.
+  private doubtsOf(lease: number): readonly string[] {
+    const { doubts, windowStart } = this.of.leases.of(lease);
+    const doubtful = windowStart !== null && before(windowStart.ms, windowStart.ns, this.instant.ms, this.instant.ns);
+    return doubts.length > 0 && (doubtful || this.of.spans.isUnsure(lease)) ? doubts : [leftOpen];
+  }
+
+  unheld(address: string): Unheld {
+    const parsed = parseAddress(address);
+    if (parsed === null) throw new RangeError(`${JSON.stringify(address)} is no address`);
+    const index = this.of.addresses.index(parsed);
+    const own = index < 0 ? undefined : this.of.course.own.get(index);
+    return this.unheldBy(own, this.row, own === undefined ? -1 : rowAt(own, this.instant), parsed);
+  }
+
+  get doubts(): readonly string[] {
+    return this.of.course.rows[this.row]?.doubts ?? [];
+  }
+
+  get certainty(): "certain" | "uncertain" | "unknown" {
+    const certainty = this.of.course.rows[this.row]?.certainty ?? "unknown";
+    return certainty === "certain" && this.unsure ? "uncertain" : certainty;
+  }
+
+  get open(): boolean {
+    return this.of.course.rows[this.row]?.open ?? true;
+  }
+}

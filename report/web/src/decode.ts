@@ -5,8 +5,9 @@ import { Column, DataError, fromBase64, gunzip, utf8Text } from "./bytes.ts";
 import { fillRuns, indexOf, instantOf, readHeader, type At as AtData, type MoreData, type ViewData, type WindowsData } from "./header.ts";
 import { format } from "./instant.ts";
 import { At, type Source } from "./moment.ts";
+import { stretchesOf } from "./stretches.ts";
 import { transitionBound, transitionsOf } from "./transitions.ts";
-import type { Boot, Containers, Events, Instant, Journal, Lease, Leases, Moment, Phase, Pods, Range, Report, Times, View } from "./types.ts";
+import type { Boot, Containers, Events, Instant, Journal, Lease, Leases, Moment, Phase, Pods, Range, Report, Stretch, Times, View } from "./types.ts";
 import { Course } from "./unheld.ts";
 import { before, Spans, type Window } from "./windows.ts";
 
@@ -387,7 +388,7 @@ class ViewOf implements View {
   readonly events: Events;
   readonly leases: LeaseList;
   readonly addresses: AddressList;
-  private readonly course: Course;
+  private readonly known: Course;
   private readonly spans: Spans;
   private readonly bound: number; // of transitions
   private source: Source | null = null;
@@ -412,8 +413,8 @@ class ViewOf implements View {
     this.addresses.setLeases(this.leases.address);
     this.containers = this.leases.containers;
     this.pods = this.leases.pods;
-    this.course = new Course(view, this.addresses);
-    this.phases = this.course.phases();
+    this.known = new Course(view, this.addresses);
+    this.phases = this.known.phases();
     const { start, end, doubtful, flags } = this.leases;
     const explicit = windowsOf(columns.json("w"), this.leases);
     this.bound = transitionBound(view.leases, explicit);
@@ -425,8 +426,17 @@ class ViewOf implements View {
   }
 
   at(): Moment {
-    const { leases, addresses, spans, course } = this;
+    return new At(this.sources(), this.from);
+  }
+
+  course(address: string): readonly Stretch[] {
+    return stretchesOf(this.sources(), address);
+  }
+
+  // sources are made when a state is asked for first.
+  private sources(): Source {
+    const { leases, addresses, spans, known: course } = this;
     this.source ??= { view: this, leases, addresses, spans, course, transitions: transitionsOf(addresses, spans, this.bound) };
-    return new At(this.source, this.from);
+    return this.source;
   }
 }

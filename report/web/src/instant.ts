@@ -5,9 +5,9 @@ import type { Instant } from "./types.ts";
 import { quote, refused } from "./wrongtimes.ts";
 import { zoneOf, type Zone } from "./zone.ts";
 
-// compare orders instants.
+// compare orders instants, also those since or for ever, whose milliseconds are infinite.
 export function compare(a: Instant, b: Instant): number {
-  return a.ms - b.ms || a.ns - b.ns;
+  return a.ms === b.ms ? a.ns - b.ns : a.ms - b.ms;
 }
 
 // add adds nanoseconds, fewer than 2^53 of them.

@@ -1,6 +1,6 @@
 // The states of all addresses at an instant, quickly for one instant after another.
 
-import { parseAddress, type AddressList } from "./address.ts";
+import { parseAddress, type AddressList, type Parsed } from "./address.ts";
 import { State, type Cell, type Instant, type Leases, type Moment, type View } from "./types.ts";
 import type { Transitions } from "./transitions.ts";
 import { rowAt, type Course, type Row, type Unheld } from "./unheld.ts";
@@ -17,6 +17,42 @@ export interface Source {
   readonly transitions: Transitions;
   readonly spans: Spans;
   readonly course: Course;
+}
+
+// Holding is that a lease's window has an instant.
+export interface Holding {
+  readonly lease: number;
+  readonly unsure: boolean;
+}
+
+// parsed returns an address's bytes. Who asks with what an operator has typed must have looked at it before.
+export function parsed(address: string): Parsed {
+  const ip = parseAddress(address);
+  if (ip === null) throw new RangeError(`${JSON.stringify(address)} is no address`);
+  return ip;
+}
+
+// cellOf says what an address is at an instant, by the windows that have it, in the order of their leases.
+export function cellOf(of: Source, ip: Parsed, index: number, at: Instant, holding: readonly Holding[]): Cell {
+  if (holding.length === 0) return { ...unheldAt(of, ip, index, at), leases: [] };
+  const leases = [...new Set(holding.map((h) => h.lease))];
+  const why = holding.flatMap((h) => (h.unsure ? doubtsOf(of, h.lease, at) : []));
+  if (leases.length > 1) why.push(leftOpen);
+  return { state: State.held, sure: why.length === 0, leases, why: [...new Set(why)] };
+}
+
+// doubtsOf says why a lease is not sure at an instant.
+function doubtsOf(of: Source, lease: number, at: Instant): readonly string[] {
+  const { doubts, windowStart } = of.leases.of(lease);
+  const doubtful = windowStart !== null && before(windowStart.ms, windowStart.ns, at.ms, at.ns);
+  return doubts.length > 0 && (doubtful || of.spans.isUnsure(lease)) ? doubts : [leftOpen];
+}
+
+// unheldAt says what an address is at an instant if no lease holds it.
+function unheldAt({ course }: Source, ip: Parsed, index: number, at: Instant): Unheld {
+  const own = course.own.get(index) ?? [];
+  const row = own[rowAt(own, at)] ?? course.rows[rowAt(course.rows, at)];
+  return row === undefined ? { state: State.unknown, sure: true, why: [] } : course.of(row, ip);
 }
 
 // At is the view at one instant.
@@ -110,16 +146,10 @@ export class At implements Moment {
       const now = rowAt(own.rows, to);
       if (now === own.row && (!changed || now < 0)) continue;
       own.row = now;
-      const { state, sure } = this.unheldBy(own.rows, row, now, addresses.bytes(own.address));
+      const { state, sure } = unheldAt(this.of, addresses.bytes(own.address), own.address, to);
       this.unheldStates[own.address] = state;
       this.unheldSures[own.address] = sure ? 1 : 0;
     }
-  }
-
-  private unheldBy(own: readonly Row[] | undefined, row: number, ownRow: number, address: Uint8Array): Unheld {
-    const { course } = this.of;
-    const by = own === undefined || ownRow < 0 ? course.rows[row] : own[ownRow];
-    return by === undefined ? { state: State.unknown, sure: true, why: [] } : course.of(by, address);
   }
 
   state(address: number): State {
@@ -135,35 +165,22 @@ export class At implements Moment {
   }
 
   cell(address: string): Cell {
-    const index = this.of.addresses.find(address);
-    if (index < 0 || this.holders[index] < 0) return { ...this.unheld(address), leases: [] };
-    const { spans, addresses } = this.of;
+    const { addresses, spans } = this.of;
+    const ip = parsed(address);
+    const index = addresses.index(ip);
     const { ms, ns } = this.instant;
-    const holding: number[] = [];
-    const why: string[] = [];
-    for (const lease of addresses.leases(index)) {
-      const now = spans.windows(lease).filter((w) => !before(ms, ns, w.fromMs, w.fromNs) && before(ms, ns, w.toMs, w.toNs));
-      if (now.length === 0) continue;
-      holding.push(lease);
-      if (now.some((w) => w.unsure)) why.push(...this.doubtsOf(lease));
+    const holding: Holding[] = [];
+    for (const lease of index < 0 ? [] : addresses.leases(index)) {
+      for (const w of spans.windows(lease)) {
+        if (!before(ms, ns, w.fromMs, w.fromNs) && before(ms, ns, w.toMs, w.toNs)) holding.push({ lease, unsure: w.unsure });
+      }
     }
-    if (holding.length > 1 && !why.includes(leftOpen)) why.push(leftOpen);
-    return { state: State.held, sure: this.sure(index), leases: holding, why: [...new Set(why)] };
-  }
-
-  // doubtsOf says why a lease is not sure at the instant.
-  private doubtsOf(lease: number): readonly string[] {
-    const { doubts, windowStart } = this.of.leases.of(lease);
-    const doubtful = windowStart !== null && before(windowStart.ms, windowStart.ns, this.instant.ms, this.instant.ns);
-    return doubts.length > 0 && (doubtful || this.of.spans.isUnsure(lease)) ? doubts : [leftOpen];
+    return cellOf(this.of, ip, index, this.instant, holding);
   }
 
   unheld(address: string): Unheld {
-    const parsed = parseAddress(address);
-    if (parsed === null) throw new RangeError(`${JSON.stringify(address)} is no address`);
-    const index = this.of.addresses.index(parsed);
-    const own = index < 0 ? undefined : this.of.course.own.get(index);
-    return this.unheldBy(own, this.row, own === undefined ? -1 : rowAt(own, this.instant), parsed);
+    const ip = parsed(address);
+    return unheldAt(this.of, ip, this.of.addresses.index(ip), this.instant);
   }
 
   get doubts(): readonly string[] {

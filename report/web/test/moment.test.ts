@@ -3,6 +3,7 @@ import test from "node:test";
 import { compareAddresses, parseAddress } from "../src/address.ts";
 import { decode } from "../src/decode.ts";
 import type { RowData } from "../src/header.ts";
+import { add, compare } from "../src/instant.ts";
 import { State, type Moment } from "../src/types.ts";
 import { at, encode, row, type EventMade, type LeaseMade, type ViewMade } from "./encode.ts";
 
@@ -110,7 +111,7 @@ function drawn(seed: number): ViewMade {
   const rows = (count: number) => [null, ...Array.from({ length: count }, (_, i) => base + BigInt(i) * 11_000_000n + 1n)].map(draw);
   const used = [...new Set(leases.map((l) => l.address))];
   return {
-    texts: ["", "events are lost"], boots, open_to: r(2) === 0 ? null : at(base + 70_000_000n), rows: rows(6),
+    texts: ["", "events are lost"], boots, from: at(base + 1_000_000n), to: at(base + 60_000_000n), open_to: r(2) === 0 ? null : at(base + 70_000_000n), rows: rows(6),
     own: used.length > 2 ? [{ address: r(used.length), rows: r(2) === 0 ? rows(3) : rows(3).slice(1) }] : [],
     ranges: [
       { start: "10.0.0.2", end: "10.0.0.9", subnet: "10.0.0.0/24", gateway: "10.0.0.1" },
@@ -160,4 +161,38 @@ test("states are those of the rule, at all boundaries and next to them, forwards
     const r = random(seed);
     for (let i = 0; i < 50; i++) go(sorted[r(sorted.length)]);
   }
+});
+
+test("the course of an address is its cells, from one change to the next", () => {
+  let stretches = 0;
+  for (let seed = 1; seed <= 15; seed++) {
+    const view = drawn(seed);
+    const decoded = decode(encode([view])).views[0];
+    const moment = decoded.at();
+    for (const address of ["10.0.0.1", "10.0.0.2", "10.0.0.9", "10.0.0.77", "2001:db8::2"]) {
+      const course = decoded.course(address);
+      stretches += course.length;
+      assert.deepEqual(course[0].from, decoded.from);
+      course.forEach(({ from, cell }, i) => {
+        moment.move(from);
+        assert.deepEqual(cell, moment.cell(address));
+        const end = course[i + 1]?.from ?? add(decoded.to, 1);
+        moment.move(add(end, -1)); // the last instant of the stretch
+        assert.deepEqual(cell, moment.cell(address));
+        if (i > 0) assert(compare(course[i - 1].from, from) < 0);
+      });
+      for (let i = 0; i < 200; i++) {
+        const t = add(decoded.from, i * 295_001);
+        moment.move(t);
+        assert.deepEqual(course.findLast(({ from }) => compare(from, t) <= 0)!.cell, moment.cell(address));
+      }
+    }
+  }
+  assert(stretches > 300);
+});
+
+test("an address that is none is refused", () => {
+  const view = decode(encode([drawn(1)])).views[0];
+  assert.throws(() => view.at().cell("10.0.0"), /"10\.0\.0" is no address/);
+  assert.throws(() => view.course("::ffff:10.0.0.1"), /is no address/);
 });

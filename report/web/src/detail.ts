@@ -1,0 +1,292 @@
+// What is chosen, in full: what an address is at the instant, and its intervals as a drawing and as a list. Without an address it is the
+// container or the pod that was searched for.
+import { copyButton, endText, intervalsJSON, intervalsText } from "./copy.ts";
+import type { Copied } from "./copy.ts";
+import { button, el } from "./dom.ts";
+import { compare, format } from "./instant.ts";
+import { between, counted, inZone, lasted, podText, printable, quoted, shortID, whole } from "./text.ts";
+import { drawTimeline, keyOf } from "./timeline.ts";
+import type { Row, Span, Timeline } from "./timeline.ts";
+import { State, stateNames } from "./types.ts";
+import type { Instant, Lease, Moment, Page } from "./types.ts";
+
+const listed = 50; // intervals at once
+const drawn = 12; // addresses in one drawing
+
+// Subject is what the detail is about.
+interface Subject {
+  readonly ip: string; // "" if it is a container or pod
+  readonly container: string;
+  readonly pod: string;
+  readonly leases: readonly number[]; // by start
+}
+
+export class Detail {
+  private readonly page: Page;
+  private readonly body = el("div", {});
+  private subject: Subject | null = null;
+  private found: readonly number[] = [];
+  private span: Span | null = null; // of the drawing; null: all of the time shown
+  private offset = 0; // of the list
+  private timeline: Timeline | null = null;
+  private readonly state = el("p", { class: "state-words" });
+  private list = el("ol", { class: "intervals" });
+  private due = 0;
+  private stale = true; // all is to be drawn anew, not only what the instant changes
+
+  constructor(page: Page, into: HTMLElement) {
+    this.page = page;
+    into.append(this.body);
+    page.listen((now, before) => {
+      if (now.ip !== before.ip || now.view !== before.view) {
+        this.span = null;
+        this.stale = true;
+      }
+      if (now.zone !== before.zone) this.stale = true;
+      this.later();
+    });
+    let width = 0;
+    new ResizeObserver(() => {
+      if (this.body.clientWidth === width) return;
+      width = this.body.clientWidth;
+      this.draw();
+    }).observe(this.body);
+    this.later();
+  }
+
+  // show tells of the leases that were searched for. They are shown where no address is chosen and they are of one container or pod.
+  show(found: readonly number[]): void {
+    this.found = found;
+    if (this.page.selection.ip !== "") return;
+    this.stale = true;
+    this.later();
+  }
+
+  private later(): void {
+    if (!this.due) this.due = requestAnimationFrame(() => this.update());
+  }
+
+  private update(): void {
+    this.due = 0;
+    if (this.stale) this.rebuild();
+    else this.follow();
+  }
+
+  private rebuild(): void {
+    this.stale = false;
+    this.timeline = null;
+    const subject = (this.subject = this.find());
+    if (!subject) {
+      this.body.replaceChildren(el("h2", {}, "Nothing chosen"),
+        el("p", { class: "soft" }, "Choose an address in the grid, or search for one, for a container or for a pod: its intervals are shown here."));
+      return;
+    }
+    const at = this.page.selection.at;
+    const view = this.page.moment.view;
+    const current = subject.leases.findLastIndex((l) => compare(view.leases.of(l).start, at) <= 0);
+    this.offset = Math.max(Math.floor(Math.max(current, 0) / listed) * listed, 0);
+    const name = subject.ip || subject.pod || subject.container;
+    const heading = el("h2", {}, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
+    const drawing = el("div", { class: "drawing" });
+    this.list = el("ol", { class: "intervals", "aria-label": "Intervals, oldest first" });
+    const parts: (Node | string)[] = [heading, this.state, this.zoomBar(), drawing];
+    parts.push(el("h3", {}, counted(subject.leases.length, "interval")), this.copyBar(subject), el("div", { class: "bar pager" }), this.list);
+    this.body.replaceChildren(...parts);
+    this.draw();
+    this.fill();
+    this.follow();
+  }
+
+  private find(): Subject | null {
+    const view = this.page.moment.view;
+    const ip = this.page.selection.ip;
+    if (ip) {
+      const index = view.addresses.find(ip);
+      return { ip, container: "", pod: "", leases: index < 0 ? [] : Array.from(view.addresses.leases(index)) };
+    }
+    if (this.found.length === 0) return null;
+    const leases = [...this.found].sort((a, b) => a - b);
+    const all = leases.map((l) => view.leases.of(l));
+    const one = (of: (l: Lease) => string) => (all.every((l) => of(l) === of(all[0])) ? of(all[0]) : "");
+    const container = one((l) => l.containerID);
+    const pod = one(podText);
+    return pod || container ? { ip: "", container, pod, leases } : null;
+  }
+
+  private zoomBar(): HTMLElement {
+    const zoom = (factor: number) => {
+      const { from, to } = this.spanNow();
+      const at = this.page.selection.at.ms;
+      const centre = at >= from && at <= to ? at : (from + to) / 2;
+      const half = Math.max(((to - from) / 2) * factor, 0.5);
+      const all = this.spanOfView();
+      this.span = { from: Math.max(centre - half, all.from), to: Math.min(centre + half, all.to) };
+      if (this.span.from <= all.from && this.span.to >= all.to) this.span = null;
+      this.draw();
+    };
+    return el("div", { class: "bar controls", role: "group", "aria-label": "Time drawn" },
+      button("closer", "Draw a quarter of the time, around the instant", () => zoom(0.25)),
+      button("wider", "Draw four times as much time", () => zoom(4)),
+      button("all", "Draw all of the time shown", () => {
+        this.span = null;
+        this.draw();
+      }));
+  }
+
+  private copyBar(subject: Subject): HTMLElement {
+    const copied = (): Copied => {
+      const { report, moment, selection } = this.page;
+      const of = subject.ip ? { ip: subject.ip } : subject.pod ? { pod: subject.pod } : { container: subject.container };
+      return { report, view: moment.view, of, at: selection.at, state: subject.ip ? stateText(moment, subject.ip) : "",
+        leases: subject.leases.map((l) => moment.view.leases.of(l)) };
+    };
+    const say = (words: string) => this.page.say(words);
+    return el("div", { class: "bar controls" },
+      copyButton("Copy as text", () => intervalsText(copied()), say), copyButton("Copy as JSON", () => intervalsJSON(copied()), say));
+  }
+
+  private spanOfView(): Span {
+    const { from, to } = this.page.moment.view;
+    return { from: from.ms, to: Math.max(to.ms + to.ns / 1e6, from.ms + 1) };
+  }
+
+  private spanNow(): Span {
+    return this.span ?? this.spanOfView();
+  }
+
+  private rows(subject: Subject): { rows: Row[]; more: number } {
+    const view = this.page.moment.view;
+    if (subject.ip) return { rows: [{ address: subject.ip, course: view.course(subject.ip), of: null }], more: 0 };
+    const of = new Set(subject.leases);
+    const addresses = [...new Set(subject.leases.map((l) => view.leases.of(l).address))];
+    const rows = addresses.slice(0, drawn).map((address) => ({ address, course: view.course(address), of }));
+    return { rows, more: addresses.length - rows.length };
+  }
+
+  private draw(): void {
+    const place = this.body.querySelector(".drawing");
+    if (!place || !this.subject) return;
+    const { rows, more } = this.rows(this.subject);
+    const span = this.spanNow();
+    const words = `${rows.map((r) => r.address).join(", ")} from ${format({ ms: Math.floor(span.from), ns: 0 })} to ${format({ ms: Math.ceil(span.to), ns: 0 })}: `
+      + `${counted(this.subject.leases.length, "interval")}, listed below`;
+    const timeline = (this.timeline = drawTimeline(rows, span, Math.max(place.clientWidth, 200), this.page.selection.zone, words));
+    timeline.element.addEventListener("click", (event) => {
+      const ms = timeline.time((event as MouseEvent).clientX);
+      this.page.set({ at: clamp({ ms: Math.floor(ms), ns: Math.floor((ms % 1) * 1e6) }, this.page.moment.view) });
+    });
+    place.replaceChildren(timeline.element, keyOf(rows));
+    if (more > 0) place.append(el("p", { class: "soft" }, `${counted(more, "more address", "more addresses")} in the list`));
+    timeline.mark(this.page.selection.at);
+  }
+
+  // fill makes the list, as far as it is shown at once.
+  private fill(): void {
+    const subject = this.subject!;
+    const view = this.page.moment.view;
+    const last = Math.min(this.offset + listed, subject.leases.length);
+    this.list.start = this.offset + 1;
+    this.list.replaceChildren(...subject.leases.slice(this.offset, last).map((l) => this.interval(l, view.leases.of(l))));
+    const pager = this.body.querySelector(".pager")!;
+    pager.replaceChildren();
+    if (subject.leases.length <= listed) return;
+    const turn = (by: number) => {
+      this.offset += by;
+      this.fill();
+      this.follow();
+    };
+    const earlier = button("earlier", "Earlier intervals", () => turn(-listed));
+    const later = button("later", "Later intervals", () => turn(listed));
+    earlier.disabled = this.offset === 0;
+    later.disabled = last === subject.leases.length;
+    pager.append(earlier, el("span", {}, `${this.offset + 1} to ${last} of ${subject.leases.length}`), later);
+  }
+
+  // follow shows what the instant changes.
+  private follow(): void {
+    const { moment, selection } = this.page;
+    this.timeline?.mark(selection.at);
+    const subject = this.subject;
+    if (!subject) return;
+    const holders = new Set(subject.ip ? moment.cell(subject.ip).leases : subject.leases.filter((l) => moment.cell(moment.view.leases.of(l).address).leases.includes(l)));
+    if (subject.ip) this.state.replaceChildren(...stateNodes(moment, subject.ip));
+    else {
+      const held = [...holders].map((l) => moment.view.leases.of(l).address).join(", ");
+      this.state.textContent = held ? `holds ${held} at the instant` : "holds no address at the instant";
+    }
+    for (const item of this.list.children) {
+      if (holders.has(Number((item as HTMLElement).dataset.lease))) item.setAttribute("aria-current", "true");
+      else item.removeAttribute("aria-current");
+    }
+  }
+
+  private interval(index: number, l: Lease): HTMLElement {
+    const { page } = this;
+    const pod = podText(l);
+    const ask = (query: string, what: string, text: HTMLElement) => {
+      const made = el("button", { type: "button", class: "link", title: `All leases of this ${what}` }, text);
+      made.addEventListener("click", () => page.set({ query, ip: "" }));
+      return made;
+    };
+    const head = el("div", { class: "who" });
+    if (!this.subject!.ip) head.append(el("b", {}, l.address), " ");
+    if (pod) head.append("pod ", ask(pod, "pod", quoted(pod, 200)), " ");
+    head.append(el("span", { class: "soft" }, "container ", ask(l.containerID, "container", quoted(shortID(l.containerID, l.shortened), 70)), " ", quoted(l.ifname, 40)));
+    const facts = el("dl", {});
+    const fact = (name: string, ...value: (Node | string)[]) => facts.append(el("div", {}, el("dt", {}, name), el("dd", {}, ...value)));
+    const to = l.end ?? page.moment.view.to;
+    fact("from", this.time(l.start), ` event ${l.startSeq}`, l.origin === "import" ? ", imported" : "");
+    if (l.end) fact("to", this.time(l.end), ` event ${l.endSeq}`, ", ", quoted(l.reason), ` after ${lasted(between(l.start, to))}`);
+    else fact("to", endText(l));
+    if (l.text) fact("text", whole(l.text));
+    if (compare(l.start, l.startRecorded) !== 0) fact("recorded", `start as ${format(l.startRecorded)}`);
+    if (l.end && l.endRecorded && compare(l.end, l.endRecorded) !== 0) fact("recorded", `end as ${format(l.endRecorded)}`);
+    if (l.windowStart && !(l.end && compare(l.windowStart, l.end) >= 0)) fact("uncertain", "use is uncertain from ", this.time(l.windowStart));
+    fact("certainty", l.certainty === "certain" ? "certain" : el("strong", { class: "doubtful" }, l.certainty));
+    for (const doubt of l.doubts) fact("doubt", whole(doubt));
+    const journal = page.moment.view.journals[l.journal];
+    fact("evidence", el("span", { class: "soft" }, `events ${l.startSeq}-${l.endSeq || ""}, read up to ${l.lastSeq}, `, quoted(l.file), `, journal ${journal.id} of node `, quoted(journal.node)));
+    if (l.containerID !== shortID(l.containerID, l.shortened)) fact("container", whole(l.containerID));
+    else if (l.shortened) fact("container", quoted(l.containerID), " and more digits, which the page does not have");
+    return el("li", { "data-lease": index }, head, facts);
+  }
+
+  // time is one that goes to that instant.
+  private time(at: Instant): HTMLElement {
+    const zone = this.page.selection.zone;
+    const made = el("button", { type: "button", class: "link time", title: "Show this instant" }, format(at), zone === "UTC" ? "" : ` (${inZone(at, zone)})`);
+    made.addEventListener("click", () => this.page.set({ at: clamp(at, this.page.moment.view) }));
+    return made;
+  }
+}
+
+function clamp(at: Instant, within: { readonly from: Instant; readonly to: Instant }): Instant {
+  if (compare(at, within.from) < 0) return within.from;
+  return compare(at, within.to) > 0 ? within.to : at;
+}
+
+// stateNodes says what an address is at the moment's instant.
+function stateNodes(moment: Moment, address: string): (Node | string)[] {
+  const cell = moment.cell(address);
+  const nodes: (Node | string)[] = [el("strong", { class: `is-${stateNames[cell.state].replace(" ", "-")}${cell.sure ? "" : " is-unsure"}` }, stateNames[cell.state])];
+  cell.leases.forEach((index, i) => {
+    const l = moment.view.leases.of(index);
+    nodes.push(i > 0 ? ", or by " : " by ");
+    const pod = podText(l);
+    nodes.push(pod ? "pod " : "container ", quoted(pod || shortID(l.containerID, l.shortened), 120), ` since ${format(l.start)}`);
+  });
+  nodes.push(cell.state === State.unknown ? "" : cell.sure ? ", certain" : ", uncertain");
+  if (cell.why.length > 0) nodes.push(": ", ...cell.why.flatMap((why, i) => [i > 0 ? "; " : "", whole(why)]));
+  return nodes;
+}
+
+// stateText is stateNodes as text.
+export function stateText(moment: Moment, address: string): string {
+  const cell = moment.cell(address);
+  const holders = cell.leases.map((index) => {
+    const l = moment.view.leases.of(index);
+    return `${podText(l) ? "pod " + printable(podText(l)) : "container " + printable(l.containerID)} since ${format(l.start)}`;
+  });
+  return stateNames[cell.state] + (holders.length ? " by " + holders.join(", or by ") : "") + (cell.state === State.unknown ? "" : cell.sure ? ", certain" : ", uncertain")
+    + (cell.why.length ? ": " + cell.why.map(printable).join("; ") : "");
+}

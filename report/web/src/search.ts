@@ -1,0 +1,193 @@
+// The search: a field, and below it the leases that it is about. Choosing one moves the page to it.
+import { el } from "./dom.ts";
+import { find, Matcher } from "./find.ts";
+import { format } from "./instant.ts";
+import { endText, reasonText } from "./copy.ts";
+import { cut, counted, podText, printable, quoted, shortID } from "./text.ts";
+import { compare } from "./instant.ts";
+import type { Lease, Page } from "./types.ts";
+
+const shown = 200; // results at once
+
+// mountSearch puts the search into its section. found is told of all leases that a search has found, or of none if there are too many to list.
+export function mountSearch(page: Page, into: HTMLElement, found: (leases: readonly number[]) => void): void {
+  new Search(page, into, found);
+}
+
+class Search {
+  private readonly page: Page;
+  private readonly input = el("input", {
+    type: "search", id: "search-input", role: "combobox", "aria-expanded": "false", "aria-controls": "search-results", "aria-autocomplete": "list",
+    "aria-describedby": "search-hint", autocomplete: "off", spellcheck: "false", placeholder: "10.0.0.7, 10.0.1.0/24, container ID, namespace/pod",
+  });
+  private readonly words = el("p", { class: "soft", id: "search-count", role: "status" });
+  private readonly list = el("ul", { role: "listbox", id: "search-results", "aria-label": "Leases found", hidden: true });
+  private readonly more = el("button", { type: "button", hidden: true });
+  private asked = 0; // counts searches: a newer one ends those before
+  private most = shown;
+  private rows: number[] = [];
+  private active = -1;
+  private waiting = 0;
+  private entered = false; // Enter was pressed before the search was done
+  private readonly found: (leases: readonly number[]) => void;
+
+  constructor(page: Page, into: HTMLElement, found: (leases: readonly number[]) => void) {
+    this.page = page;
+    this.found = found;
+    const label = el("label", { for: "search-input" }, "Search");
+    const hint = el("p", { id: "search-hint", class: "unseen" },
+      "An address, a CIDR, a container ID or its beginning, a pod or a part of its name, a namespace. Arrow keys move through what was found, Enter chooses.");
+    into.append(el("div", { class: "search-line" }, label, this.input, el("kbd", { "aria-hidden": "true" }, "/")), hint, this.words, this.list, this.more);
+    this.input.value = page.selection.query;
+    this.input.addEventListener("input", () => {
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(() => page.set({ query: this.input.value }), 120);
+    });
+    this.input.addEventListener("keydown", (event) => this.key(event));
+    this.list.addEventListener("click", (event) => {
+      const row = (event.target as Element).closest("li");
+      if (row) this.choose(Number(row.dataset.row));
+    });
+    this.more.addEventListener("click", () => {
+      this.most += shown;
+      void this.search();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+      event.preventDefault();
+      this.input.focus();
+      this.input.select();
+    });
+    page.listen((now, before) => {
+      if (now.query === before.query && now.view === before.view) return;
+      if (this.input.value !== now.query) this.input.value = now.query;
+      this.most = shown;
+      void this.search();
+    });
+    void this.search();
+  }
+
+  private key(event: KeyboardEvent): void {
+    const last = this.rows.length - 1;
+    const to = { ArrowDown: Math.min(this.active + 1, last), ArrowUp: Math.max(this.active - 1, -1), PageDown: Math.min(this.active + 10, last),
+      PageUp: Math.max(this.active - 10, 0) }[event.key];
+    if (to !== undefined && last >= 0) {
+      event.preventDefault();
+      this.activate(to);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      clearTimeout(this.waiting);
+      if (this.input.value !== this.page.selection.query) {
+        this.entered = true;
+        this.page.set({ query: this.input.value });
+        return;
+      }
+      this.choose(Math.max(this.active, 0));
+    } else if (event.key === "Escape" && this.input.value !== "") {
+      event.preventDefault();
+      clearTimeout(this.waiting);
+      this.page.set({ query: "" });
+    }
+  }
+
+  private activate(row: number): void {
+    this.list.children[this.active]?.setAttribute("aria-selected", "false");
+    this.active = row;
+    const option = this.list.children[row];
+    if (option) {
+      option.setAttribute("aria-selected", "true");
+      option.scrollIntoView({ block: "nearest" });
+      this.input.setAttribute("aria-activedescendant", option.id);
+    } else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  // choose goes to a lease that was found; or to the address that was asked for, if it had none.
+  private choose(row: number): void {
+    const lease = this.rows[row];
+    if (lease === undefined) {
+      const address = matcherOf(this.page)?.address;
+      if (address) this.page.set({ ip: address });
+      return;
+    }
+    this.activate(row);
+    goToLease(this.page, lease);
+  }
+
+  private async search(): Promise<void> {
+    const mine = ++this.asked;
+    const matcher = matcherOf(this.page);
+    if (!matcher) {
+      this.show([], "", 0);
+      return;
+    }
+    const late = setTimeout(() => {
+      if (mine === this.asked) this.words.textContent = "searching…";
+    }, 150);
+    const found = await find(matcher, this.most, async () => {
+      await new Promise((go) => setTimeout(go));
+      return mine === this.asked;
+    });
+    clearTimeout(late);
+    if (!found || mine !== this.asked) return;
+    let words = found.total === 0 ? "nothing found" : counted(found.total, "lease");
+    if (found.total === 0 && matcher.address) words = `${matcher.address}: no lease in the time shown; Enter shows what it was`;
+    if (found.total > found.rows.length) words += `, the first ${found.rows.length} are listed`;
+    this.show([...found.rows], words, found.total);
+    if (this.entered && (found.total === 1 || matcher.address)) this.choose(0);
+    this.entered = false;
+  }
+
+  private show(rows: number[], words: string, total: number): void {
+    this.rows = rows;
+    this.active = -1;
+    this.input.removeAttribute("aria-activedescendant");
+    this.input.setAttribute("aria-expanded", String(rows.length > 0));
+    this.words.textContent = words;
+    this.list.hidden = rows.length === 0;
+    const view = this.page.moment.view;
+    this.list.replaceChildren(...rows.map((lease, row) => option(view.leases.of(lease), row)));
+    this.found(total <= rows.length ? rows : []);
+    this.more.hidden = total <= rows.length;
+    this.more.textContent = `${Math.min(shown, total - rows.length)} more of ${counted(total, "lease")}`;
+  }
+}
+
+function typing(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement ? target.type !== "range" && target.type !== "button" && target.type !== "checkbox"
+    : target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+}
+
+function option(lease: Lease, row: number): HTMLElement {
+  const pod = podText(lease);
+  const id = shortID(lease.containerID, lease.shortened);
+  const end = lease.end ? format(lease.end).slice(0, 19) + "Z" : endText(lease);
+  return el("li", { role: "option", id: `search-${row}`, "data-row": row, "aria-selected": "false" },
+    el("b", {}, lease.address), " ", quoted(pod || id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
+    el("span", { class: "soft when-line" }, `${format(lease.start).slice(0, 19)}Z to ${end}${lease.reason ? ", " + cut(printable(reasonText(lease)), 60) : ""}`
+      + (lease.certainty === "certain" ? "" : `, ${lease.certainty}`)));
+}
+
+let kept: Matcher | null = null;
+
+// matcherOf is the matcher for what is searched for, null without a search. All parts of the page share it.
+export function matcherOf(page: Page): Matcher | null {
+  const view = page.moment.view;
+  const query = page.selection.query.trim().toLowerCase();
+  if (query === "") return null;
+  if (!kept || kept.view !== view || kept.query !== query) kept = new Matcher(view, query);
+  return kept;
+}
+
+// goToLease chooses a lease's address, and the instant of its beginning unless it is held at the one that is shown.
+export function goToLease(page: Page, lease: number): void {
+  const view = page.moment.view;
+  const of = view.leases.of(lease);
+  if (page.moment.cell(of.address).leases.includes(lease)) {
+    page.set({ ip: of.address });
+    return;
+  }
+  let at = of.start;
+  if (compare(at, view.from) < 0) at = view.from;
+  if (compare(at, view.to) > 0) at = view.to;
+  page.set({ ip: of.address, at });
+}

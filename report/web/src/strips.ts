@@ -1,0 +1,217 @@
+// The strips: what became of the addresses over the time that the page shows.
+import { chart } from "./charts.ts";
+import type { Chart, Series, Setup } from "./charts.ts";
+import { el } from "./dom.ts";
+import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
+import type { Bins, Reuses, Use } from "./figures.ts";
+import { format } from "./instant.ts";
+import { goToLease } from "./search.ts";
+import { count, counted, inZone, lasted, podText, quoted, shortID } from "./text.ts";
+import { themeChanged } from "./theme.ts";
+import { compare } from "./instant.ts";
+import type { Page, View } from "./types.ts";
+
+const fine = 300; // bins of a drawing
+const coarse = 48; // and of a table
+
+export function mountStrips(page: Page, into: HTMLElement): void {
+  const strips = new Strips(page, el("div", { class: "strips" }));
+  into.append(el("h2", {}, "Over time"), strips.body);
+}
+
+class Strips {
+  readonly body: HTMLElement;
+  private readonly page: Page;
+  private charts: { chart: Chart; place: HTMLElement }[] = [];
+  private due = 0;
+
+  constructor(page: Page, body: HTMLElement) {
+    this.page = page;
+    this.body = body;
+    // The grid comes first: figures of a million events take a moment.
+    const make = () => setTimeout(() => this.make());
+    requestAnimationFrame(make);
+    page.listen((now, before) => {
+      if (now.view !== before.view || now.zone !== before.zone) make();
+      else if (now.at !== before.at && !this.due) this.due = requestAnimationFrame(() => this.mark());
+    });
+    document.addEventListener(themeChanged, () => {
+      for (const { chart } of this.charts) chart.plot.redraw(false, true);
+    });
+    new ResizeObserver(() => this.fit()).observe(body);
+    addEventListener("beforeprint", () => this.fit());
+  }
+
+  private mark(): void {
+    this.due = 0;
+    for (const { chart } of this.charts) chart.mark(this.page.selection.at);
+  }
+
+  private fit(): void {
+    for (const { chart, place } of this.charts) {
+      const width = Math.max(place.clientWidth, 200);
+      if (chart.plot.width !== width) chart.plot.setSize({ width, height: chart.plot.height });
+    }
+    this.mark();
+  }
+
+  private make(): void {
+    for (const { chart } of this.charts) chart.plot.destroy();
+    this.charts = [];
+    const view = this.page.moment.view;
+    const bins = binsOf(view.from, view.to, fine);
+    const use = useOf(view, bins);
+    this.body.replaceChildren();
+    this.inUse(view, bins, use);
+    this.rate(view, bins, use);
+    this.body.append(reuseStrip(this.page, reusesOf(view)), longestStrip(this.page));
+    this.fit();
+  }
+
+  private strip(title: string, words: (Node | string)[], setup: Setup, table: () => HTMLElement): void {
+    const place = el("div", { class: "chart", role: "img", "aria-label": `${title}, over time; the table below it says the same` });
+    const details = el("details", { class: "as-table" }, el("summary", {}, "as a table"));
+    details.addEventListener("toggle", () => {
+      if (details.open && details.children.length === 1) details.append(el("div", { class: "scroll" }, table()));
+    });
+    this.body.append(el("section", { class: "strip", "aria-label": title }, el("h3", {}, title), el("p", { class: "soft" }, ...words), place, details));
+    const go = (ms: number) => {
+      const { from, to } = this.page.moment.view;
+      let at = { ms: Math.floor(ms), ns: 0 };
+      if (compare(at, from) < 0) at = from;
+      if (compare(at, to) > 0) at = to;
+      this.page.set({ at });
+    };
+    this.charts.push({ chart: chart(setup, place, go), place });
+  }
+
+  private inUse(view: View, bins: Bins, use: Use): void {
+    const capacity = use.capacity.reduce((most, c) => Math.max(most, Number.isNaN(c) ? 0 : c), 0);
+    const drawn = capacity > 0 && capacity <= use.peak * 5;
+    const series: Series[] = [
+      { name: "most", values: use.most, colour: "--held", wide: true },
+      { name: "least", values: use.least, colour: "--held" },
+    ];
+    if (drawn) series.push({ name: "capacity", values: use.capacity, colour: "--muted", dash: [6, 4] });
+    const words: (Node | string)[] = use.peakEvent < 0 ? ["nothing is known of this time"]
+      : [`at most ${count(use.peak)} at once, `, peakLink(this.page, use.peakEvent)];
+    words.push(capacityWords(view, use, capacity, drawn));
+    if (use.unknown.includes(1)) words.push("; hatched: in this time or a part of it, what was held is unknown");
+    this.strip("Leases in use", words, { bins, series, band: [0, 1], unknown: use.unknown, most: Math.max(use.peak, drawn ? capacity : 0), zone: this.page.selection.zone },
+      () => useTable(this.page));
+  }
+
+  private rate(view: View, bins: Bins, use: Use): void {
+    const rate = rateOf(view, bins);
+    const { adds, dels, refused } = rate.totals;
+    const most = bins.count ? rate.adds.reduce((m, n, i) => Math.max(m, n + rate.dels[i] + rate.refused[i]), 0) : 0;
+    const up = (...parts: Float64Array[]) => parts[0].map((_, i) => parts.reduce((sum, p) => sum + p[i], 0));
+    const series = [ // each covers the lower part of the one before
+      { name: "refused", values: up(rate.adds, rate.dels, rate.refused), colour: "--refuse" },
+      { name: "DEL", values: up(rate.adds, rate.dels), colour: "--del" },
+      { name: "ADD", values: rate.adds, colour: "--add" },
+    ];
+    const sample = (name: string, n: number, variable: string) => {
+      const mark = el("span", { class: "sample", "aria-hidden": "true" });
+      mark.style.background = `var(${variable})`;
+      return el("span", { class: "sampled" }, mark, ` ${count(n)} ${name}`);
+    };
+    const words = [sample("ADD", adds, "--add"), sample("DEL", dels, "--del"), sample("refused", refused, "--refuse"), ` at least, per ${lasted(bins.width)}`];
+    this.strip("ADD, DEL and refused", words, { bins, series, bars: true, unknown: use.unknown, most, zone: this.page.selection.zone }, () => rateTable(this.page));
+    this.body.append(el("section", { class: "strip", "aria-label": "Refusals by cause" }, el("h3", {}, "Refusals by cause"),
+      refused === 0 ? el("p", { class: "soft" }, "none is recorded")
+        : barTable(["cause", "at least"], rate.causes.map((c) => ({ name: c.cause, count: c.count, words: "" })))));
+  }
+}
+
+function peakLink(page: Page, event: number): HTMLElement {
+  const { seq, effective } = page.moment.view.events;
+  const at = { ms: effective.ms[event], ns: effective.ns[event] };
+  const made = el("button", { type: "button", class: "link time" }, format(at));
+  made.addEventListener("click", () => page.set({ at: compare(at, page.moment.view.from) < 0 ? page.moment.view.from : at }));
+  return el("span", {}, "first after event ", String(seq[event]), " at ", made);
+}
+
+function capacityWords(view: View, use: Use, capacity: number, drawn: boolean): string {
+  if (capacity === 0) return view.phases.some((p) => p.known) ? "; capacity is unknown" : "";
+  const share = (use.peak / capacity) * 100;
+  return `, ${share >= 10 ? share.toFixed(0) : share.toPrecision(2)} % of ${capacity < 1e15 ? count(capacity) : capacity.toPrecision(3)} that can be given${drawn ? " (dashed)" : ", too many to draw"}`;
+}
+
+function grid(caption: string, heads: string[], rows: (Node | string)[][]): HTMLElement {
+  const cells = (row: (Node | string)[]) => row.map((cell, i) => (i === 0 ? el("th", { scope: "row" }, cell) : el("td", { class: "number" }, cell)));
+  return el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells(row)))));
+}
+
+function binText(page: Page, bins: Bins, i: number): string {
+  const at = { ms: bins.start + i * bins.width, ns: 0 };
+  const { zone } = page.selection;
+  return zone === "UTC" ? format(at).slice(0, bins.width < 1000 ? 23 : 19) + "Z" : inZone(at, zone);
+}
+
+function useTable(page: Page): HTMLElement {
+  const view = page.moment.view;
+  const bins = binsOf(view.from, view.to, coarse);
+  const use = useOf(view, bins);
+  const n = (v: number) => (Number.isNaN(v) ? "unknown" : count(v));
+  const rows = Array.from(use.most, (most, i) => [binText(page, bins, i), n(use.least[i]), n(most), n(use.capacity[i]), use.unknown[i] ? "in a part or all" : "no"]);
+  return grid(`Leases in use, in steps of ${lasted(bins.width)}`, ["from", "least", "most", "capacity", "unknown"], rows);
+}
+
+function rateTable(page: Page): HTMLElement {
+  const view = page.moment.view;
+  const bins = binsOf(view.from, view.to, coarse);
+  const rate = rateOf(view, bins);
+  const rows = Array.from(rate.adds, (adds, i) => [binText(page, bins, i), count(adds), count(rate.dels[i]), count(rate.refused[i])]);
+  return grid(`Events, in steps of ${lasted(bins.width)}`, ["from", "ADD", "DEL", "refused, at least"], rows);
+}
+
+// barTable is a table whose counts are drawn, too.
+function barTable(heads: [string, string], rows: { name: string; count: number; words: string }[]): HTMLElement {
+  const most = Math.max(...rows.map((r) => r.count), 1);
+  const body = rows.map((row) => {
+    const bar = el("div", { class: "length" });
+    bar.style.width = `${((row.count / most) * 100).toFixed(1)}%`;
+    return el("tr", {}, el("th", { scope: "row" }, row.name), el("td", { class: "number" }, count(row.count)), el("td", { class: "bar-cell", "aria-hidden": "true" }, bar));
+  });
+  return el("table", { class: "bars" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, heads[0]), el("th", { scope: "col", class: "number" }, heads[1]), el("td", {}))),
+    el("tbody", {}, ...body));
+}
+
+function reuseStrip(page: Page, reuses: Reuses): HTMLElement {
+  const strip = el("section", { class: "strip", "aria-label": "Reuse" }, el("h3", {}, "How soon addresses are given again"));
+  if (reuses.count === 0) strip.append(el("p", { class: "soft" }, "no address was given again in this time"));
+  else {
+    const link = el("button", { type: "button", class: "link" }, page.moment.view.leases.of(reuses.shortestLease).address);
+    link.addEventListener("click", () => goToLease(page, reuses.shortestLease));
+    strip.append(el("p", { class: "soft" }, `${counted(reuses.count, "reuse")}: median ${lasted(reuses.median)}, shortest ${lasted(reuses.shortest)}, of `, link),
+      barTable(["from the end of a lease to the next one", "reuses"],
+        reuses.bins.map((b) => ({ name: b.to === Infinity ? `${edge(b.from)} or more` : b.from === 0 ? `below ${edge(b.to)}` : `${edge(b.from)} to ${edge(b.to)}`, count: b.count, words: "" }))));
+  }
+  const left: string[] = [];
+  if (reuses.negative) left.push(`${count(reuses.negative)} left out: by clocks that were set, the address was given again before it was given back`);
+  if (reuses.uncertain) left.push(`${count(reuses.uncertain)} left out: within the error of the clocks, or these were not synchronised`);
+  if (page.report.asked.since) left.push("addresses given back before the time shown are not in it");
+  if (left.length) strip.append(el("p", { class: "soft" }, left.join("; ")));
+  return strip;
+}
+
+// edge writes the round durations at which bins begin.
+function edge(ms: number): string {
+  for (const [unit, name] of [[86400e3, "d"], [3600e3, "h"], [60e3, "m"], [1e3, "s"]] as const) if (ms >= unit && ms % unit === 0) return ms / unit + name;
+  return `${ms}ms`;
+}
+
+function longestStrip(page: Page): HTMLElement {
+  const view = page.moment.view;
+  const items = longestOf(view, 10).map((hold) => {
+    const l = view.leases.of(hold.lease);
+    const link = el("button", { type: "button", class: "link" }, l.address);
+    link.addEventListener("click", () => goToLease(page, hold.lease));
+    return el("li", {}, el("b", {}, lasted(hold.ms)), " ", link, " ", quoted(podText(l) || shortID(l.containerID, l.shortened), 60),
+      el("span", { class: "soft" }, hold.ended ? ` until ${format(l.end!).slice(0, 19)}Z, ${l.reason}` : l.lost ? " its end is unknown" : " no end is recorded", `, event ${l.startSeq}`));
+  });
+  return el("section", { class: "strip", "aria-label": "Longest held" }, el("h3", {}, "Longest held"),
+    items.length ? el("ol", { class: "longest" }, ...items) : el("p", { class: "soft" }, "no lease in this time"));
+}

@@ -71,7 +71,7 @@ var pluginModules = []string{
 // plugin start-up time or have no business in it, with all that is below them.
 var pluginMustNotLink = []string{
 	"compress", "crypto/tls", "html/template", "log/syslog", "net/http", "net/rpc", "testing", "text/template",
-	module + "/backup", module + "/compaction", module + "/journal/archive", module + "/replay", module + "/tools", module + "/test",
+	module + "/backup", module + "/compaction", module + "/journal/archive", module + "/replay", module + "/report", module + "/tools", module + "/test",
 }
 
 // mayTouch names, by package, the only files that may use the file system, through the

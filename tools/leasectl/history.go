@@ -155,18 +155,9 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			continue
 		}
 		may = may || of.mayBeOf(e.h)
-		since, until := w.since, w.until
-		if i+1 < len(eras) && !since.IsZero() {
-			since = laterOf(since, e.h.First.Effective)
-		}
-		if !e.until.IsZero() && !until.IsZero() {
-			until = earlierOf(until, e.until.Time)
-		}
-		if !e.until.backup.IsZero() && until.IsZero() {
-			until = e.until.Time // the time behind the backup is asked about, too, and nobody tells of it
-		}
-		if !until.IsZero() && until.Before(since) || i+1 < len(eras) && !until.IsZero() && until.Before(e.h.First.Effective) {
-			continue // another era's
+		since, until, ok := e.within(w, i+1 == len(eras))
+		if !ok {
+			continue
 		}
 		h := e.h.Select(matches)
 		if of.addr.IsValid() {
@@ -183,8 +174,8 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
 				it.Doubts = append(slices.Clip(it.Doubts), e.until.stillHeld())
 				it.lost = !e.until.backup.IsZero()
-				if it.lost && iv.Certainty < replay.Uncertain && (w.until.IsZero() || w.until.After(e.told())) {
-					it.Certainty, c = replay.Uncertain.String(), max(c, replay.Uncertain)
+				if held := e.held(w); iv.Certainty < held {
+					it.Certainty, c = held.String(), max(c, held)
 				}
 			}
 			if e.torn && iv.End == nil {
@@ -199,6 +190,33 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 	ans.worst = max(ans.worst, c)
 	ans.Stores, ans.Doubts = append(ans.Stores, own.Stores...), append(ans.Doubts, own.Doubts...)
 	return held, nil
+}
+
+// within returns the part of a window that the era tells of, the oldest one of all before it, too. It is false if there is none: then the
+// window is another era's.
+func (e *era) within(w window, oldest bool) (since, until time.Time, ok bool) {
+	since, until = w.since, w.until
+	if !oldest && !since.IsZero() {
+		since = laterOf(since, e.h.First.Effective)
+	}
+	if !e.until.IsZero() && !until.IsZero() {
+		until = earlierOf(until, e.until.Time)
+	}
+	if !e.until.backup.IsZero() && until.IsZero() {
+		until = e.until.Time // the time behind the backup is asked about, too, and nobody tells of it
+	}
+	if !until.IsZero() && until.Before(since) || !oldest && !until.IsZero() && until.Before(e.h.First.Effective) {
+		return since, until, false
+	}
+	return since, until, true
+}
+
+// held is how certain it is that leases go on in a window of which the era's store tells no end, and that its successor begins with.
+func (e *era) held(w window) replay.Certainty {
+	if !e.until.backup.IsZero() && (w.until.IsZero() || w.until.After(e.told())) {
+		return replay.Uncertain
+	}
+	return replay.Certain
 }
 
 var historyTable = []column[leaseItem]{

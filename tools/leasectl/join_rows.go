@@ -31,7 +31,7 @@ type joiner struct {
 	a       *app
 	table   joinTable
 	look    joinLookup
-	out     *joinOutput
+	out     *newFile
 	times   rowTimes
 	columns *joinColumns
 	bar     *progress // nil where none is shown

@@ -31,7 +31,7 @@ func joinText(t *testing.T, in io.Reader, format, unit string) (string, *joiner,
 		return "", nil, err
 	}
 	j := &joiner{a: &app{stdout: &out, stderr: &words}, table: table, look: &fixedLookup{joinAnswer{State: "held", Certainty: "certain",
-		Holders: []joinHolder{{ContainerID: "c1"}}}}, out: &joinOutput{w: &out}, times: rowTimes{unit: unit, zone: time.UTC}, columns: &q.columns}
+		Holders: []joinHolder{{ContainerID: "c1"}}}}, out: &newFile{w: &out}, times: rowTimes{unit: unit, zone: time.UTC}, columns: &q.columns}
 	err = j.run()
 	return out.String(), j, err
 }

@@ -199,7 +199,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
 		a.joinCommand(), a.dumpCommand(), a.verifyCommand(), a.inspectCommand())
 	root.AddCommand(changes(a.repairCommand()), changes(a.compactCommand()), changes(a.pruneCommand()), a.holdCommand(), changes(a.gcCommand()), changes(a.releaseCommand()),
-		changes(a.importCommand()), a.exportCommand(), a.backupCommand(), changes(a.restoreCommand()))
+		changes(a.importCommand()), a.exportCommand(), a.reportCommand(), a.backupCommand(), changes(a.restoreCommand()))
 	if err := a.completions(root); err != nil {
 		panic("main: a command has another completion for a flag: " + err.Error())
 	}

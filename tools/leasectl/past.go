@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
+	"github.com/leaselog/leaselog/report"
 	"github.com/leaselog/leaselog/state"
 )
 
@@ -81,6 +83,20 @@ type reading struct {
 	find  func(*store) ([]netip.Addr, error) // looks for the addresses
 	keep  func(*state.Lease) bool
 	asked []replay.Asked // nil if no question bounds what is kept
+	// events, unless nil, gets the events that each history was read from.
+	events map[*replay.History]*report.Events
+}
+
+// pieces folds pieces of a store's journal, and keeps their events where these are of interest.
+func (r *reading) pieces(s *store, pieces iter.Seq2[journal.Piece, error], o replay.Options) (*replay.History, error) {
+	if r.events == nil {
+		return replay.ReadPieces(pieces, o)
+	}
+	h, events, err := report.Read(along(s.bar, "reading "+s.title(), uint64(s.reader.Coverage().Durable), pieces), o)
+	if err == nil {
+		r.events[h] = events
+	}
+	return h, err
 }
 
 // eras reads the store, and those that it has succeeded as long as the question reaches before what was read. What can't be
@@ -245,10 +261,10 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 		}
 	}()
 	o.Snapshots = snapshots
-	h, err := replay.ReadPieces(past.Pieces(0), o)
+	h, err := r.pieces(s, past.Pieces(0), o)
 	if err == nil && h.Stopped != nil && o.Clocks != nil {
 		o.Clocks, o.Asked = nil, nil // they tell of events that could not be taken in
-		h, err = replay.ReadPieces(past.Pieces(0), o)
+		h, err = r.pieces(s, past.Pieces(0), o)
 	}
 	return h, nil, err
 }

@@ -103,5 +103,5 @@ func (e *era) readSpliced(spare *store, pieces iter.Seq2[journal.Piece, error], 
 		}
 		o.Keep = func(l *state.Lease) bool { return wanted[l.IP] }
 	}
-	return replay.ReadPieces(pieces, o)
+	return r.pieces(e.store, pieces, o)
 }

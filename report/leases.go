@@ -1,0 +1,246 @@
+package report
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/leaselog/leaselog/replay"
+)
+
+// leaseRef is a lease that is on the page, with its events by their number among those of all parts.
+type leaseRef struct {
+	*replay.Interval
+	part                 *partOf
+	start, end, doubtful int // start where there is none
+	windows              []replay.Window
+	explicit             bool // windows do not follow from the events
+}
+
+// Flags of leases; from certaintyShift on stands the certainty.
+const (
+	flagExplicit   = 1 << 0 // the lease brings its windows
+	flagThroughout = 1 << 1 // its use is unsure throughout
+	flagImport     = 1 << 2
+	flagLost       = 1 << 3 // its end is lost
+	flagDoubtful   = 1 << 4 // l.doubtful has the event behind which its use is uncertain
+	flagMore       = 1 << 5 // l.more has more of it
+	certaintyShift = 6
+)
+
+// selectLeases finds the leases of the page: those that were, or may have been, held at some time that it shows.
+func (e *encoding) selectLeases() {
+	for number, p := range e.parts {
+		if p.History == nil {
+			continue
+		}
+		base := 0
+		for _, before := range e.parts[:number] {
+			if before.History != nil {
+				base += len(before.Events.list)
+			}
+		}
+		for i := range p.History.Intervals {
+			l := leaseRef{Interval: &p.History.Intervals[i], part: p}
+			windows, plain := p.course.Windows(i)
+			l.windows, l.explicit = p.within(windows)
+			l.explicit = l.explicit || !plain
+			if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) {
+				continue
+			}
+			if !l.explicit {
+				l.windows = nil
+			}
+			l.start, l.end, l.doubtful = l.events(base)
+			e.leases = append(e.leases, l)
+		}
+	}
+	for i := range e.leases {
+		e.addresses[e.leases[i].Lease.IP] = 0
+	}
+	for _, ip := range e.owners() {
+		e.addresses[ip] = 0
+	}
+}
+
+// within cuts windows to the time in which the part tells, and reports whether that changed them.
+func (p *partOf) within(windows []replay.Window) (cut []replay.Window, changed bool) {
+	if p.begin == math.MinInt64 && p.end == math.MaxInt64 {
+		return windows, false
+	}
+	for _, w := range windows {
+		from, to := max(w.From, p.begin), min(w.To, p.end)
+		changed = changed || from != w.From || to != w.To
+		if from < to {
+			cut = append(cut, replay.Window{From: from, To: to, Unsure: w.Unsure})
+		}
+	}
+	return cut, changed
+}
+
+// events finds the lease's events, which stand in Events: settle has seen to that.
+func (l *leaseRef) events(base int) (start, end, doubtful int) {
+	events := l.part.Events
+	i, _ := events.find(l.Start.Seq)
+	start = base + i
+	end, doubtful = start, start
+	if l.End != nil {
+		i, _ = events.find(l.End.Seq)
+		end = base + i
+	}
+	if l.Doubtful != nil {
+		i, _ = events.find(l.Doubtful.Seq)
+		doubtful = base + i
+	}
+	return start, end, doubtful
+}
+
+// encodeAddresses numbers the addresses, ascending.
+func (e *encoding) encodeAddresses() {
+	all := make([]netip.Addr, 0, len(e.addresses))
+	for ip := range e.addresses {
+		all = append(all, ip)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	var v4, v6 column
+	before := uint64(0)
+	for i, ip := range all {
+		e.addresses[ip] = i
+		if !ip.Is4() {
+			b := ip.As16()
+			v6 = append(v6, b[:]...)
+			continue
+		}
+		b := ip.As4()
+		n := uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])
+		v4.uvarint(n - before)
+		before = n
+		e.IPv4++
+	}
+	e.Addresses = len(all)
+	e.column("a.v4", v4)
+	e.column("a.v6", v6)
+}
+
+// moreItem is what few leases have.
+type moreItem struct {
+	Lease   int    `json:"lease"`
+	Text    int    `json:"text,omitempty"`     // of the end
+	LastSeq uint64 `json:"last_seq,omitempty"` // none of the events up to this one ends it
+}
+
+type windowsItem struct {
+	Lease   int      `json:"lease"`
+	Windows [][3]any `json:"windows"` // from, to, 1 if unsure
+}
+
+// leaseColumns are those that have something of each lease.
+type leaseColumns struct {
+	start, end, address, flags, doubtful, doubts, reason column
+
+	more     []moreItem
+	explicit []windowsItem
+}
+
+func (e *encoding) encodeLeases() error {
+	var c leaseColumns
+	e.Leases, e.Files, e.IfNames = len(e.leases), []run{}, []run{}
+	o := newOwners(e.leases)
+	start, address := 0, 0
+	for i := range e.leases {
+		l := &e.leases[i]
+		e.Files = addRun(e.Files, i, e.texts.number(l.File))
+		e.IfNames = addRun(e.IfNames, i, e.texts.number(l.Lease.IfName))
+		own := int(l.part.number[l.start-l.part.base])
+		c.start.uvarint(uint64(own - start))
+		at := e.addresses[l.Lease.IP]
+		c.address.zigzag(int64(at - address))
+		start, address = own, at
+		e.encodeLease(&c, i, l)
+		o.add(e, i, l)
+	}
+	e.column("l.start", c.start)
+	e.column("l.end", c.end)
+	e.column("l.address", c.address)
+	e.column("l.flags", c.flags)
+	e.column("l.doubtful", c.doubtful)
+	e.column("l.doubts", c.doubts)
+	e.column("l.reason", c.reason)
+	o.columns(e)
+	return e.jsonColumns(&c)
+}
+
+// encodeLease adds all of one that depends on no other lease.
+func (e *encoding) encodeLease(c *leaseColumns, i int, l *leaseRef) {
+	certainty, extra := l.Certainty, ""
+	if l.End == nil && !l.Lost() && l.part.Held != "" {
+		certainty, extra = max(certainty, l.part.HeldCertainty), l.part.Held
+	}
+	flags, more := byte(certainty)<<certaintyShift, moreItem{Lease: i}
+	number := func(n int) int { return int(l.part.number[n-l.part.base]) }
+	set := func(flag byte, is bool) {
+		if is {
+			flags |= flag
+		}
+	}
+	if l.End == nil {
+		c.end.uvarint(0)
+		if l.LastSeq != l.part.History.Last.Seq {
+			more.LastSeq = uint64(l.LastSeq)
+		}
+	} else {
+		c.end.uvarint(uint64(number(l.end) - number(l.start) + 1))
+		c.reason.byte(byte(l.End.Reason))
+		more.Text = e.texts.number(l.End.Text)
+	}
+	if l.Doubtful != nil {
+		c.doubtful.uvarint(uint64(number(l.doubtful) - number(l.start)))
+	}
+	set(flagExplicit, l.explicit)
+	set(flagThroughout, l.Throughout())
+	set(flagImport, l.Lease.Import)
+	set(flagLost, l.Lost())
+	set(flagDoubtful, l.Doubtful != nil)
+	if more != (moreItem{Lease: i}) {
+		set(flagMore, true)
+		c.more = append(c.more, more)
+	}
+	if l.explicit {
+		c.explicit = append(c.explicit, windowsItem{i, windowItems(l.windows)})
+	}
+	c.flags.byte(flags)
+	c.doubts.uvarint(uint64(e.doubt.number(l.Interval, extra)))
+}
+
+func windowItems(windows []replay.Window) [][3]any {
+	items := [][3]any{}
+	for _, w := range windows {
+		it := [3]any{fromOf(w.From), nil, 0}
+		if w.To != math.MaxInt64 {
+			it[1] = instantOf(w.To)
+		}
+		if w.Unsure {
+			it[2] = 1
+		}
+		items = append(items, it)
+	}
+	return items
+}
+
+func (e *encoding) jsonColumns(c *leaseColumns) error {
+	if len(c.more) > 0 {
+		data, err := marshal(c.more)
+		if err != nil {
+			return err
+		}
+		e.column("l.more", data)
+	}
+	if len(c.explicit) > 0 {
+		data, err := marshal(c.explicit)
+		if err != nil {
+			return err
+		}
+		e.column("w", data)
+	}
+	return nil
+}

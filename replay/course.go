@@ -15,6 +15,7 @@ type Course struct {
 	Changes []InForce            // of the ranges that addresses are given from, in order of events
 	Rows    []Row                // of all addresses that have none of their own; they begin at math.MinInt64
 	Own     map[netip.Addr][]Row // of those that loss and imports make different from others
+	Covered int64                // the last instant at which a lease without an end is in a table for certain
 	OpenTo  int64                // from this instant on no lease without an end is in a table; math.MaxInt64 if there is no such instant
 
 	h      *History
@@ -57,7 +58,7 @@ type Window struct {
 func (h *History) Course(covered time.Time) *Course {
 	c := &Course{h: h, asked: Asked{Covered: covered}, Own: make(map[netip.Addr][]Row)}
 	s := h.span(c.asked)
-	c.OpenTo = math.MaxInt64
+	c.Covered, c.OpenTo = s.covered, math.MaxInt64
 	c.single = segmentsOf(&h.time, s.covered, s.live).all
 	c.single = slices.DeleteFunc(c.single, func(seg segment) bool { return !seg.single })
 	for i := range h.ranges.changes {
@@ -269,11 +270,8 @@ func (c *Course) open(s *span) {
 	if n == 0 {
 		return
 	}
-	last := momentIn(n-1, &c.h.time.stretches[n-1].last)
-	c.OpenTo = last.hi + 1
-	if s.live {
-		c.OpenTo = max(c.OpenTo, s.covered+1)
-	}
+	last := &c.h.time.stretches[n-1].last
+	c.OpenTo = max(recorded(last)+1, effective(last)+int64(last.MaxError), s.covered+1)
 }
 
 // Windows returns at which instants History.Intervals[i] is in the lease table, in order, none of them empty. Plain reports
@@ -293,7 +291,7 @@ func (c *Course) Windows(i int) (w []Window, plain bool) {
 // that its two clocks show, and where the use of the lease is uncertain.
 func (c *Course) PlainWindows(iv *Interval) []Window {
 	start := momentIn(0, &iv.Start)
-	sureTo, to := c.OpenTo, c.OpenTo
+	sureTo, to := min(c.Covered+1, c.OpenTo), c.OpenTo
 	if iv.End != nil {
 		end := momentIn(0, &iv.End.Point)
 		sureTo, to = end.lo, end.hi

@@ -185,16 +185,12 @@ func (e *encoding) span(made time.Time) {
 			at := p.Events.list[i].effective
 			first, last = min(first, at), max(last, at)
 		}
-		if !p.Covered.IsZero() && p.end == math.MaxInt64 {
-			last = max(last, p.Covered.UnixNano())
+		if p.History.First.Seq != 0 && p.end == math.MaxInt64 {
+			last = max(last, p.course.Covered)
 		}
 	}
 	if newest := e.parts[len(e.parts)-1]; newest.History != nil && newest.History.First.Seq != 0 {
-		covered := newest.History.Last.Effective.UnixNano()
-		if !newest.Covered.IsZero() {
-			covered = newest.Covered.UnixNano()
-		}
-		at := instantOf(covered)
+		at := instantOf(newest.course.Covered)
 		e.Covered = &at
 		if to := newest.course.OpenTo; to != math.MaxInt64 {
 			open := instantOf(to)

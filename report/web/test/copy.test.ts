@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { intervalsJSON, intervalsText, safeJSON, shell, type Copied } from "../src/copy.ts";
+import { decode } from "../src/decode.ts";
+import { cut, lasted, printable } from "../src/text.ts";
+import { at, encode, type LeaseMade } from "./encode.ts";
+
+const base = 1_700_000_000_000_000_000n;
+const whole = "0123456789abcdef".repeat(4);
+const hostile = "a\u202eb</script><b>\"\\\u0007\u{e0041}";
+
+const leases: LeaseMade[] = [
+  { address: "10.0.0.5", start: 0, end: 1, reason: 3, container: whole, pod: ["shop", hostile], text: hostile, doubts: [hostile], file: "journal/7" },
+  { address: "10.0.0.5", start: 2, container: "short:fedcba9876543210", pod: ["shop", "b"], doubtful: 3, certainty: 1 },
+];
+const events = [0, 10, 20, 30].map((s, i) => ({ seq: i + 5, kind: [1, 8, 1, 6][i], effective: base + BigInt(s) * 1_000_000_000n, recorded: base + BigInt(s) * 1_000_000_000n - (i === 1 ? 1n : 0n) }));
+const report = decode(encode([{ from: at(base), to: at(base + 40_000_000_000n), doubts: [hostile], made: { events, leases } }]));
+const view = report.views[0];
+const copied: Copied = { report, view, of: { ip: "10.0.0.5" }, at: view.to, state: "held", leases: [0, 1].map((l) => view.leases.of(l)) };
+
+test("intervals as JSON have the fields of leaselog.interval/1 that the page knows", () => {
+  const answer = JSON.parse(intervalsJSON(copied));
+  assert.equal(answer.schema, "leaselog.report_intervals/1");
+  assert.deepEqual(answer.asked, { data_dir: "/d", network: "cbr0", since: "", until: "", ip: "10.0.0.5", at: "2023-11-14T22:14:00.000000000Z" });
+  assert.deepEqual(answer.intervals, [
+    {
+      network: "cbr0", ip: "10.0.0.5", container_id: whole, ifname: "eth0", pod: { namespace: "shop", name: hostile },
+      start: { seq: 5, time: "2023-11-14T22:13:20.000000000Z", effective: "2023-11-14T22:13:20.000000000Z" },
+      end: { seq: 6, time: "2023-11-14T22:13:29.999999999Z", effective: "2023-11-14T22:13:30.000000000Z", reason: "force", text: hostile, window_start: "2023-11-14T22:13:30.000000000Z" },
+      origin: "cni", certainty: "certain", doubts: [hostile], evidence: { node: "n1", store_id: "j1", file: "journal/7", first_seq: 5, last_seq: 6 },
+    },
+    {
+      network: "cbr0", ip: "10.0.0.5", container_id_prefix: "fedcba9876543210", ifname: "eth0", pod: { namespace: "shop", name: "b" },
+      start: { seq: 7, time: "2023-11-14T22:13:40.000000000Z", effective: "2023-11-14T22:13:40.000000000Z" }, end: null, window_start: "2023-11-14T22:13:50.000000000Z",
+      origin: "cni", certainty: "uncertain", doubts: [], evidence: { node: "n1", store_id: "j1", file: "journal/1", first_seq: 7, last_seq: 99 },
+    },
+  ]);
+});
+
+test("what does not print is escaped, in text and in JSON", () => {
+  const shapeless = /[^\p{L}\p{M}\p{N}\p{P}\p{S} \n]|\p{Default_Ignorable_Code_Point}/u;
+  for (const text of [intervalsJSON(copied), intervalsText(copied)]) assert.doesNotMatch(text, shapeless);
+  assert.ok(intervalsText(copied).includes("a\\u202eb</script><b>\"\\\\\\x07\\U000e0041"));
+  assert.equal(JSON.parse(safeJSON(JSON.stringify(hostile))), hostile);
+  assert.equal(printable("\u0301a\u0301\u200f\ud800\u3164\t"), "\\u0301a\u0301\\u200f\\ud800\\u3164\\x09");
+  assert.equal(printable("grün 日本 x/y-z_1.2"), "grün 日本 x/y-z_1.2");
+});
+
+test("intervals as text tell who, when, by which events, and what is not sure", () => {
+  const text = intervalsText(copied);
+  for (const line of [
+    "at 2023-11-14T22:14:00.000000000Z: held", "  from 2023-11-14T22:13:20.000000000Z (event 5) to 2023-11-14T22:13:30.000000000Z (event 6, force, a",
+    "  end recorded as 2023-11-14T22:13:29.999999999Z", "  from 2023-11-14T22:13:40.000000000Z (event 7) to still held\n", "  use is uncertain from 2023-11-14T22:13:50.000000000Z",
+    "container fedcba9876543210...  eth0", "  uncertain; journal j1 of node \"n1\", journal/1, events 7-\n",
+  ]) assert.ok(text.includes(line), `${line}\nis not in\n${text}`);
+  assert.doesNotMatch(text, /start recorded/);
+});
+
+test("words of a command line are quoted", () => {
+  for (const [word, want] of [["/var/lib/cni", "/var/lib/cni"], ["", "''"], ["a b", "'a b'"], ["it's $(x)", "'it'\\''s $(x)'"], ["~/x", "'~/x'"], ["a\n\u202e'", "$'a\\x0a\\xe2\\x80\\xae\\x27'"]]) {
+    assert.equal(shell(word), want);
+  }
+});
+
+test("durations and cuts", () => {
+  for (const [ms, want] of [[0, "0s"], [0.0123, "12.3µs"], [1.5, "1.5ms"], [2697.326, "2.7s"], [60_000, "1m0s"], [59_999, "1m0s"], [17_645_000, "4h54m5s"], [-1500, "-1.5s"]] as const) {
+    assert.equal(lasted(ms), want);
+  }
+  assert.equal(cut("ab😀cd", 3), "ab…");
+  assert.equal(cut("abc", 3), "abc");
+});

@@ -1,13 +1,70 @@
 // The page that `leasectl report` writes: opens its data and puts the parts together.
-import { element } from "./dom.ts";
+import { mountCertainty } from "./certainty.ts";
+import { open } from "./decode.ts";
+import { el, element } from "./dom.ts";
+import { Grid } from "./grid.ts";
+import { mountJump } from "./jump.ts";
+import { mountKeys } from "./keys.ts";
+import { mountLink, read } from "./link.ts";
 import { ReportPage } from "./page.ts";
+import { mountPanels } from "./panels.ts";
+import { mountPlay } from "./play.ts";
+import { mountSlider } from "./slider.ts";
+import { printable } from "./text.ts";
 import { mountTheme } from "./theme.ts";
-import type { Report } from "./types.ts";
+import type { Page, Report } from "./types.ts";
 
-// start shows a report that has been opened.
-export function start(report: Report): void {
-  const page = new ReportPage(report, { view: 0, at: report.views[0].to, ip: "", query: "", zone: "UTC", colour: "state" }, element("live"));
-  element("main").hidden = false;
-  mountTheme();
-  page.say("");
+function say(words: readonly string[]): void {
+  const problem = element("problem");
+  problem.replaceChildren(...words.map((line) => el("span", { class: "doubt" }, el("bdi", {}, line))));
+  problem.hidden = words.length === 0;
 }
+
+// mountViews lets choose between networks and nodes, where there are several.
+function mountViews(page: Page, report: Report): void {
+  const area = element("view-area");
+  const name = (i: number): string => `${printable(report.views[i].network)} on ${printable(report.views[i].node) || "an unnamed node"}`;
+  if (report.views.length === 1) {
+    area.append(el("bdi", {}, name(0)));
+    return;
+  }
+  const select = el("select", { id: "view" });
+  report.views.forEach((_, i) => select.append(el("option", { value: i }, name(i))));
+  area.append(el("label", { for: "view" }, "Network "), select);
+  const follow = (): void => void (select.value = String(page.selection.view));
+  select.addEventListener("change", () => {
+    const view = report.views[Number(select.value)];
+    const { at } = page.selection;
+    const inside = at.ms >= view.from.ms && at.ms < view.to.ms;
+    page.set({ view: Number(select.value), ip: "", at: inside ? at : view.to });
+  });
+  page.listen(follow);
+  follow();
+}
+
+async function main(): Promise<void> {
+  const report = await open(document);
+  if (report.views.length === 0) throw new Error("it has no network");
+  const { selection, wrong } = read(report, location.hash);
+  const page = new ReportPage(report, selection, element("live"));
+  element("main").hidden = false;
+  element("made").textContent = `Made by leasectl ${printable(report.version)} at ${report.made}.`;
+  mountTheme();
+  mountViews(page, report);
+  mountSlider(page);
+  const transport = mountPlay(page);
+  mountJump(page);
+  mountCertainty(page);
+  new Grid(page);
+  mountPanels(page);
+  mountKeys(transport);
+  mountLink(page, (lines) => say(lines.map((line) => `This page's address line: ${line}`)));
+  say(wrong.map((line) => `This page's address line: ${line}`));
+  performance.measure("leaselog:open", { start: 0, end: performance.now() });
+}
+
+main().catch((err: unknown) => {
+  element("main").hidden = true;
+  say([`This page can't be shown: ${err instanceof Error ? err.message : String(err)}`]);
+  console.error(err);
+});

@@ -1,0 +1,293 @@
+// Which address is in which cell: the ranges of a view one after the other, as rows of cells whose number is a power of two, so
+// that a row begins at a round address.
+import { formatAddress, parseAddress } from "./address.ts";
+import type { Addresses, View } from "./types.ts";
+
+// Part is a stretch of addresses with a heading of its own. A dense part has one base; a sparse one has one for each block in use.
+export interface Part {
+  readonly title: string;
+  readonly is4: boolean;
+  readonly bases: readonly bigint[]; // first addresses, ascending
+  readonly run: number; // cells from each base on
+  readonly shift: number; // a cell is 2^shift addresses
+  readonly sparse: boolean;
+  readonly first: number; // number of its first cell, of all parts
+  readonly cells: number;
+  columns: number; // as arrange has it
+  rows: number;
+  firstRow: number; // of all parts
+  size: number; // of a cell, in pixels
+}
+
+// Focus is what is zoomed in to: an aligned block of addresses.
+export interface Focus {
+  readonly is4: boolean;
+  readonly base: bigint;
+  readonly bits: number; // 2^bits addresses
+}
+
+interface Span {
+  first: bigint;
+  last: bigint;
+  readonly is4: boolean;
+  readonly subnets: string[];
+}
+
+const most = 1 << 16; // cells of one part
+const block = 8; // bits of a block in use: a /24, or a /120
+const denseBits4 = 24; // what is larger is shown by its blocks in use
+
+export function valueOf(text: string): { is4: boolean; value: bigint } | null {
+  const bytes = parseAddress(text);
+  if (bytes === null) return null;
+  let value = 0n;
+  for (const b of bytes) value = (value << 8n) | BigInt(b);
+  return { is4: bytes.length === 4, value };
+}
+
+export function textOf(value: bigint, is4: boolean): string {
+  const bytes = new Uint8Array(is4 ? 4 : 16);
+  for (let i = bytes.length - 1; i >= 0; i--, value >>= 8n) bytes[i] = Number(value & 255n);
+  return formatAddress(bytes);
+}
+
+export function cidrOf(focus: Focus): string {
+  return `${textOf(focus.base, focus.is4)}/${(focus.is4 ? 32 : 128) - focus.bits}`;
+}
+
+function align(value: bigint, bits: number): bigint {
+  return (value >> BigInt(bits)) << BigInt(bits);
+}
+
+function width(span: Span): number {
+  return Number(span.last - span.first).toString(2).length; // bits that tell its addresses apart; for large ones nearly
+}
+
+// spans are the ranges of a view, and its leased addresses outside of them. Those that share a row of 16 are one.
+function spans(view: View): Span[] {
+  const all: Span[] = [];
+  for (const range of view.ranges) {
+    const start = valueOf(range.start);
+    const end = valueOf(range.end);
+    if (!start || !end) continue;
+    const gateway = range.gateway ? valueOf(range.gateway) : null;
+    const first = gateway && gateway.value < start.value ? gateway.value : start.value;
+    const last = gateway && gateway.value > end.value ? gateway.value : end.value;
+    const near = gateway !== null && start.value - first < 256n && last - end.value < 256n;
+    all.push({ first: near ? first : start.value, last: near ? last : end.value, is4: start.is4, subnets: [range.subnet] });
+  }
+  all.sort((a, b) => (a.is4 !== b.is4 ? (a.is4 ? -1 : 1) : a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  const merged: Span[] = [];
+  for (const span of all) {
+    const before = merged.at(-1);
+    if (before && before.is4 === span.is4 && align(span.first, 4) <= before.last) {
+      if (span.last > before.last) before.last = span.last;
+      for (const s of span.subnets) if (!before.subnets.includes(s)) before.subnets.push(s);
+    } else {
+      merged.push(span);
+    }
+  }
+  return merged;
+}
+
+// blocksOf lists the aligned blocks of 2^bits addresses that have a leased address or a gateway.
+function blocksOf(view: View, is4: boolean, bits: number, wanted: (value: bigint) => boolean): bigint[] {
+  const found = new Set<bigint>();
+  let last = -1n;
+  for (let i = 0; i < view.addresses.count; i++) {
+    if (view.addresses.is4(i) !== is4) continue;
+    const value = view.addresses.value(i);
+    const base = align(value, bits);
+    if (base !== last && wanted(value)) found.add((last = base));
+  }
+  for (const range of view.ranges) {
+    const gateway = range.gateway ? valueOf(range.gateway) : null;
+    if (gateway && gateway.is4 === is4 && wanted(gateway.value)) found.add(align(gateway.value, bits));
+  }
+  return [...found].sort((a, b) => (a < b ? -1 : 1));
+}
+
+function sparse(view: View, title: string, is4: boolean, first: number, wanted: (value: bigint) => boolean): Part | null {
+  let bases = blocksOf(view, is4, block, wanted);
+  if (bases.length === 0) return null;
+  let shift = 0;
+  if (bases.length << block > most * 2) {
+    shift = block;
+    for (let bits = block + 1; bases.length > most; bits++) bases = blocksOf(view, is4, (shift = bits), wanted);
+  }
+  const run = shift === 0 ? 1 << block : 1;
+  return { title, is4, bases, run, shift, sparse: true, first, cells: bases.length * run, columns: 0, rows: 0, firstRow: 0, size: 1 };
+}
+
+function dense(title: string, is4: boolean, base: bigint, bits: number, first: number): Part {
+  const shift = Math.max(0, bits - 16);
+  const cells = 2 ** (bits - shift);
+  return { title, is4, bases: [base], run: cells, shift, sparse: false, first, cells, columns: 0, rows: 0, firstRow: 0, size: 1 };
+}
+
+// parts lays out a view, or what of it is zoomed in to.
+export function parts(view: View, focus: Focus | null): Part[] {
+  const made: Part[] = [];
+  const next = (): number => (made.length ? made[made.length - 1].first + made[made.length - 1].cells : 0);
+  const add = (part: Part | null): void => void (part && made.push(part));
+  if (focus) {
+    const inside = (value: bigint): boolean => align(value, focus.bits) === focus.base;
+    if (focus.bits <= 16 || (focus.is4 && focus.bits <= denseBits4)) add(dense(cidrOf(focus), focus.is4, focus.base, focus.bits, 0));
+    else add(sparse(view, cidrOf(focus), focus.is4, 0, inside));
+    return made;
+  }
+  const all = spans(view);
+  const inSpan = (is4: boolean, value: bigint): boolean => all.some((s) => s.is4 === is4 && s.first <= value && value <= s.last);
+  for (const span of all) {
+    const title = span.subnets.join(", ");
+    const bits = Math.max(width(span), 3);
+    if (!span.is4 && bits > 12 || bits > denseBits4) {
+      add(sparse(view, title, span.is4, next(), (v) => span.first <= v && v <= span.last));
+      continue;
+    }
+    add(tight(span, title, next()));
+  }
+  for (const is4 of [true, false]) add(sparse(view, `Addresses outside the ranges, IPv${is4 ? 4 : 6}`, is4, next(), (v) => !inSpan(is4, v)));
+  return made;
+}
+
+// tight is a dense part that does not reach further than to round addresses around its span: a range of 100 addresses in the midst
+// of a /16 is seven rows of 16.
+function tight(span: Span, title: string, first: number): Part {
+  let bits = Math.max(width(span), 3);
+  while (align(span.first, bits) + (1n << BigInt(bits)) <= span.last) bits++;
+  const shift = Math.max(0, bits - 16);
+  const grain = Math.min(bits, shift + Math.max(4, Math.min(8, bits - shift - 3)));
+  const base = align(span.first, grain);
+  const cells = Number((align(span.last, grain) + (1n << BigInt(grain)) - base) >> BigInt(shift));
+  return { title, is4: span.is4, bases: [base], run: cells, shift, sparse: false, first, cells, columns: 0, rows: 0, firstRow: 0, size: 1 };
+}
+
+// arrange chooses for each part the number of columns with the largest cells that fit into the width. Cells of three pixels may make a
+// part higher than asked for, smaller ones not.
+export function arrange(all: readonly Part[], wide: number, high: number, largest: number): void {
+  let row = 0;
+  for (const part of all) {
+    const limit = part.sparse && part.run > 1 ? part.run : 1024;
+    const biggest = part.sparse ? Math.ceil(largest / 2) : largest;
+    [part.size, part.columns] = [0, 8];
+    for (let columns = 8; columns <= limit; columns *= 2) {
+      const fits = Math.floor(wide / columns);
+      const least = fits >= 3 && columns <= 256 ? 3 : 1;
+      const size = Math.min(biggest, fits, Math.max(least, Math.floor(high / Math.ceil(part.cells / columns))));
+      if (size >= part.size) [part.size, part.columns] = [size, columns];
+      if (columns >= part.cells) break;
+    }
+    part.size = Math.max(1, part.size);
+    part.rows = Math.ceil(part.cells / part.columns);
+    part.firstRow = row;
+    row += part.rows;
+  }
+}
+
+// addressOf is the first address of a part's cell.
+export function addressOf(part: Part, cell: number): bigint {
+  return part.bases[Math.floor(cell / part.run)] + (BigInt(cell % part.run) << BigInt(part.shift));
+}
+
+// labelOf is what a cell is called: an address, or a block of them.
+export function labelOf(part: Part, cell: number): string {
+  const text = textOf(addressOf(part, cell), part.is4);
+  return part.shift === 0 ? text : `${text}/${(part.is4 ? 32 : 128) - part.shift}`;
+}
+
+// baseBefore is the index of the last base that is not above the address; -1 if all are.
+function baseBefore(part: Part, value: bigint): number {
+  let [low, high] = [0, part.bases.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (part.bases[middle] <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+// rowLabelOf is what a row is called: by its first address, or by the block in use that begins with it.
+export function rowLabelOf(part: Part, row: number): string {
+  const cell = row * part.columns;
+  const label = labelOf(part, cell);
+  return part.sparse && part.run > 1 && cell % part.run === 0 ? `${label}/${(part.is4 ? 32 : 128) - block}` : label;
+}
+
+// cellOf is the cell, within the part, that has the address; -1 if none has.
+export function cellOf(part: Part, is4: boolean, value: bigint): number {
+  if (is4 !== part.is4) return -1;
+  const base = baseBefore(part, value);
+  if (base < 0) return -1;
+  const offset = (value - part.bases[base]) >> BigInt(part.shift);
+  return offset < BigInt(part.run) ? base * part.run + Number(offset) : -1;
+}
+
+// cellFrom is the first cell that has the address or later ones: the number of cells if there is none.
+function cellFrom(part: Part, value: bigint): number {
+  const base = baseBefore(part, value);
+  if (base < 0) return 0;
+  const offset = (value - part.bases[base]) >> BigInt(part.shift);
+  return offset < BigInt(part.run) ? base * part.run + Number(offset) : (base + 1) * part.run;
+}
+
+
+// placed is, for each leased address, the cell it is in, or -1.
+export function placed(all: readonly Part[], addresses: Addresses): Int32Array {
+  const cells = new Int32Array(addresses.count).fill(-1);
+  for (let i = 0; i < addresses.count; i++) {
+    const [is4, value] = [addresses.is4(i), addresses.value(i)];
+    for (const part of all) {
+      const cell = cellOf(part, is4, value);
+      if (cell < 0) continue;
+      cells[i] = part.first + cell;
+      break;
+    }
+  }
+  return cells;
+}
+
+// Run is cells whose addresses are all alike, as long as no event speaks of them: from cell on, up to the next one's.
+export interface Run {
+  readonly cell: number; // of all parts
+  readonly probes: readonly string[]; // addresses of theirs: they are alike, but in a cell of many addresses that a range begins or ends in
+}
+
+// runs cuts parts where ranges begin, end or have their gateway.
+export function runs(all: readonly Part[], view: View): Run[] {
+  const made: Run[] = [];
+  for (const part of all) {
+    const cuts = new Set([0]);
+    for (const range of view.ranges) {
+      for (const [text, after] of [[range.start, 0n], [range.end, 1n], [range.gateway, 0n], [range.gateway, 1n]] as const) {
+        const a = text ? valueOf(text) : null;
+        if (!a || a.is4 !== part.is4) continue;
+        const cell = cellFrom(part, a.value + after);
+        cuts.add(cell);
+        if (part.shift > 0) cuts.add(cell + 1);
+      }
+    }
+    for (const cell of [...cuts].sort((a, b) => a - b)) {
+      if (cell >= part.cells) break;
+      const base = addressOf(part, cell);
+      const offsets = new Set([probeAt(part, view, cell), 0n, (1n << BigInt(part.shift)) - 1n]);
+      made.push({ cell: part.first + cell, probes: [...offsets].map((offset) => textOf(base + offset, part.is4)) });
+    }
+  }
+  return made;
+}
+
+// probeAt is which address of a cell stands for it: not its gateway, nor what lies before the range that begins within it.
+function probeAt(part: Part, view: View, cell: number): bigint {
+  if (part.shift === 0) return 0n;
+  const base = addressOf(part, cell);
+  const size = 1n << BigInt(part.shift);
+  for (const range of view.ranges) {
+    const [start, end] = [valueOf(range.start), valueOf(range.end)];
+    if (!start || !end || start.is4 !== part.is4 || end.value < base || start.value >= base + size) continue;
+    let at = start.value > base ? start.value : base;
+    if (range.gateway && valueOf(range.gateway)?.value === at) at++;
+    if (at < base + size) return at - base;
+  }
+  return 0n;
+}

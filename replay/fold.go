@@ -81,6 +81,9 @@ func (r *reading) begin(rec *journal.Record) {
 			if ev.Kind == journal.KindImport {
 				d.doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
 				d.parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
+				if d.parentSeq == "" {
+					r.h.claimed = append(r.h.claimed, a.IP)
+				}
 			}
 		}
 	}

@@ -85,12 +85,13 @@ type History struct {
 	gaps    []*gap
 	pending *gap // behind which nothing could be read yet
 	ranges  rangesOf
-	base    journal.Seq // the snapshot's that the reading began with, 0 if it began with events
-	only    netip.Addr  // the address that it was reduced to
-	part    bool        // of all leases only those were kept that a table may have
-	wiped   bool        // the network's data folder was deleted and no event says so yet
-	odds    []oddity    // what can't be, and was passed over
-	notes   []string    // what could not be read, and matters to no answer
+	claimed []netip.Addr // of imports that tell of a time before them, as often as there are such
+	base    journal.Seq  // the snapshot's that the reading began with, 0 if it began with events
+	only    netip.Addr   // the address that it was reduced to
+	part    bool         // of all leases only those were kept that a table may have
+	wiped   bool         // the network's data folder was deleted and no event says so yet
+	odds    []oddity     // what can't be, and was passed over
+	notes   []string     // what could not be read, and matters to no answer
 
 	lost    string // how many events of the parent are lost, at most; "" or "0" if none is
 	settled Point  // from this event on that doesn't matter any more; Seq 0 if it still does

@@ -43,6 +43,9 @@ func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error)
 		past.HasKind(journal.KindAnnotate) {
 		return nil, nil
 	}
+	if o.Unheld && !o.Asked[0].Now && (o.Clocks.kinds[journal.KindImport] || past.HasKind(journal.KindImport)) {
+		return nil, nil // imports behind the time that is asked about tell of it
+	}
 	if lost, err := succeeds(past); err != nil || lost {
 		return nil, partial(err)
 	}

@@ -34,6 +34,7 @@ type Options struct {
 	// question of Asked is about. Nil if they become known on the way.
 	Clocks *Clocks
 	Asked  []Asked
+	Unheld bool // what addresses were that nobody held is asked, too; see History.Unheld
 }
 
 // Snapshot is a snapshot of the journal with where it was read from.

@@ -22,6 +22,7 @@ type span struct {
 	now      bool
 	covered  int64 // effective
 	live     bool  // covered is a time of this node's clock, and not an event's
+	sharp    bool  // clocks are taken to be exact
 }
 
 // span returns what is asked in nanoseconds.
@@ -185,6 +186,9 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 		if i == 0 {
 			m.overlap += min(s.to, end) - max(s.from, begin)
 		}
+	}
+	if s.sharp {
+		return
 	}
 	begin, end, closed := s.window(p, effective)
 	begin -= int64(p.from.MaxError)

@@ -66,8 +66,12 @@ type phase struct {
 // Who answers what an address was at a time, and who held it. The history must have kept all leases of the address.
 // docs/FORENSICS.md has the rules.
 func (h *History) Who(ip netip.Addr, q Asked) Holding {
-	var a Holding
 	s := h.span(q)
+	return h.who(ip, q, s)
+}
+
+func (h *History) who(ip netip.Addr, q Asked, s span) Holding {
+	var a Holding
 	phases := h.phases(ip, &s)
 	a.Certainty, a.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), ip)
 	if a.Certainty == Unknown {

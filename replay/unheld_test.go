@@ -1,0 +1,156 @@
+package replay_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/replay"
+	"github.com/leaselog/leaselog/state"
+)
+
+// unheldHistory returns a random history, with gaps for some seeds, as it is read in whole and as it is read for one question.
+func unheldHistory(t *testing.T, seed uint64) (events []journal.Event, whole *replay.History, of func(replay.Asked) *replay.History) {
+	t.Helper()
+	events = sweptHistory(seed, 120)
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	var lost []journal.Seq
+	if seed%3 == 0 {
+		for range 1 + rnd.IntN(3) {
+			lost = append(lost, journal.Seq(2+rnd.IntN(len(events)-2)))
+		}
+	}
+	readOf := func(o replay.Options) *replay.History {
+		h, err := replay.ReadPieces(without(events, lost...), o)
+		if err != nil || h.Stopped != nil {
+			t.Fatal(err, h.Stopped)
+		}
+		return h
+	}
+	whole = readOf(replay.Options{})
+	return events, whole, func(q replay.Asked) *replay.History {
+		return readOf(replay.Options{Clocks: &whole.Clocks, Asked: []replay.Asked{q}, Unheld: true})
+	}
+}
+
+// TestUnheld: of every address that a table has no lease of, Unheld says what Who says, whatever was read for the question alone.
+func TestUnheld(t *testing.T) {
+	states := map[string]int{}
+	for seed := range uint64(12) {
+		events, whole, of := unheldHistory(t, seed)
+		rnd := rand.New(rand.NewPCG(seed, 4))
+		for _, question := range sweptQuestions(whole, events, rnd, 25) {
+			at := time.Unix(0, question.At).UTC()
+			q := replay.Asked{From: at, To: at, Covered: whole.Last.Effective.Add(time.Duration(rnd.IntN(2)) * time.Minute)}
+			if q.Now = rnd.IntN(10) == 0; rnd.IntN(3) == 0 {
+				q.Covered = time.Time{}
+			}
+			h := of(q)
+			held := map[netip.Addr]bool{}
+			table := h.At(q)
+			for i := range table.Leases {
+				held[table.Leases[i].Lease.IP] = true
+			}
+			claimed := h.Claimed()
+			unheld := h.Unheld(q, whole.Select(func(l *state.Lease) bool { return slices.Contains(claimed, l.IP) }))
+			var until netip.Addr
+			for _, subnet := range []string{"10.0.0.0", "10.0.1.0"} {
+				var was *replay.Holding
+				ip := netip.MustParseAddr(subnet)
+				for range 12 {
+					if !held[ip] {
+						want := whole.Who(ip, q)
+						if was, until = unheld.At(ip); was.State != want.State || was.Certainty != want.Certainty {
+							t.Fatalf("seed %d, %s at %s (now: %t): got %s %q, want %s %q", seed, ip, at, q.Now, inOneLine(was), was.Doubts, inOneLine(&want), want.Doubts)
+						}
+						if until.Less(ip) {
+							t.Fatalf("seed %d: the answer about %s is that of all up to %s", seed, ip, until)
+						}
+						for range rnd.IntN(4) {
+							next := netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(2)), byte(rnd.IntN(12))})
+							if next.Less(ip) || until.Less(next) {
+								continue
+							}
+							if want := whole.Who(next, q); !held[next] && (was.State != want.State || was.Certainty != want.Certainty) {
+								t.Fatalf("seed %d, %s at %s, by the answer about %s: got %s, want %s", seed, next, at, ip, inOneLine(was), inOneLine(&want))
+							}
+						}
+						states[fmt.Sprint(was.State, " ", was.Certainty)]++
+					}
+					ip = ip.Next()
+				}
+			}
+		}
+	}
+	for _, want := range []string{"free certain", "not ours certain", "not ours uncertain", "gateway certain", "unknown unknown"} {
+		if states[want] == 0 {
+			t.Errorf("no answer is %s: %v", want, states)
+		}
+	}
+}
+
+// TestStretches: at the beginning, at the end and within each stretch an address was what Who says.
+func TestStretches(t *testing.T) {
+	n := 0
+	for seed := range uint64(12) {
+		events, whole, _ := unheldHistory(t, seed)
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		var times []int64
+		for _, q := range sweptQuestions(whole, events, rnd, 100) {
+			times = append(times, q.At)
+		}
+		slices.Sort(times)
+		covered := []time.Time{{}, whole.Last.Effective.Add(time.Minute)}[seed%2]
+		for host := range byte(6) {
+			ip := netip.AddrFrom4([4]byte{10, 0, byte(seed % 2), host})
+			first, last := time.Unix(0, times[0]), time.Unix(0, times[len(times)-1])
+			all := whole.Stretches(ip, first, last, covered)
+			if !all[0].From.Equal(first) || !all[len(all)-1].To.Equal(last.Add(1)) {
+				t.Fatalf("seed %d: from %s to %s: got %s to %s", seed, first, last, all[0].From, all[len(all)-1].To)
+			}
+			for i := range all {
+				s := &all[i]
+				if i > 0 && (!s.From.Equal(all[i-1].To)) {
+					t.Fatalf("seed %d, %s: from %s after to %s", seed, ip, s.From, all[i-1].To)
+				}
+				instants := []time.Time{s.From, s.To.Add(-1), s.From.Add(s.To.Sub(s.From) / 2)}
+				for _, ns := range times {
+					if at := time.Unix(0, ns); !at.Before(s.From) && at.Before(s.To) {
+						instants = append(instants, at)
+					}
+				}
+				for _, at := range instants {
+					n++
+					want := whole.Who(ip, replay.Asked{From: at, To: at, Covered: covered})
+					if got, want := inOneLine(&s.Holding), inOneLine(&want); got != want {
+						t.Fatalf("seed %d, %s at %s of %s to %s: got %s, want %s", seed, ip, at, s.From, s.To, got, want)
+					}
+				}
+				if s.Exact > s.Certainty {
+					t.Fatalf("seed %d, %s at %s: %s if clocks were exact, and %s", seed, ip, s.From, s.Exact, s.Certainty)
+				}
+			}
+		}
+	}
+	t.Logf("%d instants", n)
+}
+
+// TestStretchesExact: that clocks are not exact makes the moments around an event uncertain, and no more.
+func TestStretchesExact(t *testing.T) {
+	h := read(t, journalOf(config(), gave(at(5), "x", addrB), gave(at(10), "a", addrA), ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonGC)), replay.Options{})
+	var got []string
+	for _, s := range h.Stretches(addrA, instant(6), instant(20), instant(100)) {
+		got = append(got, fmt.Sprintf("%s %s, exactly %s", s.From.Format("05.000"), inOneLine(&s.Holding), s.Exact))
+	}
+	want := []string{
+		"26.000 free [] certain, exactly certain", "29.999 held [a?] uncertain, exactly certain", "30.000 held [a?] uncertain, exactly uncertain",
+		"30.001 held [a?] uncertain, exactly uncertain", "39.999 held [a?] uncertain, exactly uncertain", "40.000 held [a?] uncertain, exactly certain",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

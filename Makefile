@@ -43,7 +43,7 @@ BENCH ?=
 FOR  ?= 10m
 SEED ?=
 
-.PHONY: all build refs check fmt vet lint race unit crash full all-tests test demo fuzz bench microbench soak mutants year cover vuln man clean help
+.PHONY: all build refs check fmt vet lint race unit crash full all-tests test demo web web-check fuzz bench microbench page-bench screenshot soak mutants year cover vuln man clean help
 .DEFAULT_GOAL := help
 
 all: build
@@ -93,11 +93,18 @@ full: ## test/crash, test/rot, test/process and test/jobs with all that they lea
 all-tests:
 	$(TEST) -json $(SLOW:%=./%) $(FAST) | $(GO) run ./test/summary
 
-test: build refs fmt vet lint race all-tests demo ## everything this machine can run; says what it skipped and why
+test: build refs fmt vet lint web-check race all-tests demo ## everything this machine can run; says what it skipped and why
 	@echo "make test: passed"
 
 demo: build refs ## pods with the real bridge plugin and leaselog; without root the plugin alone
 	@sh test/demo/demo.sh $(BIN) $(REFS)
+
+web: ## report/web/dist, the script and the style of the page that leasectl report writes, from their sources; needs npm
+	sh report/web/install.sh
+	cd report/web && npm run --silent check && npm run --silent test && npm run --silent build
+
+web-check: ## the page's sources pass their own tests, and report/web/dist is what they build
+	@sh report/web/check.sh
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
@@ -112,6 +119,12 @@ bench: build refs ## whole calls beside host-local and a floor, into docs/BENCHM
 
 microbench: ## every benchmark beside the packages, once
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+page-bench: ## how long pages take to be made, to open and to move, into docs/bench/page.md; needs Chromium, some minutes
+	$(GO) test -count=1 -timeout 1h -run '^TestBars$$' ./test/page -args -bars '$(CURDIR)/docs/bench/page.md'
+
+screenshot: ## docs/report.png and docs/report-dark.png, which README shows; needs Chromium
+	$(GO) test -count=1 -run '^TestScreenshot$$' ./test/page -args -screenshot '$(CURDIR)/docs'
 
 soak: ## a random run against a model for FOR (10m), repeated by SEED; then crashes on a real ext4 disk (root)
 	$(GO) run -overlay test/soak/testdata/overlay.json ./test/soak -for $(FOR) $(if $(SEED),-seed $(SEED))
@@ -140,5 +153,5 @@ clean: ## removes bin/
 	rm -rf $(BIN)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
 		printf '%-10s %s\n' "$$target" "$$words"; done

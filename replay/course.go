@@ -47,7 +47,8 @@ type Row struct {
 	Open      bool
 }
 
-// Window is a row of instants at which a lease is in the lease table.
+// Window is a row of instants at which a lease is in the lease table. Where the journal doesn't cover them, which the clocks may mean
+// nevertheless, the lease is unsure.
 type Window struct {
 	From, To int64 // nanoseconds since 1970; To is not included; math.MinInt64 and math.MaxInt64 have no end
 	Unsure   bool
@@ -330,6 +331,9 @@ func (c *Course) ordinary(iv *Interval) bool {
 		return false
 	}
 	start, end := momentIn(0, &iv.Start), momentIn(0, &iv.End.Point)
+	if start.lo < effective(&c.h.First) || end.hi > c.Covered+1 {
+		return false
+	}
 	i, found := slices.BinarySearchFunc(c.single, start.lo, func(seg segment, at int64) int {
 		switch {
 		case seg.to < at:
@@ -396,6 +400,7 @@ func (c *Course) windows(iv *Interval) []Window {
 		s.from = max(from, c.before())
 		s.to = s.from
 		possible, _, unsure := c.h.inTable(iv, &s)
+		unsure = unsure || s.from < effective(&c.h.First) || s.from > s.covered
 		switch n := len(w); {
 		case !possible:
 		case n > 0 && w[n-1].To == from && w[n-1].Unsure == unsure:

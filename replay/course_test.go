@@ -102,7 +102,7 @@ func compareCourse(t *testing.T, h *replay.History, covered time.Time, rnd *rand
 		when := time.Unix(0, at).UTC()
 		q := replay.Asked{From: when, To: when, Covered: covered}
 		table := h.At(q)
-		if got, want := courseTable(h, windows, at), tableText(&table); got != want {
+		if got, want := courseTable(h, windows, at), tableText(&table, outsideCourse(h, q)); got != want {
 			t.Fatalf("at %s (covered %s): the table is\n%s\nby its course, and\n%s", when.Format(time.RFC3339Nano), covered, got, want)
 		}
 		if row := rowAt(c.Rows, at); len(table.Leases) == 0 && (row.Certainty != table.Certainty || row.Open != table.Open || !slices.Equal(row.Doubts, table.Doubts)) {
@@ -179,10 +179,19 @@ func courseTable(h *replay.History, windows [][]replay.Window, at int64) string 
 	return text
 }
 
-func tableText(t *replay.Table) string {
+// outsideCourse reports whether the journal doesn't cover the time: then no lease is sure.
+func outsideCourse(h *replay.History, q replay.Asked) bool {
+	covered := q.Covered
+	if covered.IsZero() || h.Stopped != nil {
+		covered = h.Last.Effective
+	}
+	return q.From.Before(h.First.Effective) || q.From.After(covered)
+}
+
+func tableText(t *replay.Table, outside bool) string {
 	text := ""
 	for _, l := range t.Leases {
-		text += fmt.Sprintln(l.Lease.IP, l.Start.Seq, l.Unsure)
+		text += fmt.Sprintln(l.Lease.IP, l.Start.Seq, l.Unsure || outside)
 	}
 	return text
 }

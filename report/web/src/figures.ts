@@ -1,7 +1,7 @@
 // What became of the addresses of a view in the time that the page shows: the figures of the strips. Where `leasectl stats --since
 // --until` has the same figure it is reckoned by the same rules (replay/use.go), and the strips say where they must differ.
-import { between } from "./text.ts";
-import type { Instant, Lease, Times, View } from "./types.ts";
+import { parseAddress } from "./address.ts";
+import type { Instant, Times, View } from "./types.ts";
 
 // Numbers of kinds and reasons, see docs/FORMAT.md.
 const kindAdd = 1;
@@ -162,17 +162,9 @@ export function capacityOf(view: View, ranges: readonly number[]): number {
   return Number(total);
 }
 
-// addressValue is an address as a number, of its family.
+// addressValue is an address as a number, of its family; 0 for what is no address.
 export function addressValue(text: string): bigint {
-  if (!text.includes(":")) return text.split(".").reduce((n, part) => (n << 8n) | BigInt(part), 0n);
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
-  if (dotted) {
-    const [a, b, c, d] = dotted.slice(2).map(Number);
-    text = dotted[1] + ((a << 8) | b).toString(16) + ":" + ((c << 8) | d).toString(16);
-  }
-  const [head, tail] = text.split("::").map((half) => (half ? half.split(":") : []));
-  const parts = tail ? [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail] : head;
-  return parts.reduce((n, part) => (n << 16n) | BigInt("0x" + part), 0n);
+  return (parseAddress(text) ?? new Uint8Array()).reduce((n, byte) => (n << 8n) | BigInt(byte), 0n);
 }
 
 // Rate has counts of events for each bin.
@@ -310,9 +302,4 @@ function lastTold(view: View, journal: number): number {
   const j = view.journals[journal];
   if (j.live && view.covered) return view.covered.ms + view.covered.ns / 1e6;
   return Date.parse(j.lastTime);
-}
-
-// heldFor is how long a lease had been held at an instant, in milliseconds.
-export function heldFor(lease: Lease, at: Instant): number {
-  return between(lease.start, lease.end && between(lease.end, at) > 0 ? lease.end : at);
 }

@@ -1,4 +1,5 @@
 // Which leases a question of the search is about: an address, a prefix, a container ID or its beginning, a pod, a namespace.
+import { formatAddress, parseAddress } from "./address.ts";
 import { addressValue } from "./figures.ts";
 import type { View } from "./types.ts";
 
@@ -28,7 +29,8 @@ export class Matcher {
     this.name = slash < 0 ? this.query : this.query.slice(slash + 1);
     this.containers = new Uint8Array(view.containers.count).fill(255);
     this.pods = new Uint8Array(view.pods.count).fill(255);
-    this.address = isAddress(this.query) ? this.query : "";
+    const address = parseAddress(this.query);
+    this.address = address ? formatAddress(address) : "";
     this.addresses = rankAddresses(view, this.query);
   }
 
@@ -36,7 +38,6 @@ export class Matcher {
   rank(lease: number): number {
     const { leases } = this.view;
     const a = this.addresses ? this.addresses[leases.address[lease]] : none;
-    if (this.address && a) return a;
     return better(a, better(this.container(leases.container[lease]), this.pod(leases.pod[lease])));
   }
 
@@ -72,15 +73,8 @@ function rankName(name: string, asked: string): number {
   return name.includes(asked) ? part : none;
 }
 
-// isAddress says whether a text is an address, written as the page writes them or otherwise.
-export function isAddress(text: string): boolean {
-  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return text.split(".").every((n) => Number(n) < 256 && String(Number(n)) === n);
-  if (!/^[0-9a-f:]+(\d+(\.\d{1,3}){3})?$/.test(text) || !text.includes(":")) return false;
-  try {
-    return new URL(`http://[${text}]/`).hostname !== "";
-  } catch {
-    return false;
-  }
+function isAddress(text: string): boolean {
+  return parseAddress(text) !== null;
 }
 
 // rankAddresses ranks the addresses of a view for a question that may be about addresses: one, a prefix, or the beginning of some.
@@ -88,11 +82,8 @@ function rankAddresses(view: View, query: string): Uint8Array | null {
   const { addresses } = view;
   const ranked = new Uint8Array(addresses.count);
   if (isAddress(query)) {
-    const is4 = !query.includes(":");
-    const value = addressValue(query);
-    for (let i = 0; i < addresses.count; i++) {
-      if (addresses.is4(i) === is4 && addresses.value(i) === value) ranked[i] = exact;
-    }
+    const found = addresses.find(query);
+    if (found >= 0) ranked[found] = exact;
     return ranked;
   }
   const prefix = /^([^/]+)\/(\d{1,3})$/.exec(query);

@@ -51,11 +51,11 @@ test("leases in use, by the order of events, with what was held before the time 
 });
 
 test("a clock that was set back shows what was held then, and the peak stays that of the order of events", () => {
-  const events = [{ kind: add, s: 0 }, { kind: add, s: 9 }, { kind: del, s: 3 }, { kind: genesis, s: 9 }];
-  const view = viewOf(events, [{ address: "10.0.0.5", start: 0 }, { address: "10.0.0.6", start: 1, end: 2 }]);
+  const events = [{ kind: add, s: 0 }, { kind: add, s: 9 }, { kind: add, s: 3 }, { kind: del, s: 4 }, { kind: genesis, s: 9 }];
+  const view = viewOf(events, [{ address: "10.0.0.5", start: 0 }, { address: "10.0.0.6", start: 1 }, { address: "10.0.0.7", start: 2, end: 3 }]);
   const use = useOf(view, { start: view.from.ms, width: 3000, count: 4 });
-  assert.deepEqual([use.peak, use.peakEvent], [2, 1]);
-  assert.deepEqual([...use.most], [1, 1, 1, 2]);
+  assert.deepEqual([use.peak, use.peakEvent], [3, 2]);
+  assert.deepEqual([...use.most], [1, 3, 2, 2]);
 });
 
 test("leases end with their journal", () => {
@@ -98,18 +98,20 @@ test("reuse is from the end of a lease to the ADD that gives the address next", 
     { kind: del, s: 4, boot: 1 }, { kind: add, s: 9, boot: 2 }, // not synchronised
     { kind: del, s: 10, boot: 2 }, { kind: imported, s: 11, boot: 2 }, // no ADD
     { kind: del, s: 12, boot: 2 }, { kind: add, s: 62, boot: 2 }, { kind: add, s: 5, boot: 0 }, { kind: del, s: 6 }, { kind: add, s: 9 },
+    { kind: del, s: 10 }, { kind: add, s: 11 },
   ];
   const one = [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11], [12]].map(([start, end]) => ({ address: "10.0.0.5", start, end }));
-  const view = viewOf(events, [...one, { address: "10.0.0.6", start: 13, end: 14 }, { address: "10.0.0.6", start: 15 }], { boots });
+  const view = viewOf(events, [...one, { address: "10.0.0.6", start: 13, end: 14 }, { address: "10.0.0.6", start: 15, end: 16 }, { address: "10.0.0.6", start: 17 }], { boots });
   const reuses = reusesOf(view);
-  assert.deepEqual([reuses.count, reuses.negative, reuses.uncertain], [3, 1, 2]);
-  assert.deepEqual([reuses.shortest, reuses.median, view.leases.of(reuses.shortestLease).startSeq], [500, 3000, 3]);
-  assert.deepEqual(reuses.bins.filter((b) => b.count > 0), [{ from: 500, to: 1000, count: 1 }, { from: 2000, to: 5000, count: 1 }, { from: 30_000, to: 60_000, count: 1 }]);
+  assert.deepEqual([reuses.count, reuses.negative, reuses.uncertain], [4, 1, 2]);
+  assert.deepEqual([reuses.shortest, reuses.median, view.leases.of(reuses.shortestLease).startSeq], [500, 1000, 3]);
+  assert.deepEqual(reuses.bins.filter((b) => b.count > 0), [{ from: 500, to: 1000, count: 1 }, { from: 1000, to: 2000, count: 1 }, { from: 2000, to: 5000, count: 1 }, { from: 30_000, to: 60_000, count: 1 }]);
 });
 
 test("the leases held longest come first, up to the last event where no end is recorded", () => {
   const events = [{ kind: add, s: 0 }, { kind: add, s: 1 }, { kind: del, s: 5 }, { kind: add, s: 6 }, { kind: genesis, s: 8 }];
   const journals = [{ id: "", node: "", dir: "", first_seq: 1, last_seq: 5, first_time: "", last_time: new Date(Number(base / 1_000_000n) + 8000).toISOString(), live: false }];
   const view = viewOf(events, [{ address: "10.0.0.5", start: 0, end: 2 }, { address: "10.0.0.6", start: 1 }, { address: "10.0.0.7", start: 3 }], { journals });
+  assert.deepEqual(longestOf(view, 1), [{ lease: 1, ms: 7000, ended: false }]);
   assert.deepEqual(longestOf(view, 2), [{ lease: 1, ms: 7000, ended: false }, { lease: 0, ms: 5000, ended: true }]);
 });

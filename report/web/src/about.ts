@@ -70,7 +70,9 @@ function leftOut(view: View): HTMLElement {
 // commandsFor are the command lines that tell more about what is chosen.
 export function commandsFor(page: Page): { words: string; line: string }[] {
   const { selection, report } = page;
-  const where = [...(report.asked.data_dir ? ["--data-dir", report.asked.data_dir] : []), "--network", page.moment.view.network].map(shell).join(" ");
+  // Of several data folders it is the store's own that is asked, of which the newest journal tells.
+  const dir = report.asked.data_dir.includes(", ") ? page.moment.view.journals.at(-1)?.dir : report.asked.data_dir;
+  const where = [...(dir ? ["--data-dir", dir] : []), "--network", page.moment.view.network].map(shell).join(" ");
   const at = format(selection.at);
   const commands: { words: string; line: string }[] = [];
   if (selection.ip) {

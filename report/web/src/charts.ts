@@ -1,143 +1,169 @@
-// Charts over time, drawn by uPlot: they know of bins and colours, not of leases.
-import uPlot from "uplot";
+// Charts over time, drawn as SVG: vectors on paper, and colours that follow the style sheet. They know of bins, not of leases.
 import type { Bins } from "./figures.ts";
-import { colour } from "./theme.ts";
-import { offset, tickText } from "./timeline.ts";
+import { svg } from "./svg.ts";
+import { count } from "./text.ts";
+import { ticks } from "./timeline.ts";
 import type { Instant } from "./types.ts";
 
 // Series is one of a chart. Values are those of bins, NaN where there is none.
 export interface Series {
-  readonly name: string;
   readonly values: Float64Array;
-  readonly colour: string; // a variable of the style sheet
-  readonly dash?: readonly number[];
-  readonly wide?: boolean;
+  readonly style: string; // a class of the style sheet
 }
 
 export interface Setup {
   readonly bins: Bins;
+  readonly bars: boolean; // each series is drawn as bars, over those before; else as a line
   readonly series: readonly Series[];
-  readonly band?: readonly [number, number]; // series whose space between is filled, the upper one first
-  readonly bars?: boolean;
+  readonly band: boolean; // the space between the first two series is filled
   readonly unknown: Uint8Array; // 1 for bins that are hatched
   readonly most: number; // the top of the scale
   readonly zone: string;
-}
-
-export interface Chart {
-  readonly plot: uPlot;
-  mark(at: Instant): void;
+  words(bin: number): string; // what a bin shows
 }
 
 const height = 150;
+const [left, right, top, bottom] = [46, 6, 6, 22]; // margins
 
-// chart draws one into an element. go is called with the time of a click.
-export function chart(setup: Setup, into: HTMLElement, go: (ms: number) => void): Chart {
-  const { bins } = setup;
-  const end = bins.start + bins.count * bins.width;
-  const now = document.createElement("div");
-  now.className = "chart-now";
-  const options: uPlot.Options = {
-    width: Math.max(into.clientWidth, 200),
-    height,
-    ms: 1,
-    legend: { show: false },
-    cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
-    padding: [8, 8, 0, 0],
-    scales: { x: { time: true, range: () => [bins.start, end] }, y: { range: () => [0, Math.max(setup.most * 1.1, 1)] } },
-    axes: [timeAxis(setup.zone), countAxis()],
-    series: [{}, ...setup.series.map((s) => seriesOf(s, setup.bars === true))],
-    bands: setup.band && [{ series: [setup.band[0] + 1, setup.band[1] + 1], fill: () => faded(setup.series[setup.band![0]].colour) }],
-    hooks: { drawAxes: [(u) => hatch(u, setup)], ready: [(u) => u.over.append(now)] },
-  };
-  const plot = new uPlot(options, dataOf(setup), into);
-  plot.over.addEventListener("click", () => {
-    const { left } = plot.cursor;
-    if (left !== undefined && left >= 0) go(plot.posToVal(left, "x"));
-  });
-  return {
-    plot,
-    mark(at) {
-      const left = plot.valToPos(at.ms, "x");
-      now.hidden = !(left >= 0 && left <= plot.over.clientWidth);
-      now.style.left = `${left.toFixed(1)}px`;
-    },
-  };
-}
+// Chart is one, drawn into an element as wide as that is.
+export class Chart {
+  private readonly setup: Setup;
+  private readonly place: HTMLElement;
+  private readonly go: (ms: number) => void;
+  private width = 0;
+  private at: Instant = { ms: 0, ns: 0 };
+  private now = svg("path", { class: "t-now" });
 
-// dataOf gives each bin a point in its middle for bars, and else a step from its beginning to its end.
-function dataOf(setup: Setup): uPlot.AlignedData {
-  const { bins, series, bars } = setup;
-  const n = bars ? bins.count : bins.count + 1;
-  const xs = Array.from({ length: n }, (_, i) => bins.start + (bars ? i + 0.5 : i) * bins.width);
-  const value = (values: Float64Array, i: number) => {
-    const v = values[Math.min(i, bins.count - 1)];
-    return Number.isNaN(v) ? null : v;
-  };
-  return [xs, ...series.map((s) => xs.map((_, i) => value(s.values, i)))];
-}
-
-function seriesOf(s: Series, bars: boolean): uPlot.Series {
-  return {
-    label: s.name,
-    stroke: () => colour(s.colour),
-    fill: bars ? () => colour(s.colour) : undefined,
-    width: bars ? 0 : s.wide ? 2 : 1,
-    dash: s.dash && [...s.dash],
-    points: { show: false },
-    paths: bars ? uPlot.paths.bars!({ size: [0.9, 40, 1] }) : uPlot.paths.stepped!({ align: 1 }),
-  };
-}
-
-function faded(variable: string): string {
-  return colour(variable).replace(/^rgb\((.*)\)$/, "rgba($1, 0.25)");
-}
-
-function axis(): uPlot.Axis {
-  const line = { stroke: () => colour("--line"), width: 1 };
-  return { stroke: () => colour("--muted"), grid: line, ticks: { ...line, size: 4 }, font: "11px system-ui, sans-serif" };
-}
-
-function timeAxis(zone: string): uPlot.Axis {
-  return {
-    ...axis(),
-    space: 90,
-    size: 28,
-    values: (_, splits, _axis, _space, step) => splits.map((ms, i) => tickText(ms + offset(ms, zone), step, i === 0)),
-  };
-}
-
-function countAxis(): uPlot.Axis {
-  return { ...axis(), size: 52, space: 28, incrs: [1, 2, 5].flatMap((n) => Array.from({ length: 10 }, (_, e) => n * 10 ** e)).sort((a, b) => a - b),
-    values: (_, splits) => splits.map((n) => n.toLocaleString("en")) };
-}
-
-// hatch draws what is unknown, below everything else.
-function hatch(u: uPlot, { bins, unknown }: Setup): void {
-  const { ctx, bbox } = u;
-  for (let i = 0; i < bins.count; i++) {
-    if (!unknown[i]) continue;
-    let k = i;
-    while (k < bins.count && unknown[k]) k++;
-    const left = u.valToPos(bins.start + i * bins.width, "x", true);
-    const right = u.valToPos(bins.start + k * bins.width, "x", true);
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(left, bbox.top, right - left, bbox.height);
-    ctx.clip();
-    ctx.strokeStyle = colour("--unknown");
-    ctx.globalAlpha = 0.6;
-    ctx.lineWidth = devicePixelRatio;
-    ctx.beginPath();
-    const gap = 8 * devicePixelRatio;
-    for (let x = left - bbox.height; x < right; x += gap) {
-      ctx.moveTo(x, bbox.top + bbox.height);
-      ctx.lineTo(x + bbox.height, bbox.top);
-      ctx.moveTo(x, bbox.top);
-      ctx.lineTo(x + bbox.height, bbox.top + bbox.height);
-    }
-    ctx.stroke();
-    ctx.restore();
-    i = k;
+  // go is called with the time of a click.
+  constructor(setup: Setup, place: HTMLElement, go: (ms: number) => void) {
+    this.setup = setup;
+    this.place = place;
+    this.go = go;
   }
+
+  // fit draws the chart anew where its place is not as wide as it was.
+  fit(): void {
+    const width = Math.max(this.place.clientWidth, 200);
+    if (width === this.width) return;
+    this.width = width;
+    const { bins, series, unknown, bars } = this.setup;
+    const drawing = svg("svg", { class: "chart-drawing", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+    drawing.append(...this.axes());
+    for (const [from, to] of runs(unknown)) {
+      const [a, b] = [this.x(bins.start + from * bins.width), this.x(bins.start + to * bins.width)];
+      drawing.append(svg("rect", { class: "t-unknown", x: a, y: top, width: Math.max(b - a, 1), height: height - top - bottom }));
+    }
+    if (this.setup.band) drawing.append(svg("path", { class: "c-band", d: this.band(series[0].values, series[1].values) }));
+    for (const s of series) drawing.append(svg("path", { class: s.style, d: bars ? this.bars(s.values) : this.line(s.values) }));
+    this.now = svg("path", { class: "t-now" });
+    drawing.append(this.now, this.pointer(drawing));
+    this.place.replaceChildren(drawing);
+    this.mark(this.at);
+  }
+
+  // mark shows an instant.
+  mark(at: Instant): void {
+    this.at = at;
+    const x = this.x(at.ms);
+    this.now.setAttribute("d", x >= left && x <= this.width - right ? `M${x.toFixed(1)} ${top}V${height - bottom}` : "");
+  }
+
+  private x(ms: number): number {
+    const { start, width, count } = this.setup.bins;
+    return left + ((ms - start) / (width * count)) * (this.width - left - right);
+  }
+
+  private y(value: number): string {
+    return (height - bottom - (value / (this.setup.most * 1.06 || 1)) * (height - top - bottom)).toFixed(1);
+  }
+
+  private binX(bin: number): string {
+    return this.x(this.setup.bins.start + bin * this.setup.bins.width).toFixed(1);
+  }
+
+  private axes(): SVGElement[] {
+    const { bins, most, zone } = this.setup;
+    const all: SVGElement[] = [];
+    for (let value = 0, step = stepOf(most); value <= Math.max(most, 1); value += step) {
+      all.push(svg("line", { class: "t-axis", x1: left, x2: this.width - right, y1: this.y(value), y2: this.y(value) }));
+      all.push(svg("text", { class: "tick", x: left - 6, y: Number(this.y(value)) + 4, "text-anchor": "end" }, count(value)));
+    }
+    const span = { from: bins.start, to: bins.start + bins.count * bins.width };
+    for (const tick of ticks(span, Math.max(Math.floor(this.width / 90), 2), zone)) {
+      const x = this.x(tick.ms);
+      all.push(svg("line", { class: "t-axis", x1: x, x2: x, y1: top, y2: height - bottom + 4 }));
+      const anchor = x > this.width - 34 ? "end" : x < left + 20 ? "start" : "middle";
+      all.push(svg("text", { class: "tick", x, y: height - 6, "text-anchor": anchor }, tick.text));
+    }
+    return all;
+  }
+
+  // line is a step for each bin, with gaps where there is no value.
+  private line(values: Float64Array): string {
+    let d = "";
+    for (let i = 0; i < values.length; i++) {
+      if (Number.isNaN(values[i])) continue;
+      const before = i > 0 && !Number.isNaN(values[i - 1]);
+      if (!before) d += `M${this.binX(i)} ${this.y(values[i])}`;
+      else if (values[i] !== values[i - 1]) d += `V${this.y(values[i])}`;
+      d += `H${this.binX(i + 1)}`;
+    }
+    return d;
+  }
+
+  private band(upper: Float64Array, lower: Float64Array): string {
+    let d = "";
+    for (let i = 0; i < upper.length; i++) {
+      if (upper[i] > lower[i]) d += `M${this.binX(i)} ${this.y(upper[i])}H${this.binX(i + 1)}V${this.y(lower[i])}H${this.binX(i)}z`;
+    }
+    return d;
+  }
+
+  private bars(values: Float64Array): string {
+    let d = "";
+    const bin = (this.width - left - right) / this.setup.bins.count;
+    const gap = bin > 4 ? 1 : 0;
+    for (let i = 0; i < values.length; i++) {
+      const x = left + i * bin;
+      if (values[i] > 0) d += `M${x.toFixed(1)} ${height - bottom}V${this.y(values[i])}h${(bin - gap).toFixed(1)}V${height - bottom}z`;
+    }
+    return d;
+  }
+
+  // pointer is what a mouse touches: it tells what a bin shows, and goes there.
+  private pointer(drawing: SVGElement): SVGElement {
+    const { bins, words } = this.setup;
+    const title = svg("title", {});
+    const area = svg("rect", { class: "c-pointer", x: left, y: top, width: this.width - left - right, height: height - top - bottom }, title);
+    const time = (event: MouseEvent) => {
+      const box = drawing.getBoundingClientRect();
+      const share = (event.clientX - box.left - left) / (box.width - left - right);
+      return bins.start + Math.min(Math.max(share, 0), 1) * bins.width * bins.count;
+    };
+    area.addEventListener("mousemove", (event) => {
+      const bin = Math.min(Math.floor((time(event) - bins.start) / bins.width), bins.count - 1);
+      title.textContent = words(bin);
+    });
+    area.addEventListener("click", (event) => this.go(time(event)));
+    return area;
+  }
+}
+
+// stepOf is 1, 2 or 5 times a power of ten: the distance of some lines up to a number.
+function stepOf(most: number): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(most, 1)));
+  const step = [0.2, 0.5, 1, 2].find((n) => most / (n * power) <= 4) ?? 5;
+  return Math.max(step * power, 1);
+}
+
+// runs are the bins that are set, from the first of a row up to, not including, the one behind it.
+function runs(set: Uint8Array): [number, number][] {
+  const found: [number, number][] = [];
+  for (let i = 0; i < set.length; i++) {
+    if (!set[i]) continue;
+    const from = i;
+    while (i < set.length && set[i]) i++;
+    found.push([from, i]);
+  }
+  return found;
 }

@@ -1,6 +1,7 @@
 // What became of the addresses of a view in the time that the page shows: the figures of the strips. Where `leasectl stats --since
 // --until` has the same figure it is reckoned by the same rules (replay/use.go), and the strips say where they must differ.
 import { parseAddress } from "./address.ts";
+import { compare } from "./instant.ts";
 import type { Instant, Times, View } from "./types.ts";
 
 // Numbers of kinds and reasons, see docs/FORMAT.md.
@@ -133,6 +134,7 @@ function rangesOf(view: View, bins: Bins): { capacity: Float64Array; unknown: Ui
     }
   };
   view.phases.forEach((phase, k) => {
+    if (phase.from && compare(phase.from, view.to) > 0) return;
     const from = phase.from?.ms ?? -Infinity;
     const to = view.phases[k + 1]?.from?.ms ?? Infinity;
     if (phase.why.length > 0) mark(from, to); // else it is known who held what, be it only not from which ranges

@@ -1,14 +1,12 @@
 // The strips: what became of the addresses over the time that the page shows.
-import { chart } from "./charts.ts";
-import type { Chart, Series, Setup } from "./charts.ts";
+import { Chart } from "./charts.ts";
+import type { Series, Setup } from "./charts.ts";
 import { el } from "./dom.ts";
 import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import type { Bins, Reuses, Use } from "./figures.ts";
-import { format } from "./instant.ts";
+import { compare, format } from "./instant.ts";
 import { goToLease } from "./search.ts";
 import { count, counted, inZone, lasted, podText, quoted, shortID } from "./text.ts";
-import { themeChanged } from "./theme.ts";
-import { compare } from "./instant.ts";
 import type { Page, View } from "./types.ts";
 
 const fine = 300; // bins of a drawing
@@ -22,21 +20,18 @@ export function mountStrips(page: Page, into: HTMLElement): void {
 class Strips {
   readonly body: HTMLElement;
   private readonly page: Page;
-  private charts: { chart: Chart; place: HTMLElement }[] = [];
+  private charts: Chart[] = [];
   private due = 0;
+  private made = 0; // counts how often they were made
 
   constructor(page: Page, body: HTMLElement) {
     this.page = page;
     this.body = body;
-    // The grid comes first: figures of a million events take a moment.
-    const make = () => setTimeout(() => this.make());
-    requestAnimationFrame(make);
+    const make = () => void this.make();
+    make();
     page.listen((now, before) => {
       if (now.view !== before.view || now.zone !== before.zone) make();
       else if (now.at !== before.at && !this.due) this.due = requestAnimationFrame(() => this.mark());
-    });
-    document.addEventListener(themeChanged, () => {
-      for (const { chart } of this.charts) chart.plot.redraw(false, true);
     });
     new ResizeObserver(() => this.fit()).observe(body);
     addEventListener("beforeprint", () => this.fit());
@@ -44,28 +39,30 @@ class Strips {
 
   private mark(): void {
     this.due = 0;
-    for (const { chart } of this.charts) chart.mark(this.page.selection.at);
+    for (const chart of this.charts) chart.mark(this.page.selection.at);
   }
 
   private fit(): void {
-    for (const { chart, place } of this.charts) {
-      const width = Math.max(place.clientWidth, 200);
-      if (chart.plot.width !== width) chart.plot.setSize({ width, height: chart.plot.height });
-    }
-    this.mark();
+    for (const chart of this.charts) chart.fit();
   }
 
-  private make(): void {
-    for (const { chart } of this.charts) chart.plot.destroy();
-    this.charts = [];
+  // make reckons and shows one strip after the other: those of a million events take a moment, in which the page is to answer.
+  private async make(): Promise<void> {
+    const mine = ++this.made;
     const view = this.page.moment.view;
     const bins = binsOf(view.from, view.to, fine);
-    const use = useOf(view, bins);
+    this.charts = [];
     this.body.replaceChildren();
-    this.inUse(view, bins, use);
-    this.rate(view, bins, use);
-    this.body.append(reuseStrip(this.page, reusesOf(view)), longestStrip(this.page));
+    const use = useOf(view, bins);
+    const steps = [() => this.inUse(view, bins, use), () => this.rate(bins, use), () => this.body.append(reuseStrip(this.page, reusesOf(view))),
+      () => this.body.append(longestStrip(this.page))];
+    for (const step of steps) {
+      await new Promise((go) => setTimeout(go));
+      if (mine !== this.made) return;
+      step();
+    }
     this.fit();
+    this.mark();
   }
 
   private strip(title: string, words: (Node | string)[], setup: Setup, table: () => HTMLElement): void {
@@ -82,34 +79,32 @@ class Strips {
       if (compare(at, to) > 0) at = to;
       this.page.set({ at });
     };
-    this.charts.push({ chart: chart(setup, place, go), place });
+    this.charts.push(new Chart(setup, place, go));
   }
 
   private inUse(view: View, bins: Bins, use: Use): void {
     const capacity = use.capacity.reduce((most, c) => Math.max(most, Number.isNaN(c) ? 0 : c), 0);
     const drawn = capacity > 0 && capacity <= use.peak * 5;
-    const series: Series[] = [
-      { name: "most", values: use.most, colour: "--held", wide: true },
-      { name: "least", values: use.least, colour: "--held" },
-    ];
-    if (drawn) series.push({ name: "capacity", values: use.capacity, colour: "--muted", dash: [6, 4] });
+    const series: Series[] = [{ values: use.most, style: "c-most" }, { values: use.least, style: "c-least" }];
+    if (drawn) series.push({ values: use.capacity, style: "c-capacity" });
     const words: (Node | string)[] = use.peakEvent < 0 ? ["nothing is known of this time"]
       : [`at most ${count(use.peak)} at once, `, peakLink(this.page, use.peakEvent)];
     words.push(capacityWords(view, use, capacity, drawn));
     if (use.unknown.includes(1)) words.push("; hatched: in this time or a part of it, what was held is unknown");
-    this.strip("Leases in use", words, { bins, series, band: [0, 1], unknown: use.unknown, most: Math.max(use.peak, drawn ? capacity : 0), zone: this.page.selection.zone },
-      () => useTable(this.page));
+    const binWords = (i: number) => `${binText(this.page, bins, i)}: ${known(use.least[i])} to ${known(use.most[i])} leases${use.unknown[i] ? ", unknown in a part or all" : ""}`;
+    this.strip("Leases in use", words, { bins, series, band: true, bars: false, unknown: use.unknown, most: Math.max(use.peak, drawn ? capacity : 0),
+      zone: this.page.selection.zone, words: binWords }, () => useTable(this.page));
   }
 
-  private rate(view: View, bins: Bins, use: Use): void {
-    const rate = rateOf(view, bins);
+  private rate(bins: Bins, use: Use): void {
+    const rate = rateOf(this.page.moment.view, bins);
     const { adds, dels, refused } = rate.totals;
     const most = bins.count ? rate.adds.reduce((m, n, i) => Math.max(m, n + rate.dels[i] + rate.refused[i]), 0) : 0;
     const up = (...parts: Float64Array[]) => parts[0].map((_, i) => parts.reduce((sum, p) => sum + p[i], 0));
     const series = [ // each covers the lower part of the one before
-      { name: "refused", values: up(rate.adds, rate.dels, rate.refused), colour: "--refuse" },
-      { name: "DEL", values: up(rate.adds, rate.dels), colour: "--del" },
-      { name: "ADD", values: rate.adds, colour: "--add" },
+      { values: up(rate.adds, rate.dels, rate.refused), style: "c-refuse" },
+      { values: up(rate.adds, rate.dels), style: "c-del" },
+      { values: rate.adds, style: "c-add" },
     ];
     const sample = (name: string, n: number, variable: string) => {
       const mark = el("span", { class: "sample", "aria-hidden": "true" });
@@ -117,7 +112,9 @@ class Strips {
       return el("span", { class: "sampled" }, mark, ` ${count(n)} ${name}`);
     };
     const words = [sample("ADD", adds, "--add"), sample("DEL", dels, "--del"), sample("refused", refused, "--refuse"), ` at least, per ${lasted(bins.width)}`];
-    this.strip("ADD, DEL and refused", words, { bins, series, bars: true, unknown: use.unknown, most, zone: this.page.selection.zone }, () => rateTable(this.page));
+    const binWords = (i: number) => `${binText(this.page, bins, i)}: ${count(rate.adds[i])} ADD, ${count(rate.dels[i])} DEL, ${count(rate.refused[i])} refused`;
+    this.strip("ADD, DEL and refused", words, { bins, series, band: false, bars: true, unknown: use.unknown, most, zone: this.page.selection.zone, words: binWords },
+      () => rateTable(this.page));
     this.body.append(el("section", { class: "strip", "aria-label": "Refusals by cause" }, el("h3", {}, "Refusals by cause"),
       refused === 0 ? el("p", { class: "soft" }, "none is recorded")
         : barTable(["cause", "at least"], rate.causes.map((c) => ({ name: c.cause, count: c.count, words: "" })))));
@@ -144,6 +141,10 @@ function grid(caption: string, heads: string[], rows: (Node | string)[][]): HTML
     el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells(row)))));
 }
 
+function known(n: number): string {
+  return Number.isNaN(n) ? "unknown" : count(n);
+}
+
 function binText(page: Page, bins: Bins, i: number): string {
   const at = { ms: bins.start + i * bins.width, ns: 0 };
   const { zone } = page.selection;
@@ -154,8 +155,7 @@ function useTable(page: Page): HTMLElement {
   const view = page.moment.view;
   const bins = binsOf(view.from, view.to, coarse);
   const use = useOf(view, bins);
-  const n = (v: number) => (Number.isNaN(v) ? "unknown" : count(v));
-  const rows = Array.from(use.most, (most, i) => [binText(page, bins, i), n(use.least[i]), n(most), n(use.capacity[i]), use.unknown[i] ? "in a part or all" : "no"]);
+  const rows = Array.from(use.most, (most, i) => [binText(page, bins, i), known(use.least[i]), known(most), known(use.capacity[i]), use.unknown[i] ? "in a part or all" : "no"]);
   return grid(`Leases in use, in steps of ${lasted(bins.width)}`, ["from", "least", "most", "capacity", "unknown"], rows);
 }
 

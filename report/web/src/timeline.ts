@@ -1,5 +1,6 @@
 // A drawing of what addresses were over time: one row for each.
 import { el } from "./dom.ts";
+import { svg } from "./svg.ts";
 import { State, stateNames } from "./types.ts";
 import type { Cell, Instant, Stretch } from "./types.ts";
 
@@ -18,13 +19,6 @@ const rowHeight = 22;
 const axisHeight = 18;
 const labelHeight = 14;
 
-function svg(tag: string, attributes: Record<string, string | number>, ...children: (Node | string)[]): SVGElement {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  made.append(...children);
-  return made;
-}
-
 // Timeline is one that was drawn.
 export interface Timeline {
   readonly element: SVGElement;
@@ -39,7 +33,7 @@ export function drawTimeline(rows: readonly Row[], span: Span, width: number, zo
   const height = rows.length * step + axisHeight;
   const scale = width / Math.max(span.to - span.from, 1e-6);
   const x = (ms: number) => Math.min(Math.max((ms - span.from) * scale, 0), width);
-  const drawing = svg("svg", { class: "timeline", role: "img", "aria-label": words, width, height, viewBox: `0 0 ${width} ${height}` }, patterns());
+  const drawing = svg("svg", { class: "timeline", role: "img", "aria-label": words, width, height, viewBox: `0 0 ${width} ${height}` });
   rows.forEach((row, i) => {
     const top = i * step + (labels ? labelHeight : 2);
     if (labels) drawing.append(svg("text", { class: "tick", x: 0, y: top - 3 }, row.address));
@@ -67,16 +61,6 @@ export function drawTimeline(rows: readonly Row[], span: Span, width: number, zo
       return span.from + ((clientX - box.left) / box.width) * (span.to - span.from);
     },
   };
-}
-
-// Hatches: of what is uncertain, the colour of the state shows; what is unknown has none.
-function patterns(): SVGElement {
-  const hatch = (id: string, size: number, back: string, d: string) =>
-    svg("pattern", { id, width: size, height: size, patternUnits: "userSpaceOnUse" },
-      svg("rect", { class: back, width: size, height: size }), svg("path", { class: id, d }));
-  return svg("defs", {},
-    hatch("t-hatch-unsure", 6, "t-paper", "M-1 1l2 -2M0 6l6 -6M5 7l2 -2"),
-    hatch("t-hatch-unknown", 8, "t-paper", "M-1 7l2 2M0 0l8 8M7 -1l2 2M0 8l8 -8M-1 1l2 -2M7 9l2 -2"));
 }
 
 // paths are the stretches of a row, as one path for each way to show them.
@@ -116,7 +100,7 @@ function wayOf(cell: Cell, of: ReadonlySet<number> | null, turn: number): string
     if (of && !cell.leases.some((lease) => of.has(lease))) return "t-other";
     return cell.sure ? `t-held t-turn${turn}` : "t-unsure";
   }
-  if (cell.state === State.free) return cell.sure ? "" : "t-unsure t-maybe";
+  if (cell.state === State.free) return cell.sure ? "" : "t-free-maybe";
   return `t-${stateNames[cell.state].replace(" ", "-")}${cell.sure ? "" : " t-maybe"}`;
 }
 
@@ -135,7 +119,7 @@ export function ticks(span: Span, most: number, zone: string): { ms: number; tex
 }
 
 // tickText writes a local time as far as the step between ticks tells apart; the day where it begins and at the first tick.
-export function tickText(local: number, step: number, first: boolean): string {
+function tickText(local: number, step: number, first: boolean): string {
   const iso = new Date(local).toISOString();
   if (step >= 86400e3) return iso.slice(0, 10);
   const time = step >= 60e3 ? iso.slice(11, 16) : step >= 1e3 ? iso.slice(11, 19) : iso.slice(11, 23);
@@ -145,7 +129,7 @@ export function tickText(local: number, step: number, first: boolean): string {
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 // offset is that of a zone from UTC at a time, in milliseconds.
-export function offset(ms: number, zone: string): number {
+function offset(ms: number, zone: string): number {
   if (zone === "UTC") return 0;
   let format = formats.get(zone);
   if (!format) {

@@ -393,8 +393,13 @@ export class Grid {
   }
 }
 
+// gutterOf is the width of the longest label of a row, in CSS pixels.
 function gutterOf(all: readonly Part[]): number {
-  const longest = Math.max(0, ...all.map((part) => Math.max(rowLabelOf(part, 0).length, rowLabelOf(part, part.rows - 1).length)));
+  let longest = 0;
+  for (const part of all) {
+    const suffix = part.sparse && part.run > 1 ? 4 : 0;
+    for (const cell of [0, part.cells >> 1, part.cells - 1]) longest = Math.max(longest, labelOf(part, cell).length + suffix);
+  }
   return Math.min(300, Math.ceil(longest * 6.7) + 12);
 }
 

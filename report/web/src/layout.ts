@@ -152,7 +152,7 @@ export function parts(view: View, focus: Focus | null): Part[] {
 }
 
 // tight is a dense part that does not reach further than to round addresses around its span: a range of 100 addresses in the midst
-// of a /16 is seven rows of 16.
+// of a /16 is four rows of 32.
 function tight(span: Span, title: string, first: number): Part {
   let bits = Math.max(width(span), 3);
   while (align(span.first, bits) + (1n << BigInt(bits)) <= span.last) bits++;
@@ -168,7 +168,7 @@ function tight(span: Span, title: string, first: number): Part {
 export function arrange(all: readonly Part[], wide: number, high: number, largest: number): void {
   let row = 0;
   for (const part of all) {
-    const limit = part.sparse && part.run > 1 ? part.run : 1024;
+    const limit = widest(part);
     const biggest = part.sparse ? Math.ceil(largest / 2) : largest;
     [part.size, part.columns] = [0, 8];
     for (let columns = 8; columns <= limit; columns *= 2) {
@@ -183,6 +183,14 @@ export function arrange(all: readonly Part[], wide: number, high: number, larges
     part.firstRow = row;
     row += part.rows;
   }
+}
+
+// widest is the number of columns with which all rows begin at round addresses.
+function widest(part: Part): number {
+  if (part.sparse) return part.run > 1 ? part.run : 1024;
+  let columns = 8;
+  while (columns < 1024 && align(part.bases[0], part.shift + Math.log2(columns * 2)) === part.bases[0]) columns *= 2;
+  return columns;
 }
 
 // addressOf is the first address of a part's cell.

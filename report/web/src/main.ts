@@ -1,5 +1,6 @@
 // The page that `leasectl report` writes: opens its data and puts the parts together.
 import { mountCertainty } from "./certainty.ts";
+import { expose } from "./console.ts";
 import { open } from "./decode.ts";
 import { el, element } from "./dom.ts";
 import { Grid } from "./grid.ts";
@@ -61,6 +62,7 @@ async function main(): Promise<void> {
   mountLink(page, (lines) => say(lines.map((line) => `This page's address line: ${line}`)));
   say(wrong.map((line) => `This page's address line: ${line}`));
   performance.measure("leaselog:open", { start: 0, end: performance.now() });
+  expose(page);
 }
 
 main().catch((err: unknown) => {

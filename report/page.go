@@ -51,6 +51,9 @@ func (r *Report) title() string {
 	return title
 }
 
+// packLevel is the one above which packing takes long and gains little.
+const packLevel = 7
+
 // dataMark is where the page's data goes.
 const dataMark = "{{.Data}}"
 
@@ -66,7 +69,7 @@ func (r *Report) Page(w io.Writer) error {
 		return err
 	}
 	encoded := base64.NewEncoder(base64.StdEncoding, out)
-	packed, err := gzip.NewWriterLevel(encoded, gzip.BestCompression)
+	packed, err := gzip.NewWriterLevel(encoded, packLevel)
 	if err != nil {
 		return err
 	}

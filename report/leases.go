@@ -145,7 +145,8 @@ type leaseColumns struct {
 func (e *encoding) encodeLeases() error {
 	var c leaseColumns
 	e.Leases, e.Files, e.IfNames = len(e.leases), []run{}, []run{}
-	o := newOwners(e.leases)
+	owned := make(chan *owners)
+	go func() { owned <- ownersOf(e.leases) }() // half of the work
 	start, address := 0, 0
 	for i := range e.leases {
 		l := &e.leases[i]
@@ -157,7 +158,6 @@ func (e *encoding) encodeLeases() error {
 		c.address.zigzag(int64(at - address))
 		start, address = own, at
 		e.encodeLease(&c, i, l)
-		o.add(e, i, l)
 	}
 	e.column("l.start", c.start)
 	e.column("l.end", c.end)
@@ -166,7 +166,7 @@ func (e *encoding) encodeLeases() error {
 	e.column("l.doubtful", c.doubtful)
 	e.column("l.doubts", c.doubts)
 	e.column("l.reason", c.reason)
-	o.columns(e)
+	e.takeOwners(<-owned)
 	return e.jsonColumns(&c)
 }
 

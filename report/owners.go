@@ -1,9 +1,8 @@
 package report
 
 import (
+	"encoding/binary"
 	"encoding/hex"
-
-	"github.com/leaselog/leaselog/journal"
 )
 
 // Forms of container IDs.
@@ -21,118 +20,146 @@ const (
 // owners are the columns that say whose leases they are. An ID or a pod stands there once; after that it is told by how many leases
 // before it stood last.
 type owners struct {
-	short bool
-	ids   map[string]int // the lease that has it, the newest so far
-	pods  map[journal.Pod]int
+	ids, pods int // that stand there
 
-	id, pod, form, raw, text, ns, name, names column
-	podOf                                     []bool // whether a lease has one
-	uniform                                   bool   // all IDs so far are of one form
+	spaces []string // namespaces
+	space  []int32  // that of each pod
+
+	id, pod, form, raw, text, name, names column
 }
 
-func newOwners(leases []leaseRef) *owners {
-	return &owners{short: shortens(leases), ids: map[string]int{}, pods: map[journal.Pod]int{}, podOf: make([]bool, len(leases))}
-}
+// podName is what a page has of a pod.
+type podName struct{ namespace, name string }
 
-// isHash reports whether an ID is of 64 lower-case hex digits, as runtimes make them.
-func isHash(id string) bool {
+// digitsOf returns the first digits of an ID of 64 lower-case hex digits, as runtimes make them, and false for another one.
+func digitsOf(id string) (begin uint64, ok bool) {
+	var b [hashDigits / 2]byte
 	if len(id) != hashDigits {
-		return false
+		return 0, false
 	}
 	for i := range len(id) {
 		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
+			return 0, false
 		}
 	}
-	return true
+	_, _ = hex.Decode(b[:], []byte(id))
+	return binary.BigEndian.Uint64(b[:]), true
 }
 
-// shortens reports whether IDs are shortened: there are many, and those with the same first digits are the same.
-func shortens(leases []leaseRef) bool {
-	if len(leases) <= shortenAbove {
-		return false
-	}
-	begins := make(map[string]string, len(leases))
+// lastSeen says, of each lease, which one before it has the same container ID; -1 if none has. short reports whether the IDs of 64 digits
+// may be shortened: there are many, and no other ID begins with the digits that are left.
+func lastSeen(leases []leaseRef) (before []int32, short bool) {
+	before, short = make([]int32, len(leases)), len(leases) > shortenAbove
+	hashes := make(map[uint64]int32, len(leases)) // by their first digits, which are mostly enough
+	others := map[string]int32{}
 	for i := range leases {
 		id := leases[i].Lease.ContainerID
-		if len(id) < shortDigits {
+		begin, ok := digitsOf(id)
+		last, known := hashes[begin]
+		if ok && (!known || leases[last].Lease.ContainerID == id) {
+			hashes[begin] = int32(i)
+		} else {
+			short = short && !ok
+			last, known = others[id]
+			others[id] = int32(i)
+		}
+		if before[i] = last; !known {
+			before[i] = -1
+		}
+	}
+	for id := range others {
+		if len(id) >= shortDigits && short {
+			var b [shortDigits / 2]byte
+			if _, err := hex.Decode(b[:], []byte(id[:shortDigits])); err == nil {
+				_, taken := hashes[binary.BigEndian.Uint64(b[:])]
+				short = !taken
+			}
+		}
+	}
+	return before, short
+}
+
+// ownersOf makes the columns.
+func ownersOf(leases []leaseRef) *owners {
+	o := &owners{}
+	before, short := lastSeen(leases)
+	pods := make(map[podName]int32, len(leases))
+	numbers := map[string]int32{}
+	uniform := true
+	for i := range leases {
+		l := &leases[i].Lease
+		if before[i] >= 0 {
+			o.id.uvarint(uint64(i - int(before[i])))
+		} else {
+			o.id.uvarint(0)
+			form := o.addID(l.ContainerID, short)
+			uniform = uniform && (o.ids == 0 || o.form[0] == form)
+			o.form.byte(form)
+			o.ids++
+		}
+		pod := podName{l.Pod.Namespace, l.Pod.Name}
+		if pod == (podName{}) {
+			o.pod.uvarint(0)
 			continue
 		}
-		if other, ok := begins[id[:shortDigits]]; ok && other != id {
-			return false
+		last, known := pods[pod]
+		switch {
+		case !known:
+			o.pod.uvarint(1)
+			n, ok := numbers[pod.namespace]
+			if !ok {
+				n = int32(len(o.spaces))
+				numbers[pod.namespace], o.spaces = n, append(o.spaces, pod.namespace)
+			}
+			o.space = append(o.space, n)
+			o.names.text(&o.name, valid(pod.name))
+			o.pods++
+		case last == before[i]:
+			o.pod.uvarint(2)
+		default:
+			o.pod.uvarint(uint64(i-int(last)) + 2)
 		}
-		begins[id[:shortDigits]] = id
+		pods[pod] = int32(i)
 	}
-	return true
+	if uniform && o.ids > 0 {
+		o.form = o.form[:1] // once is enough
+	}
+	return o
 }
 
-// add takes the owner of lease i.
-func (o *owners) add(e *encoding, i int, l *leaseRef) {
-	id := l.Lease.ContainerID
-	before, known := o.ids[id]
-	if known {
-		o.id.uvarint(uint64(i - before))
-	} else {
-		o.id.uvarint(0)
-		o.addID(id)
-		e.IDs++
-	}
-	o.ids[id] = i
-	pod := journal.Pod{Namespace: l.Lease.Pod.Namespace, Name: l.Lease.Pod.Name}
-	if pod == (journal.Pod{}) {
-		o.pod.uvarint(0)
-		return
-	}
-	last, again := o.pods[pod]
-	switch {
-	case !again:
-		o.pod.uvarint(1)
-		o.ns.uvarint(uint64(e.texts.number(pod.Namespace)))
-		o.names.text(&o.name, valid(pod.Name))
-		e.Pods++
-	case known && last == before:
-		o.pod.uvarint(2)
-	default:
-		o.pod.uvarint(uint64(i-last) + 2)
-	}
-	o.pods[pod] = i
-}
-
-func (o *owners) addID(id string) {
-	form := byte(formText)
-	if isHash(id) {
-		form = formHash
-		if o.short {
-			form = formShort
-		}
-	}
-	switch form {
-	case formText:
+// addID adds a container ID that was not there before and returns its form.
+func (o *owners) addID(id string, short bool) byte {
+	_, hash := digitsOf(id)
+	if !hash {
 		id = valid(id)
 		o.text.uvarint(uint64(len(id)))
 		o.text = append(o.text, id...)
-	case formShort:
-		id = id[:shortDigits]
-		fallthrough
-	case formHash:
-		b, _ := hex.DecodeString(id) // isHash
-		o.raw = append(o.raw, b...)
+		return formText
 	}
-	o.uniform = len(o.form) == 0 || o.uniform && o.form[0] == form
-	o.form.byte(form)
+	form := byte(formHash)
+	if short {
+		form, id = formShort, id[:shortDigits]
+	}
+	var err error
+	if o.raw, err = hex.AppendDecode(o.raw, []byte(id)); err != nil {
+		panic("report: hex digits that are none: " + err.Error())
+	}
+	return form
 }
 
-// columns hands them over. Forms that are all the same stand there once.
-func (o *owners) columns(e *encoding) {
-	if o.uniform {
-		o.form = o.form[:1]
+// take hands the columns over.
+func (e *encoding) takeOwners(o *owners) {
+	e.IDs, e.Pods = o.ids, o.pods
+	var ns column
+	for _, n := range o.space {
+		ns.uvarint(uint64(e.texts.number(o.spaces[n])))
 	}
 	e.column("l.id", o.id)
 	e.column("l.pod", o.pod)
 	e.column("i.form", o.form)
 	e.column("i.bytes", o.raw)
 	e.column("i.text", o.text)
-	e.column("p.ns", o.ns)
+	e.column("p.ns", ns)
 	e.column("p.name", o.name)
 	e.column("p.bytes", o.names)
 }

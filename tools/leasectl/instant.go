@@ -101,7 +101,7 @@ func ago(s string, now time.Time) (time.Time, error) {
 	if err == nil && rest != "" {
 		d, err = time.ParseDuration(rest)
 	}
-	if err != nil || d < 0 || strings.HasPrefix(rest, "+") || ok && d >= 24*time.Hour {
+	if err != nil || s == "-" || strings.ContainsAny(rest, "+-") || ok && d >= 24*time.Hour {
 		return time.Time{}, errors.New("want a duration such as -2h, -90m, -1h30m or -3d")
 	}
 	return now.Add(-time.Duration(n)*24*time.Hour - d), nil

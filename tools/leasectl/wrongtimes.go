@@ -94,6 +94,9 @@ func refused(s string) error {
 		case err == nil && w.write == "":
 			return errors.New(w.why)
 		case err == nil:
+			if w.write != time.RFC3339Nano {
+				t = t.UTC() // as it was given: of "GMT+2", Parse has added the hours
+			}
 			return fmt.Errorf("%s: write %q", w.why, t.Format(w.write))
 		}
 		if p := new(time.ParseError); errors.As(err, &p) && strings.HasPrefix(w.layout, "2006-") && !strings.Contains(w.layout, "PM") {

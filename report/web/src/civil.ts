@@ -147,11 +147,12 @@ function readOffset(name: string, r: Reader, f: Fields): string | null {
     f.offset = 0;
     return null;
   }
-  const m = r.take(name === "Z07:00" ? /^([+-])(\d\d):(\d\d)/ : name === "Z07" ? /^([+-])(\d\d)()/ : /^([+-])(\d\d)(\d\d)/);
+  const m = r.take(name === "Z07:00" ? /^(.)(\d\d):(\d\d)/s : name === "Z07" ? /^(.)(\d\d)()/s : /^(.)(\d\d)(\d\d)/s);
   if (m === null) return "";
   const [hours, minutes] = [Number(m[2]), Number(m[3])];
   if (minutes > 60) return "time zone offset minute";
   if (hours > 24) return "time zone offset hour";
+  if (m[1] !== "+" && m[1] !== "-") return "";
   f.offset = (hours * 60 + minutes) * 60 * (m[1] === "-" ? -1 : 1);
   return null;
 }

@@ -48,6 +48,8 @@ const clockMinutes = "2006-01-02 15:04";
 
 const rfc3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
 
+const beyondJournal = "beyond what a journal can hold";
+
 // Found is an instant and the offset of the clock that it was written by, whose year must be one that a journal can hold.
 interface Found {
   readonly at: Instant;
@@ -61,7 +63,7 @@ export function parse(text: string, { now, zone }: { now: Instant; zone: string 
   const s = text.replace(/^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g, "");
   const found = instantOf(s, now, zoneOf(zone));
   const year = typeof found === "string" ? 2000 : civilOf(found.at.ms, 0, found.offset).year;
-  const why = typeof found === "string" ? found : year < 1678 || year > 2261 ? "beyond what a journal can hold" : "";
+  const why = typeof found === "string" ? found : year < 1678 || year > 2261 ? beyondJournal : "";
   if (typeof found === "string" || why !== "") throw new Error(`time ${quote(s)}: ${why}`);
   return found.at;
 }
@@ -178,6 +180,7 @@ function finerUnit(digits: string): string {
 // local returns the one instant at which clocks in a zone show c. When clocks are put back there are two, when they are
 // put forward none: both are refused.
 function local(c: Civil, zone: Zone): Found | string {
+  if (c.year < 1677 || c.year > 2262) return beyondJournal;
   const shown = civilMs(c);
   const offsets = [...new Set([-26, 26].map((hours) => zone.offset(shown + hours * 3_600_000)))]; // before and after a change
   const found = offsets.filter((offset) => zone.offset(shown - offset * 1000) === offset);

@@ -12,28 +12,27 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   text = text.trim();
   if (text.length % 4 !== 0) throw new DataError(`read the page's data: it is cut short, ${text.length} characters of base64`);
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  const digits = new Int32Array(256).fill(-1);
+  const digits = new Int8Array(65536).fill(-1);
   for (let i = 0; i < 64; i++) digits[base64.charCodeAt(i)] = i;
   const bytes = new Uint8Array((text.length / 4) * 3 - padding);
   const whole = text.length - (padding > 0 ? 4 : 0);
-  const digit = (i: number) => {
-    const code = text.charCodeAt(i);
-    const d = code < 256 ? digits[code] : -1;
-    if (d < 0) throw new DataError(`read the page's data: character ${i + 1} is not of base64`);
-    return d;
-  };
+  const digit = (i: number) => digits[text.charCodeAt(i)];
   let at = 0;
+  let wrong = 0; // negative if any digit is
   for (let i = 0; i < whole; i += 4) {
     const bits = (digit(i) << 18) | (digit(i + 1) << 12) | (digit(i + 2) << 6) | digit(i + 3);
+    wrong |= bits;
     bytes[at++] = bits >> 16;
     bytes[at++] = bits >> 8;
     bytes[at++] = bits;
   }
   if (padding > 0) {
     const bits = (digit(whole) << 18) | (digit(whole + 1) << 12) | (padding === 1 ? digit(whole + 2) << 6 : 0);
+    wrong |= bits;
     bytes[at++] = bits >> 16;
     if (padding === 1) bytes[at++] = bits >> 8;
   }
+  if (wrong < 0) throw new DataError(`read the page's data: character ${text.search(/[^A-Za-z0-9+/]/) + 1} is not of base64`);
   return bytes;
 }
 
@@ -113,8 +112,12 @@ export class Column {
 
   // uvarint reads up to 53 bits; beyond 31 of them bit operations would lose some.
   uvarint(): number {
-    let byte = this.u8();
-    if (byte < 0x80) return byte;
+    let byte = this.bytes[this.at];
+    if (byte < 0x80) {
+      this.at++;
+      return byte;
+    }
+    byte = this.u8(); // again: there may be none
     let value = byte & 0x7f;
     let factor = 128;
     do {

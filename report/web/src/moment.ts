@@ -60,9 +60,11 @@ export class At implements Moment {
   readonly view: View;
   instant: Instant;
   held = 0;
-  private unsure = false; // some lease is not sure
+  private unsure = 0; // of those held
   private readonly of: Source;
   private readonly position: Int32Array; // by address: its transition at the instant; the one before its first if there is none
+  private readonly since: Float64Array; // the milliseconds of it, and of the next one: between them nothing changes
+  private readonly until: Float64Array;
   private readonly states: Uint8Array;
   private readonly sures: Uint8Array;
   private readonly holders: Int32Array;
@@ -76,9 +78,11 @@ export class At implements Moment {
     this.of = source;
     this.view = source.view;
     this.position = Int32Array.from(source.transitions.offsets.subarray(0, count), (offset) => offset - 1);
+    this.since = new Float64Array(count).fill(Infinity); // so that the first move finds it
+    this.until = new Float64Array(count);
     this.states = new Uint8Array(count);
     this.sures = new Uint8Array(count);
-    this.holders = new Int32Array(count);
+    this.holders = new Int32Array(count).fill(-1);
     this.unheldStates = new Uint8Array(count);
     this.unheldSures = new Uint8Array(count);
     this.own = Array.from(source.course.own, ([address, rows]) => ({ address, rows, row: -2 }));
@@ -88,37 +92,52 @@ export class At implements Moment {
 
   move(to: Instant): void {
     this.instant = to;
-    this.moveUnheld(to);
-    const { offsets, ms, ns, code } = this.of.transitions;
-    const { position, states, sures, holders, unheldStates, unheldSures } = this;
-    const [toMs, toNs] = [to.ms, to.ns];
-    let [held, sure] = [0, 0];
-    for (let a = 0; a < position.length; a++) {
-      const [first, end] = [offsets[a], offsets[a + 1]];
-      let low = position[a]; // it, if it is not behind the instant
-      if (low >= first && (ms[low] > toMs || (ms[low] === toMs && ns[low] > toNs))) {
-        low--;
-        if (low >= first && (ms[low] > toMs || (ms[low] === toMs && ns[low] > toNs))) low = this.search(first, low, toMs, toNs);
-      } else if (low + 1 < end && (ms[low + 1] < toMs || (ms[low + 1] === toMs && ns[low + 1] <= toNs))) {
-        low++;
-        if (low + 1 < end && (ms[low + 1] < toMs || (ms[low + 1] === toMs && ns[low + 1] <= toNs))) low = this.search(low + 2, end, toMs, toNs);
-      }
-      position[a] = low;
-      const c = low < first ? -1 : code[low];
-      if (c < 0) {
-        holders[a] = -1;
-        states[a] = unheldStates[a];
-        sures[a] = unheldSures[a];
-      } else {
-        holders[a] = c >> 1;
-        states[a] = State.held;
-        sures[a] = c & 1;
-        held++;
-        sure += c & 1;
-      }
+    const { since, until, holders, states, sures } = this;
+    const { ms, ns } = to;
+    for (let a = 0; a < since.length; a++) if (ms <= since[a] || ms >= until[a]) this.moveAddress(a, ms, ns);
+    if (!this.moveUnheld(to)) return;
+    for (let a = 0; a < since.length; a++) {
+      if (holders[a] >= 0) continue;
+      states[a] = this.unheldStates[a];
+      sures[a] = this.unheldSures[a];
     }
-    this.held = held;
-    this.unsure = sure < held;
+  }
+
+  // moveAddress finds the transition of an address. Mostly it is the one before or behind.
+  private moveAddress(a: number, toMs: number, toNs: number): void {
+    const { offsets, ms, ns, code } = this.of.transitions;
+    const first = offsets[a];
+    const end = offsets[a + 1];
+    let low = this.position[a]; // it, if it is not behind the instant
+    if (low >= first && before(toMs, toNs, ms[low], ns[low])) {
+      low--;
+      if (low >= first && before(toMs, toNs, ms[low], ns[low])) low = this.search(first, low, toMs, toNs);
+    } else if (low + 1 < end && !before(toMs, toNs, ms[low + 1], ns[low + 1])) {
+      low++;
+      if (low + 1 < end && !before(toMs, toNs, ms[low + 1], ns[low + 1])) low = this.search(low + 2, end, toMs, toNs);
+    }
+    this.position[a] = low;
+    this.since[a] = low < first ? -Infinity : ms[low];
+    this.until[a] = low + 1 < end ? ms[low + 1] : Infinity;
+    this.hold(a, low < first ? -1 : code[low]);
+  }
+
+  private hold(a: number, code: number): void {
+    if (this.holders[a] >= 0) {
+      this.held--;
+      this.unsure -= 1 - this.sures[a];
+    }
+    if (code < 0) {
+      this.holders[a] = -1;
+      this.states[a] = this.unheldStates[a];
+      this.sures[a] = this.unheldSures[a];
+      return;
+    }
+    this.holders[a] = code >> 1;
+    this.states[a] = State.held;
+    this.sures[a] = code & 1;
+    this.held++;
+    this.unsure += 1 - this.sures[a];
   }
 
   // search returns the last transition before end that is not behind an instant; one before low if there is none.
@@ -132,11 +151,13 @@ export class At implements Moment {
     return low - 1;
   }
 
-  private moveUnheld(to: Instant): void {
+  // moveUnheld reports whether what addresses are that nobody holds may have changed.
+  private moveUnheld(to: Instant): boolean {
     const { course, addresses } = this.of;
     const row = rowAt(course.rows, to);
-    const changed = row !== this.row;
-    if (changed) {
+    const rowChanged = row !== this.row;
+    let changed = rowChanged;
+    if (rowChanged) {
       this.row = row;
       this.unheldStates.fill(State.unknown);
       this.unheldSures.fill(1);
@@ -144,12 +165,14 @@ export class At implements Moment {
     }
     for (const own of this.own) {
       const now = rowAt(own.rows, to);
-      if (now === own.row && (!changed || now < 0)) continue;
+      if (now === own.row && (!rowChanged || now < 0)) continue;
       own.row = now;
+      changed = true;
       const { state, sure } = unheldAt(this.of, addresses.bytes(own.address), own.address, to);
       this.unheldStates[own.address] = state;
       this.unheldSures[own.address] = sure ? 1 : 0;
     }
+    return changed;
   }
 
   state(address: number): State {
@@ -189,7 +212,7 @@ export class At implements Moment {
 
   get certainty(): "certain" | "uncertain" | "unknown" {
     const certainty = this.of.course.rows[this.row]?.certainty ?? "unknown";
-    return certainty === "certain" && this.unsure ? "uncertain" : certainty;
+    return certainty === "certain" && this.unsure > 0 ? "uncertain" : certainty;
   }
 
   get open(): boolean {

@@ -1,7 +1,7 @@
 // What each address was held by, from instant to instant.
 
 import type { AddressList } from "./address.ts";
-import { before, type Spans, type Window } from "./windows.ts";
+import { before, type Span, type Spans, type Window } from "./windows.ts";
 
 // Transitions are, for each address, the instants at which its lease changes, ascending. From instant i on, until the next
 // one of the address, code[i] tells the lease: -1 none, else twice its index, and 1 more if that is sure. Of several
@@ -44,10 +44,12 @@ class Writer {
   readonly ns: Uint32Array;
   readonly code: Int32Array;
   private readonly spans: Spans;
+  private readonly span: Span;
   private first = 0; // of the address
 
   constructor(spans: Spans, bound: number) {
     this.spans = spans;
+    this.span = spans.all();
     this.ms = new Float64Array(bound);
     this.ns = new Uint32Array(bound);
     this.code = new Int32Array(bound);
@@ -57,35 +59,37 @@ class Writer {
   // nothing has to be sorted.
   address(leases: Uint32Array): void {
     this.first = this.count;
-    const s = this.spans;
+    const { ms, ns } = this.span;
     let i = 0;
     while (i < leases.length) {
+      if (this.spans.explicitOf(leases[i]) !== undefined) return this.sweepAll(leases);
+      const at = 4 * leases[i]; // of its first instant; the fourth one is at + 3
+      if (this.count > this.first && before(ms[at], ns[at], this.ms[this.count - 1], this.ns[this.count - 1])) return this.sweepAll(leases);
+      let last = at + 3;
       let to = i + 1;
-      if (s.explicitOf(leases[i]) !== undefined) return this.sweepAll(leases);
-      s.span(leases[i]);
-      const { aMs, aNs, bMs, bNs, cMs, cNs } = s;
-      let { dMs, dNs } = s;
-      if (this.count > this.first && before(aMs, aNs, this.ms[this.count - 1], this.ns[this.count - 1])) return this.sweepAll(leases);
       for (; to < leases.length; to++) {
-        if (s.explicitOf(leases[to]) !== undefined) return this.sweepAll(leases);
-        s.span(leases[to]);
-        if (!before(s.aMs, s.aNs, dMs, dNs)) break;
-        if (before(s.aMs, s.aNs, aMs, aNs)) return this.sweepAll(leases);
-        if (before(dMs, dNs, s.dMs, s.dNs)) [dMs, dNs] = [s.dMs, s.dNs];
+        if (this.spans.explicitOf(leases[to]) !== undefined) return this.sweepAll(leases);
+        const next = 4 * leases[to];
+        if (!before(ms[next], ns[next], ms[last], ns[last])) break;
+        if (before(ms[next], ns[next], ms[at], ns[at])) return this.sweepAll(leases);
+        if (before(ms[last], ns[last], ms[next + 3], ns[next + 3])) last = next + 3;
       }
-      if (to > i + 1) {
-        this.sweep(leases.subarray(i, to));
-      } else if (before(aMs, aNs, dMs, dNs)) {
-        const code = leases[i] * 2;
-        this.put(aMs, aNs, code);
-        if (before(bMs, bNs, cMs, cNs)) {
-          this.put(bMs, bNs, code + 1);
-          this.put(cMs, cNs, code);
-        }
-        this.put(dMs, dNs, -1);
-      }
+      if (to > i + 1) this.sweep(leases.subarray(i, to));
+      else this.alone(leases[i], at);
       i = to;
     }
+  }
+
+  // alone writes a lease that no other one meets.
+  private alone(lease: number, at: number): void {
+    const { ms, ns } = this.span;
+    if (!before(ms[at], ns[at], ms[at + 3], ns[at + 3])) return;
+    this.put(ms[at], ns[at], lease * 2);
+    if (before(ms[at + 1], ns[at + 1], ms[at + 2], ns[at + 2])) {
+      this.put(ms[at + 1], ns[at + 1], lease * 2 + 1);
+      this.put(ms[at + 2], ns[at + 2], lease * 2);
+    }
+    this.put(ms[at + 3], ns[at + 3], -1);
   }
 
   // sweepAll does all leases of an address anew.

@@ -3,7 +3,7 @@
 import { AddressList } from "./address.ts";
 import { Column, DataError, fromBase64, gunzip, utf8Text } from "./bytes.ts";
 import { fillRuns, indexOf, instantOf, readHeader, type At as AtData, type MoreData, type ViewData, type WindowsData } from "./header.ts";
-import { format } from "./instant.ts";
+import { add, compare, format } from "./instant.ts";
 import { At, type Source } from "./moment.ts";
 import { stretchesOf } from "./stretches.ts";
 import { transitionBound, transitionsOf } from "./transitions.ts";
@@ -418,10 +418,13 @@ class ViewOf implements View {
     const { start, end, doubtful, flags } = this.leases;
     const explicit = windowsOf(columns.json("w"), this.leases);
     this.bound = transitionBound(view.leases, explicit);
+    const open = view.open_to === null ? { ms: Infinity, ns: 0 } : instantOf(view.open_to);
+    const told = this.covered === null ? open : add(this.covered, 1);
     this.spans = new Spans({
       events: this.events, errors: view.boots.map((b) => b.max_error_ns), start, end, doubtful, explicit,
       throughout: (lease) => (flags[lease] & flagThroughout) !== 0,
-      open: view.open_to === null ? { ms: Infinity, ns: 0 } : instantOf(view.open_to),
+      told: compare(told, open) < 0 ? told : open,
+      open,
     });
   }
 

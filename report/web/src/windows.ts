@@ -1,6 +1,6 @@
 // When a lease is in the table, and whether that is sure: docs/FORMAT.md has the rule.
 
-import type { Events } from "./types.ts";
+import type { Events, Instant } from "./types.ts";
 
 // Window is a time, "to" not included, in which a lease is in the table. Milliseconds may be infinite.
 export interface Window {
@@ -28,8 +28,8 @@ export class Spans {
   private readonly doubtful: Int32Array;
   private readonly throughout: (lease: number) => boolean;
   private readonly explicit: ReadonlyMap<number, readonly Window[]>;
-  private readonly openMs: number;
-  private readonly openNs: number;
+  private readonly told: Instant; // up to which leases without an end are sure
+  private readonly open: Instant; // and behind which none of them is in the table
   private readonly one: Span = { ms: new Float64Array(4), ns: new Uint32Array(4) };
 
   constructor(of: {
@@ -40,7 +40,8 @@ export class Spans {
     doubtful: Int32Array;
     throughout: (lease: number) => boolean;
     explicit: ReadonlyMap<number, readonly Window[]>;
-    open: { readonly ms: number; readonly ns: number };
+    told: Instant;
+    open: Instant;
   }) {
     this.events = of.events;
     this.errorMs = Float64Array.from(of.errors, (ns) => Math.floor(ns / 1e6));
@@ -50,8 +51,8 @@ export class Spans {
     this.doubtful = of.doubtful;
     this.throughout = of.throughout;
     this.explicit = of.explicit;
-    this.openMs = of.open.ms;
-    this.openNs = of.open.ns;
+    this.told = of.told;
+    this.open = of.open;
   }
 
   // explicitOf returns the windows that do not follow from the events' times; undefined if they do.
@@ -98,8 +99,10 @@ export class Spans {
     this.bounds(this.start[lease], span, at);
     const end = this.end[lease];
     if (end < 0) {
-      ms[at + 2] = ms[at + 3] = this.openMs;
-      ns[at + 2] = ns[at + 3] = this.openNs;
+      ms[at + 2] = this.told.ms;
+      ns[at + 2] = this.told.ns;
+      ms[at + 3] = this.open.ms;
+      ns[at + 3] = this.open.ns;
     } else {
       this.bounds(end, span, at + 2);
     }

@@ -4,7 +4,7 @@ import { copyButton, endText, intervalsJSON, intervalsText } from "./copy.ts";
 import type { Copied } from "./copy.ts";
 import { button, el } from "./dom.ts";
 import { compare, format } from "./instant.ts";
-import { between, counted, inZone, lasted, podText, printable, quoted, shortID, whole } from "./text.ts";
+import { between, counted, inZone, lasted, podText, printable, quoted, quotedPod, shortID, whole } from "./text.ts";
 import { drawTimeline, keyOf } from "./timeline.ts";
 import type { Row, Span, Timeline } from "./timeline.ts";
 import { State, stateNames } from "./types.ts";
@@ -230,7 +230,7 @@ export class Detail {
     };
     const head = el("div", { class: "who" });
     if (!this.subject!.ip) head.append(el("b", {}, l.address), " ");
-    if (pod) head.append("pod ", ask(pod, "pod", quoted(pod, 200)), " ");
+    if (pod) head.append("pod ", ask(pod, "pod", quotedPod(l, 120)), " ");
     head.append(el("span", { class: "soft" }, "container ", ask(l.containerID, "container", quoted(shortID(l.containerID, l.shortened), 70)), " ", quoted(l.ifname, 40)));
     const facts = el("dl", {});
     const fact = (name: string, ...value: (Node | string)[]) => facts.append(el("div", {}, el("dt", {}, name), el("dd", {}, ...value)));
@@ -254,9 +254,9 @@ export class Detail {
   // time is one that goes to that instant.
   private time(at: Instant): HTMLElement {
     const zone = this.page.selection.zone;
-    const made = el("button", { type: "button", class: "link time", title: "Show this instant" }, format(at), zone === "UTC" ? "" : ` (${inZone(at, zone)})`);
+    const made = el("button", { type: "button", class: "link time", title: "Show this instant" }, format(at));
     made.addEventListener("click", () => this.page.set({ at: clamp(at, this.page.moment.view) }));
-    return made;
+    return zone === "UTC" ? made : el("span", {}, made, ` ${inZone(at, zone)}`);
   }
 }
 
@@ -273,7 +273,7 @@ function stateNodes(moment: Moment, address: string): (Node | string)[] {
     const l = moment.view.leases.of(index);
     nodes.push(i > 0 ? ", or by " : " by ");
     const pod = podText(l);
-    nodes.push(pod ? "pod " : "container ", quoted(pod || shortID(l.containerID, l.shortened), 120), ` since ${format(l.start)}`);
+    nodes.push(pod ? "pod " : "container ", pod ? quotedPod(l, 60) : quoted(shortID(l.containerID, l.shortened), 120), ` since ${format(l.start)}`);
   });
   nodes.push(cell.state === State.unknown ? "" : cell.sure ? ", certain" : ", uncertain");
   if (cell.why.length > 0) nodes.push(": ", ...cell.why.flatMap((why, i) => [i > 0 ? "; " : "", whole(why)]));

@@ -136,7 +136,8 @@ function rangesOf(view: View, bins: Bins): { capacity: Float64Array; unknown: Ui
   view.phases.forEach((phase, k) => {
     if (phase.from && compare(phase.from, view.to) > 0) return;
     const from = phase.from?.ms ?? -Infinity;
-    const to = view.phases[k + 1]?.from?.ms ?? Infinity;
+    const next = view.phases[k + 1]?.from;
+    const to = next && compare(next, view.to) <= 0 ? next.ms : Infinity;
     if (phase.why.length > 0) mark(from, to); // else it is known who held what, be it only not from which ranges
     const total = phase.known && phase.whole ? capacityOf(view, phase.ranges) : NaN;
     for (let i = 0; i < bins.count; i++) {

@@ -3,7 +3,7 @@ import { el } from "./dom.ts";
 import { find, Matcher } from "./find.ts";
 import { format } from "./instant.ts";
 import { endText, reasonText } from "./copy.ts";
-import { cut, counted, podText, printable, quoted, shortID } from "./text.ts";
+import { cut, counted, podText, printable, quoted, quotedPod, shortID } from "./text.ts";
 import { compare } from "./instant.ts";
 import type { Lease, Page } from "./types.ts";
 
@@ -162,7 +162,7 @@ function option(lease: Lease, row: number): HTMLElement {
   const id = shortID(lease.containerID, lease.shortened);
   const end = lease.end ? format(lease.end).slice(0, 19) + "Z" : endText(lease);
   return el("li", { role: "option", id: `search-${row}`, "data-row": row, "aria-selected": "false" },
-    el("b", {}, lease.address), " ", quoted(pod || id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
+    el("b", {}, lease.address), " ", pod ? quotedPod(lease, 60) : quoted(id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
     el("span", { class: "soft when-line" }, `${format(lease.start).slice(0, 19)}Z to ${end}${lease.reason ? ", " + cut(printable(reasonText(lease)), 60) : ""}`
       + (lease.certainty === "certain" ? "" : `, ${lease.certainty}`)));
 }

@@ -6,7 +6,7 @@ import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import type { Bins, Reuses, Use } from "./figures.ts";
 import { compare, format } from "./instant.ts";
 import { goToLease } from "./search.ts";
-import { count, counted, inZone, lasted, podText, quoted, shortID } from "./text.ts";
+import { count, counted, inZone, lasted, podText, quoted, quotedPod, shortID } from "./text.ts";
 import type { Page, View } from "./types.ts";
 
 const fine = 300; // bins of a drawing
@@ -209,7 +209,7 @@ function longestStrip(page: Page): HTMLElement {
     const l = view.leases.of(hold.lease);
     const link = el("button", { type: "button", class: "link" }, l.address);
     link.addEventListener("click", () => goToLease(page, hold.lease));
-    return el("li", {}, el("b", {}, lasted(hold.ms)), " ", link, " ", quoted(podText(l) || shortID(l.containerID, l.shortened), 60),
+    return el("li", {}, el("b", {}, lasted(hold.ms)), " ", link, " ", podText(l) ? quotedPod(l, 50) : quoted(shortID(l.containerID, l.shortened), 60),
       el("span", { class: "soft" }, hold.ended ? ` until ${format(l.end!).slice(0, 19)}Z, ${l.reason}` : l.lost ? " its end is unknown" : " no end is recorded", `, event ${l.startSeq}`));
   });
   return el("section", { class: "strip", "aria-label": "Longest held" }, el("h3", {}, "Longest held"),

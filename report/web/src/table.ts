@@ -3,7 +3,7 @@ import { button, el } from "./dom.ts";
 import { none } from "./find.ts";
 import { format } from "./instant.ts";
 import { matcherOf } from "./search.ts";
-import { count, counted, inZone, podText, quoted, shortID } from "./text.ts";
+import { count, counted, inZone, podText, quoted, quotedPod, shortID } from "./text.ts";
 import { State } from "./types.ts";
 import type { Page } from "./types.ts";
 
@@ -98,7 +98,7 @@ function line(page: Page, row: Row): HTMLElement {
   return el("tr", { "aria-current": l.address === page.selection.ip && "true" },
     el("th", { scope: "row" }, choose),
     el("td", {}, quoted(shortID(l.containerID, l.shortened), 40), l.ifname ? el("span", { class: "soft" }, " ", quoted(l.ifname, 20)) : ""),
-    el("td", {}, quoted(podText(l) || "-", 80)),
+    el("td", {}, podText(l) ? quotedPod(l, 60) : "-"),
     el("td", {}, format(l.start), zone === "UTC" ? "" : el("span", { class: "soft" }, ` ${inZone(l.start, zone)}`)),
     el("td", { class: "number" }, String(l.startSeq)),
     el("td", {}, row.sure ? "certain" : el("strong", { class: "doubtful" }, "uncertain")));

@@ -3,8 +3,8 @@ import { el } from "./dom.ts";
 import type { Instant } from "./types.ts";
 
 // What has no shape of its own, or turns text around: all but letters, marks, numbers, punctuation, symbols and the
-// ASCII space, as leasectl's tables have it, and the letters and symbols that show nothing.
-const shapeless = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|\p{Default_Ignorable_Code_Point}|[\u2800\\]|^\p{M}/gu;
+// ASCII space, as leasectl's tables have it, and the letters and symbols that show nothing. Marks that are too many would cover other lines.
+const shapeless = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|\p{Default_Ignorable_Code_Point}|[\u2800\\]|^\p{M}|(?<=\p{M}{2})\p{M}/gu;
 
 // printable escapes what does not print, as Go does in strings, and backslashes, so that it stays unambiguous.
 export function printable(text: string): string {
@@ -31,6 +31,11 @@ export function quoted(text: string, most = 90): HTMLElement {
   const made = el("bdi", {}, cut(all, most));
   if (all.length > most) made.title = all;
   return made;
+}
+
+// quotedPod is a pod's namespace and name, each by itself, so that neither turns the other around.
+export function quotedPod(of: { readonly podNamespace: string; readonly podName: string }, most: number): HTMLElement {
+  return el("span", { dir: "ltr" }, quoted(of.podNamespace, most), "/", quoted(of.podName, most));
 }
 
 // whole is quoted, with a button behind what was cut that shows all of it.

@@ -43,6 +43,7 @@ test("what does not print is escaped, in text and in JSON", () => {
   assert.ok(intervalsText(copied).includes("a\\u202eb</script><b>\"\\\\\\x07\\U000e0041"));
   assert.equal(JSON.parse(safeJSON(JSON.stringify(hostile))), hostile);
   assert.equal(printable("\u0301a\u0301\u200f\ud800\u3164\t"), "\\u0301a\u0301\\u200f\\ud800\\u3164\\x09");
+  assert.equal(printable("a\u0301\u0302\u0303\u0304"), "a\u0301\u0302\\u0303\\u0304");
   assert.equal(printable("grün 日本 x/y-z_1.2"), "grün 日本 x/y-z_1.2");
 });
 

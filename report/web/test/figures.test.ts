@@ -42,12 +42,14 @@ test("leases in use, by the order of events, with what was held before the time 
   const leases = [
     { address: "10.0.0.5", start: 0, end: 5 }, { address: "10.0.0.6", start: 2, end: 4 }, { address: "10.0.0.7", start: 3 }, { address: "10.0.0.8", start: 6 },
   ];
-  const view = viewOf(events, leases, { events: { count: 7, first: 1, last: 6 } });
+  const behind = { ...row, from: at(base + 21n * second + 1n), unknown: [1], candidates: [] }; // the time shown
+  const view = viewOf(events, leases, { events: { count: 7, first: 1, last: 6 }, rows: [row, behind] });
   const use = useOf(view, { start: view.from.ms, width: 2000, count: 11 });
   assert.deepEqual([use.peak, view.events.seq[use.peakEvent]], [3, 4]);
   assert.deepEqual([...use.most], [2, 2, 3, 2, 2, 2, 2, 2, 2, 2, 2]);
   assert.deepEqual([...use.least], [1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1]);
   assert.ok(use.capacity.every((c) => c === 253));
+  assert.ok(use.unknown.every((u) => u === 0));
 });
 
 test("a clock that was set back shows what was held then, and the peak stays that of the order of events", () => {

@@ -2,7 +2,7 @@
 import { copyButton, shell } from "./copy.ts";
 import { el } from "./dom.ts";
 import { format } from "./instant.ts";
-import { counted, quoted, whole } from "./text.ts";
+import { counted, quoted, scrolled, whole } from "./text.ts";
 import type { Journal, Page, View } from "./types.ts";
 
 export function mountAbout(page: Page, into: HTMLElement): void {
@@ -10,9 +10,14 @@ export function mountAbout(page: Page, into: HTMLElement): void {
   const commands = el("div", { class: "commands" });
   into.append(el("h2", {}, "About this page"), body, el("h3", {}, "Ask leasectl"), commands);
   let due = 0;
+  let lines: string[] = [];
+  // The lines stay the same elements while only the instant changes, for who is about to copy one.
   const follow = () => {
     due = 0;
-    commands.replaceChildren(...commandsFor(page).map((c) => commandLine(page, c)));
+    const now = commandsFor(page);
+    if (now.length !== lines.length) commands.replaceChildren(...now.map((c, i) => commandLine(page, c.words, () => lines[i])));
+    lines = now.map((c) => c.line);
+    commands.querySelectorAll("code").forEach((code, i) => code.replaceChildren(quoted(lines[i], 2000)));
   };
   const make = () => body.replaceChildren(...about(page));
   page.listen((now, before) => {
@@ -37,7 +42,7 @@ function about(page: Page): HTMLElement[] {
   fact("contents", `${counted(view.leases.count, "lease")}, ${counted(view.addresses.count, "address", "addresses")}, ${counted(view.events.count, "event")}`);
   fact("certainty", view.certainty === "certain" ? "certain" : el("strong", { class: "doubtful" }, view.certainty));
   const doubts = view.doubts.length ? el("ul", { class: "doubts" }, ...view.doubts.map((d) => el("li", {}, whole(d, 400)))) : el("p", { class: "soft" }, "none");
-  return [facts, el("h3", {}, view.journals.length > 1 ? "Journals, oldest first" : "Journal"), el("div", { class: "scroll" }, journals(view)),
+  return [facts, el("h3", {}, view.journals.length > 1 ? "Journals, oldest first" : "Journal"), scrolled("Journals", journals(view)),
     el("h3", {}, "Doubts"), doubts, el("h3", {}, "Left out of this page"), leftOut(view)];
 }
 
@@ -84,6 +89,6 @@ export function commandsFor(page: Page): { words: string; line: string }[] {
   return commands;
 }
 
-function commandLine(page: Page, c: { words: string; line: string }): HTMLElement {
-  return el("div", { class: "command" }, el("span", { class: "soft" }, c.words), el("code", {}, quoted(c.line, 2000)), copyButton("Copy", () => c.line, (words) => page.say(words)));
+function commandLine(page: Page, words: string, line: () => string): HTMLElement {
+  return el("div", { class: "command" }, el("span", { class: "soft" }, words), el("code", {}), copyButton("Copy", line, (said) => page.say(said)));
 }

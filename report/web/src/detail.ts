@@ -32,6 +32,7 @@ export class Detail {
   private readonly state = el("p", { class: "state-words" });
   private list = el("ol", { class: "intervals" });
   private due = 0;
+  private said = ""; // by state
   private stale = true; // all is to be drawn anew, not only what the instant changes
 
   constructor(page: Page, into: HTMLElement) {
@@ -86,15 +87,18 @@ export class Detail {
     const current = subject.leases.findLastIndex((l) => compare(view.leases.of(l).start, at) <= 0);
     this.offset = Math.max(Math.floor(Math.max(current, 0) / listed) * listed, 0);
     const name = subject.ip || subject.pod || subject.container;
-    const heading = el("h2", {}, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
+    const heading = el("h2", { tabindex: -1 }, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
     const drawing = el("div", { class: "drawing" });
     this.list = el("ol", { class: "intervals", "aria-label": "Intervals, oldest first" });
     const parts: (Node | string)[] = [heading, this.state, this.zoomBar(), drawing];
     parts.push(el("h3", {}, counted(subject.leases.length, "interval")), this.copyBar(subject), el("div", { class: "bar pager" }), this.list);
+    const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(...parts);
+    this.said = "";
     this.draw();
     this.fill();
     this.follow();
+    if (focused) heading.focus();
   }
 
   private find(): Subject | null {
@@ -125,9 +129,9 @@ export class Detail {
       this.draw();
     };
     return el("div", { class: "bar controls", role: "group", "aria-label": "Time drawn" },
-      button("closer", "Draw a quarter of the time, around the instant", () => zoom(0.25)),
-      button("wider", "Draw four times as much time", () => zoom(4)),
-      button("all", "Draw all of the time shown", () => {
+      button("closer", "closer: draw a quarter of the time, around the instant", () => zoom(0.25)),
+      button("wider", "wider: draw four times as much time", () => zoom(4)),
+      button("all", "all: draw all of the time shown", () => {
         this.span = null;
         this.draw();
       }));
@@ -209,7 +213,11 @@ export class Detail {
     const subject = this.subject;
     if (!subject) return;
     const holders = new Set(subject.ip ? moment.cell(subject.ip).leases : subject.leases.filter((l) => moment.cell(moment.view.leases.of(l).address).leases.includes(l)));
-    if (subject.ip) this.state.replaceChildren(...stateNodes(moment, subject.ip));
+    if (subject.ip) {
+      const text = stateText(moment, subject.ip);
+      if (text !== this.said) this.state.replaceChildren(...stateNodes(moment, subject.ip)); // else a text that was opened would be cut again
+      this.said = text;
+    }
     else {
       const held = [...holders].map((l) => moment.view.leases.of(l).address).join(", ");
       this.state.textContent = held ? `holds ${held} at the instant` : "holds no address at the instant";

@@ -6,7 +6,7 @@ import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import type { Bins, Reuses, Use } from "./figures.ts";
 import { compare, format } from "./instant.ts";
 import { goToLease } from "./search.ts";
-import { count, counted, inZone, lasted, podText, quoted, quotedPod, shortID } from "./text.ts";
+import { count, counted, inZone, lasted, podText, quoted, quotedPod, scrolled, shortID } from "./text.ts";
 import type { Page, View } from "./types.ts";
 
 const fine = 300; // bins of a drawing
@@ -69,7 +69,7 @@ class Strips {
     const place = el("div", { class: "chart", role: "img", "aria-label": `${title}, over time; the table below it says the same` });
     const details = el("details", { class: "as-table" }, el("summary", {}, "as a table"));
     details.addEventListener("toggle", () => {
-      if (details.open && details.children.length === 1) details.append(el("div", { class: "scroll" }, table()));
+      if (details.open && details.children.length === 1) details.append(scrolled(`${title}, as a table`, table()));
     });
     this.body.append(el("section", { class: "strip", "aria-label": title }, el("h3", {}, title), el("p", { class: "soft" }, ...words), place, details));
     const go = (ms: number) => {

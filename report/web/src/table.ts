@@ -3,7 +3,7 @@ import { button, el } from "./dom.ts";
 import { none } from "./find.ts";
 import { format } from "./instant.ts";
 import { matcherOf } from "./search.ts";
-import { count, counted, inZone, podText, quoted, quotedPod, shortID } from "./text.ts";
+import { count, counted, inZone, podText, quoted, quotedPod, scrolled, shortID } from "./text.ts";
 import { State } from "./types.ts";
 import type { Page } from "./types.ts";
 
@@ -25,7 +25,7 @@ export function mountTable(page: Page, into: HTMLElement): void {
   const before = button("before", "Rows before", () => turn(-paged));
   const after = button("next", "Next rows", () => turn(paged));
   const details = el("details", {}, el("summary", {}, el("h2", {}, "Lease table")),
-    el("div", { class: "bar controls" }, filterLine, before, where, after), el("div", { class: "scroll" }, table));
+    el("div", { class: "bar controls" }, filterLine, before, where, after), scrolled("Lease table", table));
   into.append(details);
   let offset = 0;
   let due = 0;
@@ -40,7 +40,9 @@ export function mountTable(page: Page, into: HTMLElement): void {
     const rows = rowsAt(page, filter.checked);
     offset = Math.min(offset, Math.max(Math.floor((rows.length - 1) / paged) * paged, 0));
     const end = Math.min(offset + paged, rows.length);
+    const focused = body.contains(document.activeElement) ? document.activeElement!.textContent : null;
     body.replaceChildren(...rows.slice(offset, end).map((row) => line(page, row)));
+    if (focused !== null) Array.from(body.querySelectorAll("button")).find((b) => b.textContent === focused)?.focus();
     where.textContent = rows.length ? `${count(offset + 1)} to ${count(end)} of ${count(rows.length)}` : "no rows";
     before.disabled = offset === 0;
     after.disabled = end === rows.length;

@@ -63,6 +63,11 @@ export function podText(of: { readonly podNamespace: string; readonly podName: s
   return of.podNamespace || of.podName ? of.podNamespace + "/" + of.podName : "";
 }
 
+// scrolled holds what may be wider than the page, so that it can be scrolled by keyboard, too.
+export function scrolled(label: string, what: HTMLElement): HTMLElement {
+  return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": label }, what);
+}
+
 // count writes a number in groups of three digits.
 export function count(n: number): string {
   return n.toLocaleString("en");

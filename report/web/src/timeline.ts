@@ -67,7 +67,7 @@ export function drawTimeline(rows: readonly Row[], span: Span, width: number, zo
 function paths(row: Row, span: Span, x: (ms: number) => number, top: number): SVGElement[] {
   const drawn = new Map<string, { d: string; right: number }>();
   let holder = -1;
-  let turn = 0;
+  let turn = 1;
   for (let i = 0; i < row.course.length; i++) {
     const { from, cell } = row.course[i];
     const next = row.course[i + 1]?.from;

@@ -33,12 +33,14 @@ export class Detail {
   private list = el("ol", { class: "intervals" });
   private due = 0;
   private said = ""; // by state
+  private chosen = false; // another address, which is to be said
   private stale = true; // all is to be drawn anew, not only what the instant changes
 
   constructor(page: Page, into: HTMLElement) {
     this.page = page;
     into.append(this.body);
     page.listen((now, before) => {
+      if (now.ip !== before.ip) this.chosen = true;
       if (now.ip !== before.ip || now.view !== before.view) {
         this.span = null;
         this.stale = true;
@@ -99,6 +101,8 @@ export class Detail {
     this.fill();
     this.follow();
     if (focused) heading.focus();
+    if (this.chosen && subject.ip) this.page.say(`${subject.ip}, ${this.said}`);
+    this.chosen = false;
   }
 
   private find(): Subject | null {
@@ -212,7 +216,7 @@ export class Detail {
     this.timeline?.mark(selection.at);
     const subject = this.subject;
     if (!subject) return;
-    const holders = new Set(subject.ip ? moment.cell(subject.ip).leases : subject.leases.filter((l) => moment.cell(moment.view.leases.of(l).address).leases.includes(l)));
+    const holders = new Set(subject.ip ? moment.cell(subject.ip).leases : subject.leases.filter((l) => holds(moment, l)));
     if (subject.ip) {
       const text = stateText(moment, subject.ip);
       if (text !== this.said) this.state.replaceChildren(...stateNodes(moment, subject.ip)); // else a text that was opened would be cut again
@@ -266,6 +270,13 @@ export class Detail {
     made.addEventListener("click", () => this.page.set({ at: clamp(at, this.page.moment.view) }));
     return zone === "UTC" ? made : el("span", {}, made, ` ${inZone(at, zone)}`);
   }
+}
+
+// holds says whether a lease is held at the moment's instant, or may be.
+function holds(moment: Moment, lease: number): boolean {
+  const address = moment.view.leases.address[lease];
+  const holder = moment.lease(address);
+  return holder === lease || (holder >= 0 && !moment.sure(address) && moment.cell(moment.view.addresses.text(address)).leases.includes(lease));
 }
 
 function clamp(at: Instant, within: { readonly from: Instant; readonly to: Instant }): Instant {

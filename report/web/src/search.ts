@@ -3,13 +3,14 @@ import { el } from "./dom.ts";
 import { find, Matcher } from "./find.ts";
 import { format } from "./instant.ts";
 import { endText, reasonText } from "./copy.ts";
-import { cut, counted, podText, printable, quoted, quotedPod, shortID } from "./text.ts";
+import { count, counted, cut, podText, printable, quoted, quotedPod, shortID } from "./text.ts";
 import { compare } from "./instant.ts";
 import type { Lease, Page } from "./types.ts";
 
 const shown = 200; // results at once
+const kept = 5000; // of which the detail is told
 
-// mountSearch puts the search into its section. found is told of all leases that a search has found, or of none if there are too many to list.
+// mountSearch puts the search into its section. found is told of all leases that a search has found; of none if they are too many.
 export function mountSearch(page: Page, into: HTMLElement, found: (leases: readonly number[]) => void): void {
   new Search(page, into, found);
 }
@@ -118,12 +119,13 @@ class Search {
     const matcher = matcherOf(this.page);
     if (!matcher) {
       this.show([], "", 0);
+      this.found([]);
       return;
     }
     const late = setTimeout(() => {
       if (mine === this.asked) this.words.textContent = "searching…";
     }, 150);
-    const found = await find(matcher, this.most, async () => {
+    const found = await find(matcher, Math.max(kept, this.most), async () => {
       await new Promise((go) => setTimeout(go));
       return mine === this.asked;
     });
@@ -131,8 +133,9 @@ class Search {
     if (!found || mine !== this.asked) return;
     let words = found.total === 0 ? "nothing found" : counted(found.total, "lease");
     if (found.total === 0 && matcher.address) words = `${matcher.address}: no lease in the time shown; Enter shows what it was`;
-    if (found.total > found.rows.length) words += `, the first ${found.rows.length} are listed`;
-    this.show([...found.rows], words, found.total);
+    if (found.total > this.most) words += `, the first ${count(this.most)} are listed`;
+    this.show(found.rows.slice(0, this.most), words, found.total);
+    this.found(found.rows.length === found.total ? found.rows : []);
     if (this.entered && (found.total === 1 || matcher.address)) this.choose(0);
     this.entered = false;
   }
@@ -146,7 +149,6 @@ class Search {
     this.list.hidden = rows.length === 0;
     const view = this.page.moment.view;
     this.list.replaceChildren(...rows.map((lease, row) => option(view.leases.of(lease), row)));
-    this.found(total <= rows.length ? rows : []);
     this.more.hidden = total <= rows.length;
     this.more.textContent = `${Math.min(shown, total - rows.length)} more of ${counted(total, "lease")}`;
   }
@@ -167,15 +169,15 @@ function option(lease: Lease, row: number): HTMLElement {
       + (lease.certainty === "certain" ? "" : `, ${lease.certainty}`)));
 }
 
-let kept: Matcher | null = null;
+let last: Matcher | null = null;
 
 // matcherOf is the matcher for what is searched for, null without a search. All parts of the page share it.
 export function matcherOf(page: Page): Matcher | null {
   const view = page.moment.view;
   const query = page.selection.query.trim().toLowerCase();
   if (query === "") return null;
-  if (!kept || kept.view !== view || kept.query !== query) kept = new Matcher(view, query);
-  return kept;
+  if (!last || last.view !== view || last.query !== query) last = new Matcher(view, query);
+  return last;
 }
 
 // goToLease chooses a lease's address, and the instant of its beginning unless it is held at the one that is shown.

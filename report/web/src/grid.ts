@@ -11,6 +11,7 @@ import { about } from "./words.ts";
 
 const largest = 26; // CSS pixels of a cell
 const labelHeight = 14;
+const paper = 660; // CSS pixels of the width that a sheet of paper has at least
 const smallestFocus = 8; // bits of the addresses that zooming in ends at
 
 // Sheet is one part as it is drawn.
@@ -53,6 +54,8 @@ export class Grid {
     page.listen((now, before) => this.follow(now, before));
     document.addEventListener(themeChanged, () => this.repaint());
     new ResizeObserver(() => this.resized()).observe(this.map);
+    addEventListener("beforeprint", () => this.layout(paper));
+    addEventListener("afterprint", () => this.layout());
     this.grid.addEventListener("keydown", (e) => this.key(e));
     this.grid.addEventListener("focus", () => this.tellSoon());
     addEventListener("scroll", () => this.hover(-1), { passive: true, capture: true });
@@ -82,13 +85,13 @@ export class Grid {
     if (Math.abs(this.map.clientWidth - this.width) > 1) this.layout();
   }
 
-  private layout(): void {
+  private layout(width = this.map.clientWidth): void {
     const { page } = this;
     const view = page.report.views[page.selection.view];
     const before = this.all.length ? this.firstAddress(this.cursor) : null;
     this.all = parts(view, this.path.at(-1) ?? null);
     this.cells = new Cells(this.all, view);
-    this.width = this.map.clientWidth;
+    this.width = width;
     const ratio = devicePixelRatio || 1;
     const gutter = gutterOf(this.all);
     const high = Math.max(380, innerHeight - 260) * ratio;

@@ -14,7 +14,7 @@ export const Code = {
 export const codes = 80;
 export const bins = 6;
 
-const hatch = 5; // pixels from line to line, times the device's pixel ratio
+const hatch = 7; // pixels from line to line, times the device's pixel ratio
 
 export class Painter {
   readonly size: number; // of a cell, in device pixels
@@ -26,6 +26,7 @@ export class Painter {
   private readonly free = pixel("--free");
   private readonly unsure = pixel("--unsure");
   private readonly unknown = pixel("--unknown");
+  private readonly unknownGround = pixel("--unknown-ground");
   private readonly ramp: number[];
 
   // Cells are parted by gaps where there is room, but not in a legend.
@@ -67,8 +68,8 @@ export class Painter {
   }
 
   private dot(code: number, x: number, y: number, inner: number, phase: number): number {
-    const line = (x + y + phase) % this.period < Math.max(1, Math.round(this.ratio * 1.5));
-    if (code < Code.age && code >> 1 === State.unknown) return line ? this.unknown : this.bg;
+    const line = (x + y + phase) % this.period < Math.max(1, Math.round(this.ratio * 1.25));
+    if (code < Code.age && code >> 1 === State.unknown) return line ? this.unknown : this.unknownGround;
     if (x >= inner || y >= inner) return this.bg;
     const fill = code < Code.age ? this.stateDot(code >> 1, x, y, inner) : this.binDot(code, line);
     if ((code & 1) === 0) return fill;

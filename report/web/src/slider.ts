@@ -148,22 +148,28 @@ function histogram(canvas: HTMLCanvasElement, view: View): string {
   return `${count(totals[0])} adds, ${count(totals[1])} ends and ${count(totals[2])} refusals in the time shown.`;
 }
 
-// shade hatches what lies behind the time that the journal tells of.
+// shade hatches the times of which it is not known what was held.
 function shade(context: CanvasRenderingContext2D, view: View, ratio: number): void {
-  const from = view.covered === null ? 0 : share(view, view.covered);
-  if (from >= 1) return;
   const { width, height: high } = context.canvas;
+  const edges = view.phases.map((phase) => ({ known: phase.known, from: phase.from ? share(view, phase.from) : 0 }));
+  if (view.covered !== null) edges.push({ known: false, from: share(view, view.covered) });
   context.save();
-  context.beginPath();
-  context.rect(from * width, 0, width, high);
-  context.clip();
   context.strokeStyle = colour("--unknown");
   context.lineWidth = ratio;
-  context.beginPath();
-  for (let x = from * width - high; x < width; x += 5 * ratio) {
-    context.moveTo(x, high);
-    context.lineTo(x + high, 0);
-  }
-  context.stroke();
+  edges.forEach(({ known, from }, i) => {
+    const to = edges[i + 1]?.from ?? 1;
+    if (known || to <= from) return;
+    context.save();
+    context.beginPath();
+    context.rect(from * width, 0, Math.max(2 * ratio, (to - from) * width), high);
+    context.clip();
+    context.beginPath();
+    for (let x = from * width - high; x < to * width + 2 * ratio; x += 7 * ratio) {
+      context.moveTo(x, high);
+      context.lineTo(x + high, 0);
+    }
+    context.stroke();
+    context.restore();
+  });
   context.restore();
 }

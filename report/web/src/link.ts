@@ -83,11 +83,11 @@ export function write(report: Report, now: Selection): string {
 
 // mountLink keeps the address line and the page the same. Choices can be gone back to; instants that are slid over are not.
 export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let choice = false;
   let restoring = false;
   const put = (): void => {
-    timer = 0;
+    timer = undefined;
     const link = write(page.report, page.selection);
     if (link === location.hash) return;
     if (choice) history.pushState(null, "", link);
@@ -110,7 +110,7 @@ export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
   const follow = (): void => {
     if (location.hash === write(page.report, page.selection)) return;
     clearTimeout(timer);
-    timer = 0;
+    timer = undefined;
     const { selection, wrong } = read(page.report, location.hash);
     restoring = true;
     page.set(selection);

@@ -12,9 +12,12 @@ import (
 type Stretch struct {
 	From, To time.Time // To is not included
 	Holding
-	// Exact is the certainty if clocks were exact: within their error around each event, what was so before it and what is so behind it
-	// are both possible, which makes the answer uncertain, and is nothing that a picture shows.
-	Exact Certainty
+	// Exact is the answer if clocks were exact. Within their error around an event, what was so before it and what is so behind it are
+	// both possible: that makes the answer uncertain for a moment, which a picture of hours does not show.
+	Exact struct {
+		State     State
+		Certainty Certainty
+	}
 }
 
 // Stretches returns what an address was from one time to another, both included, as Who says at each instant: one stretch follows the
@@ -35,11 +38,11 @@ func (h *History) Stretches(ip netip.Addr, from, to, covered time.Time) []Stretc
 		h := own.at(at)
 		s := Stretch{From: t, To: timeOf(next), Holding: h.Who(ip, q)}
 		s.others = nil
-		if s.Exact = s.Certainty; s.Certainty == Uncertain {
+		if s.Exact.State, s.Exact.Certainty = s.State, s.Certainty; s.Certainty == Uncertain {
 			sharp := h.span(q)
 			sharp.sharp = true
 			if exact := h.who(ip, q, sharp); exact.Certainty != Unknown { // at an instant that no clock showed, the error of one may tell
-				s.Exact = exact.Certainty
+				s.Exact.State, s.Exact.Certainty = exact.State, exact.Certainty
 			}
 		}
 		if n := len(all); n > 0 && all[n-1].same(&s) {

@@ -30,11 +30,11 @@ func (h *History) Unheld(q Asked, claimed *History) *Unheld {
 	}
 	for _, g := range h.gaps {
 		for ip := range g.settled {
-			u.own[ip] = u.own[ip] // it is there then
+			u.apart(ip)
 		}
 	}
 	for _, o := range h.odds {
-		u.own[o.ip] = u.own[o.ip]
+		u.apart(o.ip)
 	}
 	if claimed != nil {
 		for _, ip := range h.Claimed() {
@@ -61,6 +61,13 @@ func (h *History) Unheld(q Asked, claimed *History) *Unheld {
 	u.cuts = slices.Compact(u.cuts)
 	u.kept = make([]*Holding, len(u.cuts)+1)
 	return u
+}
+
+// apart has an address answered by itself.
+func (u *Unheld) apart(ip netip.Addr) {
+	if _, ok := u.own[ip]; !ok {
+		u.own[ip] = nil
+	}
 }
 
 // cut cuts behind an address.

@@ -130,8 +130,8 @@ func TestStretches(t *testing.T) {
 						t.Fatalf("seed %d, %s at %s of %s to %s: got %s, want %s", seed, ip, at, s.From, s.To, got, want)
 					}
 				}
-				if s.Exact > s.Certainty {
-					t.Fatalf("seed %d, %s at %s: %s if clocks were exact, and %s", seed, ip, s.From, s.Exact, s.Certainty)
+				if s.Exact.Certainty > s.Certainty {
+					t.Fatalf("seed %d, %s at %s: %s if clocks were exact, and %s", seed, ip, s.From, s.Exact.Certainty, s.Certainty)
 				}
 			}
 		}
@@ -144,11 +144,12 @@ func TestStretchesExact(t *testing.T) {
 	h := read(t, journalOf(config(), gave(at(5), "x", addrB), gave(at(10), "a", addrA), ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonGC)), replay.Options{})
 	var got []string
 	for _, s := range h.Stretches(addrA, instant(6), instant(20), instant(100)) {
-		got = append(got, fmt.Sprintf("%s %s, exactly %s", s.From.Format("05.000"), inOneLine(&s.Holding), s.Exact))
+		got = append(got, fmt.Sprintf("%s %s, exactly %s %s", s.From.Format("05.000"), inOneLine(&s.Holding), s.Exact.State, s.Exact.Certainty))
 	}
 	want := []string{
-		"26.000 free [] certain, exactly certain", "29.999 held [a?] uncertain, exactly certain", "30.000 held [a?] uncertain, exactly uncertain",
-		"30.001 held [a?] uncertain, exactly uncertain", "39.999 held [a?] uncertain, exactly uncertain", "40.000 held [a?] uncertain, exactly certain",
+		"26.000 free [] certain, exactly free certain", "29.999 held [a?] uncertain, exactly free certain", "30.000 held [a?] uncertain, exactly held certain",
+		"30.000 held [a?] uncertain, exactly held uncertain", "30.001 held [a?] uncertain, exactly held uncertain",
+		"39.999 held [a?] uncertain, exactly held uncertain", "40.000 held [a?] uncertain, exactly free certain",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

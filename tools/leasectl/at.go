@@ -98,21 +98,25 @@ func (t *tableOf) item(held *replay.Holder) leaseItem {
 
 // tables answers what was held at some times, with one reading for each store that tells of one.
 func (s *store) tables(a *app, ans *answer, moments []*moment) ([]tableOf, error) {
+	return s.tablesOf(a, ans, moments, reading{})
+}
+
+// tablesOf is tables with what else is to be read.
+func (s *store) tablesOf(a *app, ans *answer, moments []*moment, r reading) ([]tableOf, error) {
 	if s.broken != nil {
 		ans.take(s, replay.Point{}, replay.Point{})
 		unknown := tableOf{era: era{store: s}, Table: replay.Table{Certainty: replay.Unknown}, outside: true}
 		return slices.Repeat([]tableOf{unknown}, len(moments)), nil
 	}
 	first := moments[0].at
-	var asked []replay.Asked
 	self := era{store: s}
 	for _, m := range moments {
 		if m.at.Before(first) {
 			first = m.at
 		}
-		asked = append(asked, m.asked(&self, a.now))
+		r.asked = append(r.asked, m.asked(&self, a.now))
 	}
-	eras, err := s.eras(ans, reading{asked: asked}, first)
+	eras, err := s.eras(ans, r, first)
 	if err != nil {
 		return nil, err
 	}

@@ -103,11 +103,15 @@ type app struct {
 	opened []*store // to be closed at the end
 
 	unopened bool // and so are stores that can't be looked at
+
+	clock   func() time.Time
+	ascii   bool    // pictures are drawn with ASCII alone
+	drawnOn *screen // where a picture is shown that is drawn anew; nil for stdout
 }
 
 // run runs the command and returns its exit code.
 func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
-	a := &app{stdout: stdout, stderr: stderr, now: now().UTC()}
+	a := &app{stdout: stdout, stderr: stderr, now: now().UTC(), clock: now}
 	root := a.root()
 	root.SetArgs(agoArgs(args))
 	root.SetOut(stdout)
@@ -197,7 +201,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tz, "tz", "UTC", "`zone` of times without one: a name such as Europe/Vienna, or an offset such as +02:00")
 	flags.StringVarP(&a.output, "output", "o", "table", "output `format`: "+strings.Join(formats, ", "))
 	root.AddCommand(a.leasesCommand(), a.networksCommand(), a.whoCommand(), a.atCommand(), a.diffCommand(), a.historyCommand(), a.explainCommand(), a.eventsCommand(), a.statsCommand(),
-		a.joinCommand(), a.dumpCommand(), a.verifyCommand(), a.inspectCommand())
+		a.joinCommand(), a.mapCommand(), a.timelineCommand(), a.dumpCommand(), a.verifyCommand(), a.inspectCommand())
 	root.AddCommand(changes(a.repairCommand()), changes(a.compactCommand()), changes(a.pruneCommand()), a.holdCommand(), changes(a.gcCommand()), changes(a.releaseCommand()),
 		changes(a.importCommand()), a.exportCommand(), a.reportCommand(), a.backupCommand(), changes(a.restoreCommand()))
 	if err := a.completions(root); err != nil {

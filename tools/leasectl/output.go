@@ -36,6 +36,9 @@ type answer struct {
 	State     string      `json:"state,omitempty"`   // of an address
 	Answers   []stateItem `json:"answers,omitempty"` // of the stores, on the state of an address
 
+	Summaries []summaryItem `json:"networks,omitempty"`  // of map: what the rows come to
+	Intervals []leaseItem   `json:"intervals,omitempty"` // of timeline
+
 	Sentences []sentenceItem `json:"sentences,omitempty"` // of explain
 
 	Would []compactionItem `json:"would,omitempty"` // of inspect: what compact would do

@@ -13,9 +13,13 @@ var colourModes = []string{"auto", "always", "never"}
 
 // Ways to show text, as ANSI terminals know them.
 const (
-	bold   = "1"
-	yellow = "33"
-	red    = "31"
+	bold    = "1"
+	faint   = "2"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	magenta = "35"
+	cyan    = "36"
 )
 
 // colourful reports whether tables are coloured: on a terminal, unless its user wants none.

@@ -83,6 +83,7 @@ type reading struct {
 	find  func(*store) ([]netip.Addr, error) // looks for the addresses
 	keep  func(*state.Lease) bool
 	asked []replay.Asked // nil if no question bounds what is kept
+	free  bool           // what addresses were that nobody held is asked, too
 	// events, unless nil, gets the events that each history was read from.
 	events map[*replay.History]*report.Events
 }
@@ -213,7 +214,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 	if err != nil {
 		return nil, nil, err
 	}
-	o := replay.Options{Keep: r.keep, Wiped: s.wiped}
+	o := replay.Options{Keep: r.keep, Wiped: s.wiped, Unheld: r.free}
 	if r.find != nil {
 		r.addrs, err = r.find(s)
 		if err != nil && !unreadable(err) {

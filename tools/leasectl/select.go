@@ -53,14 +53,9 @@ func (of *selection) parse() (err error) {
 		of.addr, err = parseAddr(of.IP)
 		of.IP = of.addr.String()
 	case of.CIDR != "":
-		of.prefix, err = netip.ParsePrefix(of.CIDR)
-		if err != nil {
-			return usagef("prefix %q: want one such as 10.88.0.0/24 or fd00::/64", of.CIDR)
+		if of.prefix, err = parsePrefix(of.CIDR); err != nil {
+			return err
 		}
-		if of.prefix.Addr().Is4In6() {
-			return usagef("prefix %q: write the IPv4 prefix itself", of.CIDR)
-		}
-		of.prefix = of.prefix.Masked()
 		of.CIDR = of.prefix.String()
 	case of.Pod != "":
 		if ns, name, ok := strings.Cut(of.Pod, "/"); !ok || ns == "" || name == "" || strings.Contains(name, "/") {

@@ -117,7 +117,7 @@ func (p *tab) heard(event any) {
 		details, err := json.Marshal(ev.Issue.Details)
 		p.find(fmt.Sprintf("issue: %s: %s %v", ev.Issue.Code, details, err))
 	case *network.EventRequestWillBeSent:
-		if p.url == "" || ev.Request.URL != p.url {
+		if ev.Request.URL != p.url && !strings.HasPrefix(ev.Request.URL, "data:") {
 			p.find("request: " + ev.Request.URL)
 		}
 	case *cdppage.EventJavascriptDialogOpening:
@@ -194,20 +194,22 @@ func (p *tab) try(expression string, out any) error {
 	return json.Unmarshal(got.Result.Value, out)
 }
 
-// wait waits until an expression is true, looking once a frame. chromedp's own waiting makes functions from text, which the
-// page's policy forbids.
+// wait waits until an expression is true. chromedp's own waiting makes functions from text, which the page's policy forbids.
 func (p *tab) wait(condition string) {
 	p.Helper()
-	expression := fmt.Sprintf(`new Promise((done, failed) => {
+	var came bool
+	p.eval(fmt.Sprintf(`new Promise(done => {
 		const end = performance.now() + %d;
 		const look = () => {
 			if (%s) done(true);
-			else if (performance.now() > end) failed(new Error("waited in vain for: " + %s));
+			else if (performance.now() > end) done(false);
 			else setTimeout(look, 8);
 		};
 		look();
-	})`, (patience - 5*time.Second).Milliseconds(), condition, quote(condition))
-	p.eval(expression, nil)
+	})`, (patience-5*time.Second).Milliseconds(), condition), &came)
+	if !came {
+		p.Fatalf("%s: waited in vain for: %s", filepath.Base(p.file), condition)
+	}
 }
 
 // text returns the value of an expression that is text.

@@ -1,0 +1,161 @@
+package page_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// history is what tests read of leasectl history.
+type history struct {
+	Intervals []struct {
+		lease
+		End *struct {
+			Seq    uint64
+			Reason string
+		}
+	}
+}
+
+// TestSearch finds leases by address, pod, container and namespace, and shows all of the one that is chosen.
+func TestSearch(t *testing.T) {
+	s := shop(t)
+	p := open(t, s.report(t), "")
+	var leases table
+	parse(t, s.ctl(t, []int{0, 2}, "at", "2026-11-02T12:00:00Z", "-o", "json"), &leases)
+	l := leases.Leases[len(leases.Leases)/2]
+	for _, tt := range []struct{ by, query string }{
+		{"address", l.IP},
+		{"pod", l.Pod.Namespace + "/" + l.Pod.Name},
+		{"part of a pod's name", l.Pod.Name[2:]},
+		{"container", l.ContainerID},
+		{"beginning of a container's ID", l.ContainerID[:10]},
+	} {
+		p.eval(`leaselog.go({ip: "", query: ""})`, nil)
+		p.press(kb.Escape, "/")
+		p.choose(tt.query, l.IP)
+		p.shows(s, l.IP)
+		if t.Failed() {
+			t.Fatalf("by %s: %s", tt.by, tt.query)
+		}
+	}
+	p.press("/")
+	p.enter(l.Pod.Namespace)
+	p.wait(fmt.Sprintf(`document.querySelector("#search").textContent.includes(%s)`, quote(l.Pod.Namespace+"/")))
+	p.enter("nothing-has-this-name")
+	p.wait(`/no lease|nothing|no match|0 /i.test(document.querySelector("#search").textContent)`)
+}
+
+// choose types into the search, which has the focus, and takes the first of what is found, which is of that address.
+func (p *tab) choose(query, ip string) {
+	p.Helper()
+	p.enter(query)
+	p.wait(fmt.Sprintf(`document.querySelector("#search [role=option]")?.textContent.includes(%s)`, quote(ip)))
+	p.press(kb.Enter)
+	p.wait(fmt.Sprintf(`leaselog.place.ip === %s`, quote(ip)))
+}
+
+// shows looks that the detail tells all leases of an address, as leasectl history does.
+func (p *tab) shows(s *store, address string) {
+	p.Helper()
+	var want history
+	parse(p, s.ctl(p, []int{0, 2}, "history", "--ip", address, "-o", "json"), &want)
+	p.frame()
+	text := p.text(`document.querySelector("#detail").textContent`)
+	for _, l := range want.Intervals {
+		words := []string{fmt.Sprint(l.Start.Seq), l.Pod.Name, l.ContainerID[:8]}
+		if l.End != nil {
+			words = append(words, fmt.Sprint(l.End.Seq), l.End.Reason)
+		}
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				p.Errorf("the detail of %s lacks %q of its lease of event %d:\n%s", address, w, l.Start.Seq, text)
+			}
+		}
+	}
+}
+
+// TestCell clicks on the grid; what is said of the cell is what leasectl who says.
+func TestCell(t *testing.T) {
+	s := shop(t)
+	p := open(t, s.report(t), "#at=2026-11-02T12:00:00Z")
+	seen := map[string]bool{}
+	for i := range 12 {
+		x, y := p.part("#map canvas", 0.05+float64(i)*0.08, 0.3+0.05*float64(i%8))
+		p.do(chromedp.MouseClickXY(x, y))
+		at := p.place()
+		if at.IP == "" {
+			continue
+		}
+		seen[at.IP] = true
+		want := s.who(t, at.IP, instantOf(t, at.At))
+		p.frame()
+		text := p.text(`document.querySelector("#detail").textContent`)
+		if !strings.Contains(text, at.IP) || !strings.Contains(text, want.State) {
+			t.Errorf("clicked on %s, which is %s: the detail says\n%s", at.IP, want.State, text)
+		}
+		if status := p.text(`document.querySelector("#status").textContent`); !strings.Contains(status, at.IP) || !strings.Contains(status, want.State) {
+			t.Errorf("over %s, which is %s, the page says %q", at.IP, want.State, status)
+		}
+	}
+	if len(seen) < 6 {
+		t.Errorf("twelve clicks chose %d addresses", len(seen))
+	}
+}
+
+// TestLink opens a page by a link that it has made, and goes back.
+func TestLink(t *testing.T) {
+	s := shop(t)
+	file := s.report(t)
+	p := open(t, file, "")
+	p.jump("2026-11-02T12:00:00.000000001Z")
+	held := p.text(`leaselog.at().leases[3].ip`)
+	other := p.text(`leaselog.at().leases[7].ip`)
+	for _, ip := range []string{held, other} {
+		p.click("#search input")
+		p.choose(ip, ip)
+	}
+	p.wait(fmt.Sprintf(`location.hash.includes(%s)`, quote(url.QueryEscape(other))))
+	want, hash := p.place(), p.text(`location.hash`)
+
+	again := open(t, file, hash)
+	if got := again.place(); got != want {
+		t.Errorf("%s opens at %+v; the page that wrote it was at %+v", hash, got, want)
+	}
+	again.shows(s, other)
+
+	p.do(chromedp.NavigateBack())
+	p.wait(fmt.Sprintf(`leaselog.place.ip === %s`, quote(held)))
+	p.shows(s, held)
+	p.do(chromedp.NavigateForward())
+	p.wait(fmt.Sprintf(`leaselog.place.ip === %s`, quote(other)))
+
+	p.eval(fmt.Sprintf(`location.hash = "#at=2026-11-02T10:00:00Z&ip=%s"`, held), nil)
+	p.at("2026-11-02T10:00:00.000000000Z")
+}
+
+// TestWrongLink opens links that mean nothing here: each says so, and the page works.
+func TestWrongLink(t *testing.T) {
+	file := shop(t).report(t)
+	for _, hash := range []string{"#at=nonsense", "#at=2026-11-02T12:00:00Z&ip=no-address", "#network=other", `#at=<img src=x onerror="pwned=1">&ip="><script>pwned=1</script>`, "#%E0%A4%A", "#by=colour"} {
+		t.Run(hash, func(t *testing.T) {
+			p := blank(t, file)
+			p.expected = "\x00" // the page says something
+			p.visit(hash)
+			p.wait(`window.leaselog !== undefined`)
+			p.frame()
+			if said := p.text(`[...document.querySelectorAll("[role=alert], #live, #status, #jump-error")].map(e => e.textContent).join(" ").trim()`); said == "" {
+				t.Errorf("nothing is said")
+			}
+			if p.truth(`window.pwned`) {
+				t.Error("the link ran a script")
+			}
+			p.click("#first")
+			p.at(p.place().At)
+		})
+	}
+}

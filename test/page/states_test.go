@@ -1,0 +1,158 @@
+package page_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+var (
+	stores  = flag.Int("stores", 16, "how many stores of random histories TestStates makes")
+	moments = flag.Int("moments", 24, "about how many instants TestStates asks about, of each store")
+)
+
+// kinds of stores, each with what makes its answers hard.
+func kinds(t testing.TB) []*store {
+	t.Helper()
+	small := []string{"--leases", "24", "--events", "400", "--days", "1", "--subnet", "10.1.0.0/26"}
+	with := func(args ...string) []string { return append(slices.Clone(small), args...) }
+	dual := generated(t, "dual-stack", with("--dual", "--seed", "2")...)
+
+	damaged := generated(t, "damaged", with("--seed", "3")...)
+	damaged.changes(t)
+	damaged.spoil(t, func(seq uint64) bool { return seq > 100 && seq < 110 || seq == 250 })
+
+	pruned := generated(t, "pruned", with("--seed", "4")...)
+	pruned.changes(t)
+	pruned.ctl(t, []int{0}, "prune", "--keep-events", "150")
+
+	succeeded := generated(t, "succeeded", with("--seed", "5")...)
+	succeeded.changes(t)
+	succeeded.spoil(t, func(seq uint64) bool { return seq == 300 })
+	succeeded.ctl(t, []int{0}, "repair", "--apply")
+	return []*store{generated(t, "ordinary", with("--seed", "1")...), dual, damaged, pruned, succeeded}
+}
+
+// TestStates holds what pages say of every address at random instants against what leasectl does: leases and how certain they
+// are by leasectl at, addresses that nobody held by leasectl join, which is who for many.
+func TestStates(t *testing.T) {
+	needChromium(t)
+	all := kinds(t)
+	for s, n := *seed, *stores; n > 0; s++ {
+		if r := random(t, s); r != nil {
+			all = append(all, r)
+			n--
+		}
+	}
+	for _, s := range all {
+		t.Run(s.name, func(t *testing.T) { s.compare(t) })
+	}
+}
+
+// compare asks the store's page and leasectl the same.
+func (s *store) compare(t *testing.T) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(*seed, uint64(len(s.name))))
+	at := instants(s.changes(t), rnd, *moments)
+	addresses := s.addresses(t)
+	p := open(t, s.report(t), "")
+	got := p.ask(addresses, at)
+	who := s.join(t, addresses, at)
+	for i, instant := range at {
+		held := s.compareTable(t, instant, got[i].Table)
+		for _, a := range addresses {
+			w, g := who[instant][a], got[i].Who[a]
+			switch {
+			case held[a] && w.State != "held":
+				// leasectl at lists it though who does not know: the table as a whole is unknown then, or the lease uncertain.
+				if g.State != "held" || g.Certainty == "certain" && got[i].Table.Certainty == "certain" {
+					t.Errorf("%s at %s:\npage:     %+v\nleasectl: %+v, and in the table", a, stamp(instant), g, w)
+				}
+			case !same(w, g):
+				t.Errorf("%s at %s:\npage:     %+v\nleasectl: %+v", a, stamp(instant), g, w)
+			}
+		}
+		if t.Failed() {
+			return // others are most likely of the same kind
+		}
+	}
+}
+
+// compareTable looks that the page's table is that of leasectl at, and returns which addresses are held.
+func (s *store) compareTable(t *testing.T, instant int64, got table) map[string]bool {
+	t.Helper()
+	want := s.at(t, instant)
+	if got.Certainty != want.Certainty {
+		t.Errorf("the table at %s is %s in the page, %s by leasectl at", stamp(instant), got.Certainty, want.Certainty)
+	}
+	held := map[string]bool{}
+	for _, l := range want.Leases {
+		held[l.IP] = true
+	}
+	for _, d := range difference(got.Leases, want.Leases) {
+		t.Errorf("the table at %s: the page has, leasectl at has not: %+v", stamp(instant), d)
+	}
+	for _, d := range difference(want.Leases, got.Leases) {
+		t.Errorf("the table at %s: leasectl at has, the page has not: %+v", stamp(instant), d)
+	}
+	return held
+}
+
+// difference is what of a is not in b.
+func difference(a, b []lease) []lease {
+	return slices.DeleteFunc(slices.Clone(a), func(l lease) bool { return slices.Contains(b, l) })
+}
+
+// same reports whether two answers about an address are the same, as far as join tells.
+func same(a, b said) bool {
+	return a.State == b.State && a.Certainty == b.Certainty && slices.EqualFunc(holders(a), holders(b), func(x, y lease) bool {
+		return x.ContainerID == y.ContainerID && x.Start.Seq == y.Start.Seq
+	})
+}
+
+// holders are in the order of their first events: join has them by overlap.
+func holders(s said) []lease {
+	return slices.SortedFunc(slices.Values(s.Holders), func(a, b lease) int { return int(a.Start.Seq) - int(b.Start.Seq) })
+}
+
+// addresses are all that were leased, and some that never were: gateways, free ones, and such of no range.
+func (s *store) addresses(t testing.TB) []string {
+	t.Helper()
+	all := []string{"10.1.0.1", "10.1.0.62", "10.1.0.63", "10.1.0.64", "10.0.0.1", "10.0.0.5", "10.0.0.7", "10.0.1.1", "10.0.1.6",
+		"fd00::1", "fd00::ffff", "fd00:10::1", "fd00:10::fff0", "192.0.2.1"}
+	all = append(all, s.leased(t)...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// report writes the store's page.
+func (s *store) report(t testing.TB, args ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.html")
+	s.ctl(t, []int{0, 2, 3}, append([]string{"report", "-o", file}, args...)...)
+	return file
+}
+
+// moment is what a page says at an instant.
+type moment struct {
+	Table table
+	Who   map[string]said
+}
+
+// ask moves the page to one instant after the other, and has it tell the table and each of the addresses.
+func (p *tab) ask(addresses []string, at []int64) []moment {
+	p.Helper()
+	var times []string
+	for _, instant := range at {
+		times = append(times, stamp(instant))
+	}
+	var all []moment
+	p.eval(fmt.Sprintf(`%s.map(at => {
+		leaselog.go({at});
+		return {Table: leaselog.at(), Who: Object.fromEntries(%s.map(ip => [ip, leaselog.who(ip)]))};
+	})`, quote(times), quote(addresses)), &all)
+	return all
+}

@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"replay":             {"state", "journal", "journal/archive", "allocator"},
 	"compaction":         {"state", "journal", "journal/archive", "allocator"},
 	"backup":             {"state", "journal", "journal/archive", "allocator"},
+	"report":             {"replay", "journal"},
 
 	// It is held against replay, so it may share nothing with it but what an event is.
 	"test/oracle": {"journal"},

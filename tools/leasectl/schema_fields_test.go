@@ -25,7 +25,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"judged": judgedItem{}, "mending": mendingItem{}, "annotation": annotationItem{}, "taken": takenItem{},
 		"compaction": compactionItem{}, "pruning": pruningItem{}, "kept": keptItem{},
 		"part":        partItem{},
-		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{},
+		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{}, "reported": reportedItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {
@@ -58,6 +58,7 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"import-host-local", takeoverAsked{}, map[string]any{"leases": takenItem{}}},
 		{"export", exportAsked{}, map[string]any{"files": exportedFile{}}},
 		{"backup", backupAsked{}, map[string]any{"networks": backedUpItem{}}},
+		{"report", reportAsked{}, map[string]any{"networks": reportedItem{}}},
 		{"restore", restoreAsked{}, map[string]any{"networks": restoredItem{}}},
 	}
 	c := &comparison{t: t, files: map[string]any{}, head: map[string]bool{}}

@@ -142,7 +142,7 @@ func asJSON(args []string, format string) ([]string, bool) {
 	if err == nil && format == "json" && cmd.HasParent() && cmd.Parent().Name() == "export" && cmd.Name() != "host-local" {
 		return nil, false // which is rows
 	}
-	if err != nil || cmd == root || !cmd.Runnable() || cmd.Name() == "backup" || cmd.Flags().Lookup("output") == nil && root.PersistentFlags().Lookup("output") == nil {
+	if err != nil || cmd == root || !cmd.Runnable() || writesOutput(cmd.Name()) || cmd.Flags().Lookup("output") == nil && root.PersistentFlags().Lookup("output") == nil {
 		return nil, false
 	}
 	for c := cmd; c != root; c = c.Parent() {
@@ -159,10 +159,13 @@ func asJSON(args []string, format string) ([]string, bool) {
 	return append(slices.Clone(args), "-o", format), true
 }
 
+// writesOutput reports whether -o is the file that a command writes, and the format of what it says has another flag.
+func writesOutput(command string) bool { return command == "backup" || command == "report" }
+
 // outputOf returns the output format of a command line.
 func outputOf(args []string) string {
 	names := []string{"-o", "--output"}
-	if args[0] == "backup" {
+	if writesOutput(args[0]) {
 		names = []string{"--format"}
 	}
 	for i, arg := range args {

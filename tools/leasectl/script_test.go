@@ -82,7 +82,7 @@ func (s *schemas) exits(ts *testscript.TestScript, neg bool, args []string) {
 	for i, arg := range args {
 		next := i + 1
 		switch {
-		case args[1] == "backup" && arg == "-o" && next < len(args) && args[next] != "-" && args[next] != "", arg == "--history-dir" && next < len(args):
+		case writesOutput(args[1]) && arg == "-o" && next < len(args) && args[next] != "-" && args[next] != "", arg == "--history-dir" && next < len(args):
 			args[next] = ts.MkAbs(args[next])
 		case args[1] == "restore" && i == 2 && arg != "" && !strings.HasPrefix(arg, "-"):
 			args[i] = ts.MkAbs(arg)

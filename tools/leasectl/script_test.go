@@ -59,6 +59,7 @@ func scriptCommands(known *schemas, g leasegen) map[string]func(*testscript.Test
 		"glob":     cmdGlob,
 		"flipat":   cmdFlipAt,
 		"same":     cmdSame,
+		"shows":    cmdShows,
 	}
 }
 

@@ -3,9 +3,11 @@
 //   leaselog.at()                            the lease table at the page's instant
 //   leaselog.at("2026-11-03T14:05:00Z")      and at another one
 //   leaselog.who("10.0.3.17")                what an address was, and who held it
+//   leaselog.stats()                         the figures of the strips, as leasectl stats --since has them
 //   leaselog.go({at: "...", ip: "..."})      moves the page there
 //
 // Answers are plain values with the names of leasectl's JSON: copy(leaselog.at()) puts one on the clipboard.
+import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import { format, parse } from "./instant.ts";
 import { State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection } from "./types.ts";
 
@@ -38,6 +40,17 @@ export interface Answer extends Asked {
   readonly certainty: "certain" | "uncertain" | "unknown";
   readonly doubts: readonly string[];
   readonly holders: readonly Held[]; // several if any of them may have held it
+}
+
+// Stats are figures of the time that the page shows. What there is not is null.
+export interface Stats {
+  readonly peak: number;
+  readonly peak_at: { readonly seq: number } | null;
+  readonly adds: number;
+  readonly dels: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly reuse: { count: number; median_ns: number | null; shortest_ns: number | null; ip: string; negative: number; uncertain: number };
+  readonly longest_held: { readonly ip: string; readonly start: { readonly seq: number }; readonly for_ns: number } | null;
 }
 
 // Place is where the page is, in the words of its link.
@@ -90,6 +103,23 @@ export class Asker {
     const certainty = state === State.unknown ? "unknown" : sure ? "certain" : "uncertain";
     const holders = state === State.held ? this.held(m, address) : [];
     return { ...this.asked(m), ip: address, state: stateNames[state], certainty, doubts: why, holders };
+  }
+
+  stats(): Stats {
+    const { view } = this.page.moment;
+    const bins = binsOf(view.from, view.to, 1);
+    const use = useOf(view, bins);
+    const { totals, causes } = rateOf(view, bins);
+    const { count, median, shortest, shortestLease, negative, uncertain } = reusesOf(view);
+    const ns = (ms: number) => (Number.isNaN(ms) ? null : Math.round(ms * 1e6));
+    const ip = count > 0 ? view.leases.of(shortestLease).address : "";
+    const [longest] = longestOf(view, 1).map(({ lease, ms }) => ({ ...view.leases.of(lease), ms }));
+    return {
+      peak: use.peak, peak_at: use.peakEvent < 0 ? null : { seq: view.events.seq[use.peakEvent] }, adds: totals.adds, dels: totals.dels,
+      refused: Object.fromEntries(causes.map((c) => [c.cause, c.count])),
+      reuse: { count, median_ns: ns(median), shortest_ns: ns(shortest), ip, negative, uncertain },
+      longest_held: longest ? { ip: longest.address, start: { seq: longest.startSeq }, for_ns: Math.round(longest.ms * 1e6) } : null,
+    };
   }
 
   private held(m: Moment, address: string): Held[] {

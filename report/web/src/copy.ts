@@ -119,7 +119,7 @@ export async function copy(text: string, beside: HTMLElement): Promise<string> {
   } catch {
     // the other ways
   }
-  const area = el("textarea", { class: "copied", readonly: true, rows: 6, "aria-label": "text to copy" });
+  const area = el("textarea", { class: "copied", name: "copied", readonly: true, rows: 6, "aria-label": "text to copy" });
   area.value = text;
   beside.after(area);
   area.select();

@@ -1,7 +1,7 @@
 // What became of the addresses of a view in the time that the page shows: the figures of the strips. Where `leasectl stats --since
 // --until` has the same figure it is reckoned by the same rules (replay/use.go), and the strips say where they must differ.
 import { parseAddress } from "./address.ts";
-import { compare } from "./instant.ts";
+import { compare, parse } from "./instant.ts";
 import type { Instant, Times, View } from "./types.ts";
 
 // Numbers of kinds and reasons, see docs/FORMAT.md.
@@ -304,5 +304,7 @@ export function longestOf(view: View, most: number): Hold[] {
 function lastTold(view: View, journal: number): number {
   const j = view.journals[journal];
   if (j.live && view.covered) return view.covered.ms + view.covered.ns / 1e6;
-  return Date.parse(j.lastTime);
+  if (j.lastTime === "") return NaN;
+  const last = parse(j.lastTime, { now: view.to, zone: "UTC" });
+  return last.ms + last.ns / 1e6;
 }

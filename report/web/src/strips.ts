@@ -4,7 +4,7 @@ import type { Series, Setup } from "./charts.ts";
 import { el } from "./dom.ts";
 import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import type { Bins, Reuses, Use } from "./figures.ts";
-import { compare, format } from "./instant.ts";
+import { compare, format, parse } from "./instant.ts";
 import { goToLease } from "./search.ts";
 import { count, counted, inZone, lasted, podText, quoted, quotedPod, scrolled, shortID } from "./text.ts";
 import type { Page, View } from "./types.ts";
@@ -192,7 +192,9 @@ function reuseStrip(page: Page, reuses: Reuses): HTMLElement {
   const left: string[] = [];
   if (reuses.negative) left.push(`${count(reuses.negative)} left out: by clocks that were set, the address was given again before it was given back`);
   if (reuses.uncertain) left.push(`${count(reuses.uncertain)} left out: within the error of the clocks, or these were not synchronised`);
-  if (page.report.asked.since) left.push("addresses given back before the time shown are not in it");
+  const { from, journals } = page.moment.view;
+  const begins = journals[0]?.firstTime;
+  if (begins && compare(parse(begins, { now: from, zone: "UTC" }), from) < 0) left.push("addresses given back before the time shown are not in it");
   if (left.length) strip.append(el("p", { class: "soft" }, left.join("; ")));
   return strip;
 }

@@ -11,7 +11,7 @@ import { about } from "./words.ts";
 
 const largest = 26; // CSS pixels of a cell
 const labelHeight = 14;
-const paper = 660; // CSS pixels of the width that a sheet of paper has at least
+const paper = [660, 820] as const; // CSS pixels of the width and height that a sheet of paper has at least
 const smallestFocus = 8; // bits of the addresses that zooming in ends at
 
 // Sheet is one part as it is drawn.
@@ -54,7 +54,7 @@ export class Grid {
     page.listen((now, before) => this.follow(now, before));
     document.addEventListener(themeChanged, () => this.repaint());
     new ResizeObserver(() => this.resized()).observe(this.map);
-    addEventListener("beforeprint", () => this.layout(paper));
+    addEventListener("beforeprint", () => this.layout(...paper));
     addEventListener("afterprint", () => this.layout());
     this.grid.addEventListener("keydown", (e) => this.key(e));
     this.grid.addEventListener("focus", () => this.tellSoon());
@@ -85,7 +85,7 @@ export class Grid {
     if (Math.abs(this.map.clientWidth - this.width) > 1) this.layout();
   }
 
-  private layout(width = this.map.clientWidth): void {
+  private layout(width = this.map.clientWidth, height = 0): void {
     const { page } = this;
     const view = page.report.views[page.selection.view];
     const before = this.all.length ? this.firstAddress(this.cursor) : null;
@@ -94,8 +94,8 @@ export class Grid {
     this.width = width;
     const ratio = devicePixelRatio || 1;
     const gutter = gutterOf(this.all);
-    const high = Math.max(380, innerHeight - 260) * ratio;
-    arrange(this.all, Math.max(160, this.width - gutter - 2) * ratio, high, Math.round(largest * ratio));
+    const high = (height || Math.max(380, innerHeight - 260)) * ratio;
+    arrange(this.all, Math.max(160, this.width - gutter - 2) * ratio, high, Math.round(largest * ratio), height ? 1 : 3 * ratio);
     for (const sheet of this.sheets) sheet.canvas.closest(".part")?.remove();
     this.sheets = this.all.map((part) => this.sheet(part, gutter, ratio));
     const cell = this.cells.cell(before ?? view.ranges[0]?.start ?? "");

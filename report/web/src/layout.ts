@@ -163,9 +163,9 @@ function tight(span: Span, title: string, first: number): Part {
   return { title, is4: span.is4, bases: [base], run: cells, shift, sparse: false, first, cells, columns: 0, rows: 0, firstRow: 0, size: 1 };
 }
 
-// arrange chooses for each part the number of columns with the largest cells that fit into the width. Cells of three pixels may make a
-// part higher than asked for, smaller ones not.
-export function arrange(all: readonly Part[], wide: number, high: number, largest: number): void {
+// arrange chooses for each part the number of columns with the largest cells that fit into the width. Cells of up to least
+// pixels may make a part higher than asked for, larger ones not.
+export function arrange(all: readonly Part[], wide: number, high: number, largest: number, least = 3): void {
   let row = 0;
   for (const part of all) {
     const limit = widest(part);
@@ -173,8 +173,8 @@ export function arrange(all: readonly Part[], wide: number, high: number, larges
     [part.size, part.columns] = [0, 8];
     for (let columns = 8; columns <= limit; columns *= 2) {
       const fits = Math.floor(wide / columns);
-      const least = fits >= 3 && columns <= 256 ? 3 : 1;
-      const size = Math.min(biggest, fits, Math.max(least, Math.floor(high / Math.ceil(part.cells / columns))));
+      const tall = columns <= 256 ? Math.min(fits, least) : 1;
+      const size = Math.min(biggest, fits, Math.max(tall, Math.floor(high / Math.ceil(part.cells / columns))));
       if (size >= part.size) [part.size, part.columns] = [size, columns];
       if (columns >= part.cells) break;
     }

@@ -67,6 +67,7 @@ export class Grid {
       this.layout();
     }
     if (now.ip !== before.ip || now.view !== before.view) this.reveal(now.ip);
+    if (now.ip && now.ip !== before.ip && valueOf(now.ip)) this.page.say([now.ip, ...about(this.page.moment, now.ip)].join(", "));
     if (now.view === before.view && (now.at !== before.at || now.colour !== before.colour)) this.draw();
   }
 
@@ -301,8 +302,8 @@ export class Grid {
     const part = this.partOf(this.cursor);
     if (part.shift > 0) return this.zoomIn();
     const ip = labelOf(part, this.cursor - part.first);
-    this.page.set({ ip });
-    this.page.say(this.say(this.cursor).join(", "));
+    if (ip === this.page.selection.ip) this.page.say(this.say(this.cursor).join(", "));
+    else this.page.set({ ip });
   }
 
   private key(e: KeyboardEvent): void {

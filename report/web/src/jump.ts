@@ -1,7 +1,7 @@
 // The field that takes an instant as the command line does, and the zone that it is read and shown in.
 import { el, element } from "./dom.ts";
 import { format, parse } from "./instant.ts";
-import { beyond, knownZone } from "./link.ts";
+import { beyond, zoneProblem } from "./link.ts";
 import type { Page } from "./types.ts";
 
 export function mountJump(page: Page): void {
@@ -37,11 +37,9 @@ export function mountJump(page: Page): void {
   };
   const setZone = (): boolean => {
     const name = zone.value.trim() || "UTC";
-    if (!knownZone(name)) {
-      wrong(zone, `zone ${JSON.stringify(name)}: not one that this browser knows (Europe/Berlin, UTC)`);
-      return false;
-    }
-    wrong(zone, "");
+    const why = zoneProblem(name);
+    wrong(zone, why);
+    if (why) return false;
     page.set({ zone: name });
     return true;
   };

@@ -1,10 +1,10 @@
 // The address line keeps what is shown: #at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&network=pods&node=n1&q=shop&by=age&zone=Europe/Berlin.
 // What is wrong in it is said, and left out.
-import { valueOf } from "./layout.ts";
 import { compare, format, parse } from "./instant.ts";
-import { textOf } from "./layout.ts";
+import { textOf, valueOf } from "./layout.ts";
 import { printable } from "./text.ts";
 import type { Instant, Page, Report, Selection, View } from "./types.ts";
+import { zoneOf } from "./zone.ts";
 
 const quiet = 250; // milliseconds without a change before the address line is written: browsers slow down pages that do it at each step
 
@@ -15,13 +15,14 @@ export function beyond(view: View, at: Instant): string {
   return "";
 }
 
-// knownZone says whether the browser knows a time zone of this name.
-export function knownZone(name: string): boolean {
+// zoneProblem says why times can't be shown in a zone; "" if they can.
+export function zoneProblem(name: string): string {
   try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
-    return true;
-  } catch {
-    return false;
+    zoneOf(name);
+    new Intl.DateTimeFormat("en", { timeZone: name }); // which offsets like +02:00 are a zone for depends on the browser
+    return "";
+  } catch (err) {
+    return err instanceof Error ? err.message : String(err);
   }
 }
 
@@ -44,8 +45,9 @@ export function read(report: Report, hash: string): { selection: Selection; wron
   let selection: Selection = { view: index, at: view.to, ip: "", query: asked.get("q") ?? "", zone: "UTC", colour: "state" };
   const zone = asked.get("zone");
   if (zone !== null) {
-    if (knownZone(zone)) selection = { ...selection, zone };
-    else refuse("zone", "not a time zone that this browser knows");
+    const why = zoneProblem(zone);
+    if (why) refuse("zone", why);
+    else selection = { ...selection, zone };
   }
   const by = asked.get("by");
   if (by === "state" || by === "age" || by === "churn") selection = { ...selection, colour: by };

@@ -158,8 +158,8 @@ function shade(context: CanvasRenderingContext2D, view: View, ratio: number): vo
   context.lineWidth = ratio;
   edges.forEach(({ known, from }, i) => {
     const to = edges[i + 1]?.from ?? 1;
-    const edge = from <= 0 || to >= 1; // the journal begins and ends there: no more than the clock's error is unknown
-    if (known || (to - from) * width < (edge ? 1 : 0) || to <= from) return;
+    const edge = from * width < 1 || (1 - to) * width < 1; // the journal begins and ends there: less than a pixel is its clock's error
+    if (known || to <= from || (edge && (to - from) * width < 1)) return;
     context.save();
     context.beginPath();
     context.rect(from * width, 0, Math.max(2 * ratio, (to - from) * width), high);

@@ -17,7 +17,9 @@ export function colour(variable: string): string {
 
 // pixel is a colour as four bytes of an ImageData, the way a Uint32Array holds them.
 export function pixel(variable: string): number {
-  const [r, g, b] = (colour(variable).match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
+  const text = colour(variable); // "rgb(18, 62, 110)", or "color(srgb 0.1 0.2 0.4)" for a mixed one
+  const scale = text.startsWith("color(") ? 255 : 1;
+  const [r, g, b] = (text.match(/[\d.]+/g) ?? ["0", "0", "0"]).map((n) => Math.round(Number(n) * scale));
   return littleEndian ? ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0 : ((r << 24) | (g << 16) | (b << 8) | 255) >>> 0;
 }
 

@@ -89,7 +89,9 @@ export class Grid {
   private layout(width = this.map.clientWidth, height = 0): void {
     const { page } = this;
     const view = page.report.views[page.selection.view];
-    const before = this.all.length ? this.firstAddress(this.cursor) : null;
+    const chosen = page.selection.ip;
+    const onChosen = chosen !== "" && this.all.length > 0 && this.cells.cell(chosen) === this.cursor;
+    const before = onChosen ? chosen : this.all.length ? this.firstAddress(this.cursor) : null;
     this.all = parts(view, this.path.at(-1) ?? null);
     this.cells = new Cells(this.all, view);
     this.width = width;
@@ -358,7 +360,10 @@ export class Grid {
     if (this.all.length === 0) return null;
     const part = this.partOf(this.cursor);
     let bits = part.shift || smallestFocus;
-    if (!part.sparse) bits = Math.max(smallestFocus, (this.path.at(-1)?.bits ?? 4 * Math.ceil(Math.log2(part.cells) / 4) + part.shift) - 4);
+    if (!part.sparse) {
+      const now = this.path.at(-1)?.bits ?? Math.ceil(Math.log2(part.cells)) + part.shift;
+      bits = Math.max(smallestFocus, 4 * Math.ceil(now / 4) - 4); // /12, /16, /20, /24
+    }
     if (part.cells * 2 ** part.shift <= 2 ** bits) return null;
     const value = valueOf(this.firstAddress(this.cursor))!.value;
     return { is4: part.is4, bits, base: (value >> BigInt(bits)) << BigInt(bits) };

@@ -97,17 +97,26 @@ interface Speed {
   events(): number; // a second
 }
 
+// speedChoice offers speeds of time and of events. Until one is chosen it is that at which all is played in some minutes.
 function speedChoice(page: Page): Speed {
-  const view = page.report.views[page.selection.view];
-  const seconds = (view.to.ms - view.from.ms) / 1000;
-  const first = speeds.find((f) => seconds / f <= longest) ?? speeds[speeds.length - 1];
-  const option = (value: string, text: string, selected: boolean): HTMLElement => el("option", { value, selected }, text);
+  const option = (value: string, text: string): HTMLElement => el("option", { value }, text);
   const select = el(
     "select",
     { id: "speed" },
-    el("optgroup", { label: "Time" }, ...speeds.map((f) => option(`t${f}`, f === 1 ? "as it was (1×)" : `${count(f)}×`, f === first))),
-    el("optgroup", { label: "Events a second" }, ...eventSpeeds.map((n) => option(`e${n}`, `${count(n)} events/s`, false))),
+    el("optgroup", { label: "Time" }, ...speeds.map((f) => option(`t${f}`, f === 1 ? "as it was (1×)" : `${count(f)}×`))),
+    el("optgroup", { label: "Events a second" }, ...eventSpeeds.map((n) => option(`e${n}`, `${count(n)} events/s`))),
   );
+  let chosen = false;
+  select.addEventListener("change", () => (chosen = true));
+  const fit = (): void => {
+    const { from, to } = page.report.views[page.selection.view];
+    const seconds = (to.ms - from.ms) / 1000;
+    select.value = `t${speeds.find((f) => seconds / f <= longest) ?? speeds[speeds.length - 1]}`;
+  };
+  fit();
+  page.listen((now, before) => {
+    if (now.view !== before.view && !chosen) fit();
+  });
   return {
     label: el("label", { class: "field" }, "Speed ", select),
     factor: () => (select.value[0] === "t" ? Number(select.value.slice(1)) : 0),

@@ -150,6 +150,7 @@ function histogram(canvas: HTMLCanvasElement, view: View): string {
 
 // shade hatches the times of which it is not known what was held.
 function shade(context: CanvasRenderingContext2D, view: View, ratio: number): void {
+  if (compare(view.from, view.to) >= 0) return;
   const { width, height: high } = context.canvas;
   const edges = view.phases.map((phase) => ({ known: phase.known, from: phase.from ? share(view, phase.from) : 0 }));
   if (view.covered !== null) edges.push({ known: false, from: share(view, view.covered) });

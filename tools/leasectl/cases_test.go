@@ -21,7 +21,7 @@ import (
 	"github.com/leaselog/leaselog/journal"
 )
 
-var update = flag.Bool("update", false, "write the transcripts in docs/FORENSICS.md anew")
+var update = flag.Bool("update", false, "write the transcripts in docs/FORENSICS.md, and what scripts compare output with, anew")
 
 const (
 	forensics   = "../../docs/FORENSICS.md"

@@ -204,7 +204,13 @@ func (s *store) mapped(a *app, ans *answer, q *mapQuestion) (*mapped, error) {
 	}
 	t := &tables[0]
 	of := &mapped{store: t.store, at: m.at, certainty: t.Certainty}
+	if q.prefix.IsValid() {
+		of.regions = []region{regionOf(q.prefix)}
+	}
 	if t.h == nil {
+		for _, r := range of.regions {
+			of.put(row{first: r.first, last: r.last, state: replay.StateUnknown})
+		}
 		return of, nil
 	}
 	asked := m.asked(&t.era, a.now)
@@ -214,9 +220,8 @@ func (s *store) mapped(a *app, ans *answer, q *mapQuestion) (*mapped, error) {
 	}
 	ranges, known := h.RangesAt(asked)
 	of.known = known
-	of.regions = regionsOf(ranges, t.Leases)
-	if q.prefix.IsValid() {
-		of.regions = []region{regionOf(q.prefix)}
+	if !q.prefix.IsValid() {
+		of.regions = regionsOf(ranges, t.Leases)
 	}
 	for _, r := range of.regions {
 		of.fill(r, t, unheld)
@@ -293,6 +298,7 @@ func (m *mapped) put(next row) {
 		}
 	}
 	m.rows = append(m.rows, next)
+	m.certainty = max(m.certainty, next.certainty())
 }
 
 func lesser(a, b netip.Addr) netip.Addr {

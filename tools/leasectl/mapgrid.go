@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/big"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -140,7 +141,7 @@ func (m *mapped) parts(r region) (parts []region, more int) {
 		first, _ := w.first.Prefix(w.first.BitLen() - partBits)
 		last, _ := w.last.Prefix(w.first.BitLen() - partBits)
 		part := region{first.Addr(), lastOf(last)}
-		if part.bits() > wholeBits {
+		if part.bits() > partBits && w.state != replay.StateHeld {
 			continue // it is named below the picture
 		}
 		if n := len(parts); n > 0 && part.first.Compare(parts[n-1].last.Next()) <= 0 {
@@ -284,19 +285,28 @@ func (m *mapped) head(p *picture, sc *screen) {
 		}
 		return by[s]
 	}
-	text := fmt.Sprintf("%s held", n(replay.StateHeld))
+	held, unknown := n(replay.StateHeld), n(replay.StateUnknown)
+	text := fmt.Sprintf("%s held", held)
+	if unknown.Sign() > 0 {
+		text = "at least " + text
+	}
 	if unsure.Sign() > 0 {
 		text += fmt.Sprintf(" (%s uncertain)", unsure)
 	}
-	if m.known {
+	if m.known && unknown.Sign() > 0 {
+		text += fmt.Sprintf(", %s free", n(replay.StateFree))
+	} else if m.known {
 		capacity := new(big.Int).Add(n(replay.StateHeld), n(replay.StateFree))
 		for _, s := range []replay.State{replay.StateCooling, replay.StateReserved} {
 			capacity.Add(capacity, n(s))
 		}
 		text += fmt.Sprintf(", %s free, of %s", n(replay.StateFree), capacity)
 	}
-	if unknown := n(replay.StateUnknown); unknown.Sign() > 0 {
-		text += fmt.Sprintf("; %s unknown", unknown)
+	switch {
+	case unknown.Sign() > 0 && held.Sign() == 0:
+		text = fmt.Sprintf("%s unknown", unknown)
+	case unknown.Sign() > 0:
+		text += fmt.Sprintf(", %s unknown", unknown)
 	}
 	text += "; "
 	certainty := m.certainty.String()
@@ -340,11 +350,16 @@ func signsIn(columns int) int {
 	return n
 }
 
+// scale returns the bits of the addresses to a sign of a part: what fits in a row is drawn in more detail.
+func (d *drawn) scale(part region) int {
+	return min(d.bits, max(0, part.bits()-bits.Len(uint(d.signs))+1))
+}
+
 // height returns how many rows the parts make.
 func (d *drawn) height(parts []region) int {
 	n := 0
 	for _, part := range parts {
-		signs := 1 << max(0, part.bits()-d.bits)
+		signs := 1 << max(0, part.bits()-d.scale(part))
 		n += (signs + d.signs - 1) / d.signs
 	}
 	return n
@@ -385,15 +400,14 @@ func shortLabels(parts []region) func(netip.Addr) string {
 
 // part draws one part, below a line that says how.
 func (d *drawn) part(p *picture, part region) {
+	bits := d.scale(part)
 	scale := "one sign is one address"
-	if d.bits > 0 {
-		scale = fmt.Sprintf("one sign is %d addresses", 1<<d.bits)
+	if bits > 0 {
+		scale = fmt.Sprintf("one sign is %d addresses", 1<<bits)
 	}
 	p.add(d.sc.wrap(part.String()+": "+scale, 2)...)
-	all := d.looksOf(part, d.bits)
-	at, _ := part.first.Prefix(part.first.BitLen() - d.bits)
-	ip := at.Addr()
-	step := 1 << d.bits
+	all := d.looksOf(part, bits)
+	ip, step := part.first, 1<<bits
 	for len(all) > 0 {
 		n := min(d.signs, len(all))
 		text := d.sc.draw(all[:n])

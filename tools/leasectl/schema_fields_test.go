@@ -26,6 +26,9 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"compaction": compactionItem{}, "pruning": pruningItem{}, "kept": keptItem{},
 		"part":        partItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{}, "reported": reportedItem{},
+		"row":         rowItem{},
+		"summary":     summaryItem{},
+		"span":        spanItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {
@@ -39,6 +42,8 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		{"who", whoAsked{}, map[string]any{"holders": whoItem{}}},
 		{"history", historyAsked{}, map[string]any{"intervals": leaseItem{}}},
 		{"at", atAsked{}, map[string]any{"leases": leaseItem{}}},
+		{"map", mapAsked{}, map[string]any{"rows": rowItem{}}},
+		{"timeline", timelineAsked{}, map[string]any{"spans": spanItem{}}},
 		{"diff", diffAsked{}, changes},
 		{"events", eventsAsked{}, map[string]any{"events": eventItem{}}},
 		{"explain", explainAsked{}, map[string]any{"evidence": eventItem{}}},

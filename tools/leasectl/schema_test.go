@@ -152,7 +152,7 @@ func asJSON(args []string, format string) ([]string, bool) {
 	}
 	for _, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
-		if slices.Contains([]string{"--prometheus", "--state", "--follow", "--help", "-h", "-o", "--output", "-"}, name) {
+		if slices.Contains([]string{"--prometheus", "--state", "--follow", "--watch", "--help", "-h", "-o", "--output", "-"}, name) {
 			return nil, false
 		}
 	}
@@ -282,7 +282,8 @@ func (s *schemas) askAll(t *testing.T, forms []string, where ...string) {
 		"diff 2026-01-01T00:00:15Z 2026-01-01T00:00:55Z", "diff 2026-01-01T00:00:00Z now", "events",
 		"explain 10.0.0.2", "explain 10.0.0.200", "explain --container c1", "explain --pod default/web", "explain --container c9", "stats --window 24h", "stats --since 2026-01-01T00:00:00Z --until now",
 		"stats --since 2026-01-01T00:00:05Z --until 2026-01-01T00:00:55Z", "events --kind add,import --ip 10.0.0.2 --since 2 --until 2026-01-01T00:02:00Z",
-		"gc --boot --dry-run", "release 10.0.0.2 --dry-run", "repair --dry-run", "compact --dry-run", "inspect"}
+		"map", "map --at 2020-01-01T00:00:00Z --cidr 10.0.0.0/28", "timeline 10.0.0.2",
+		"timeline 10.0.0.3 --since 2025-12-31T00:00:00Z --until 2026-01-01T00:01:00Z", "gc --boot --dry-run", "release 10.0.0.2 --dry-run", "repair --dry-run", "compact --dry-run", "inspect"}
 	for _, q := range questions {
 		s.ask(t, forms, append(strings.Fields(q), where...)...)
 	}

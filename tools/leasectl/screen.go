@@ -88,9 +88,7 @@ const (
 
 // signSet is how looks are drawn.
 type signSet struct {
-	name                 string
 	of                   [looks]rune
-	between, tick, cut   string
 	shares, unsureShares string // what the legend says of them
 }
 
@@ -171,7 +169,7 @@ func (sc *screen) paint(how, text string) string {
 func (sc *screen) legend(seen *[looks]bool, part string) []string {
 	var entries []entry
 	add := func(l look, signs, words string) {
-		entries = append(entries, entry{sc.paint(l.colour(), signs) + " " + words, utf8.RuneCountInString(signs + " " + words)})
+		entries = append(entries, entry{l, signs, words})
 	}
 	sign := func(l look) string { return string(sc.signs.of[l]) }
 	share := func(from, to look) bool {
@@ -199,32 +197,34 @@ func (sc *screen) legend(seen *[looks]bool, part string) []string {
 			add(l, sign(l), lookNames[l])
 		}
 	}
-	return sc.flow(entries, 0)
+	return sc.flow(entries)
 }
 
-// entry is a piece of text that is not broken, with its width: colours have none.
+// entry is a sign with what it means.
 type entry struct {
-	text  string
-	width int
+	look
+	signs, words string
 }
 
-// flow sets entries into lines, those after the first indented.
-func (sc *screen) flow(entries []entry, indent int) []string {
+// flow sets entries into lines.
+func (sc *screen) flow(entries []entry) []string {
 	var lines []string
-	line, width := "", 0
+	width := 0
 	for i, e := range entries {
+		n := utf8.RuneCountInString(e.signs)
+		words := sc.lay(strings.Repeat(" ", n+1), e.words, n+1)
+		first := sc.paint(e.colour(), e.signs) + words[0][n:]
+		n = utf8.RuneCountInString(words[0])
 		switch {
-		case i == 0:
-			line, width = e.text, e.width
-		case width+2+e.width > sc.width:
-			lines = append(lines, line)
-			line, width = strings.Repeat(" ", indent)+e.text, indent+e.width
+		case i > 0 && len(words) == 1 && width+2+n <= sc.width:
+			lines[len(lines)-1] += "  " + first
+			width += 2 + n
 		default:
-			line, width = line+"  "+e.text, width+2+e.width
+			lines = append(append(lines, first), words[1:]...)
+			if width = n; len(words) > 1 {
+				width = sc.width
+			}
 		}
-	}
-	if width > 0 {
-		lines = append(lines, line)
 	}
 	return lines
 }

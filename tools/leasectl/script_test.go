@@ -27,8 +27,9 @@ func TestScripts(t *testing.T) {
 	known := loadSchemas(t)
 	t.Run("script", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
-			Dir:       "testdata",
-			Condition: condition,
+			Dir:           "testdata",
+			UpdateScripts: *update,
+			Condition:     condition,
 			Setup: func(env *testscript.Env) error {
 				env.Setenv("GORACE", quickExit)
 				node, err := os.Hostname()

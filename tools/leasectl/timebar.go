@@ -33,7 +33,7 @@ func (t *timed) draw(p *picture, sc *screen, q *timelineQuestion) {
 		p.add(sc.paint(bold, text))
 	}
 	p.add(sc.draw(row), t.axis(sc.width))
-	p.add(sc.legend(&seen, "held for a part")...)
+	p.add(sc.legend(&seen, "partly held")...)
 	for i := range t.intervals {
 		t.entry(p, sc, marks[i], &t.intervals[i])
 	}

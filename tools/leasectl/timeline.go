@@ -238,30 +238,44 @@ func (t *timed) unknown(from, to time.Time, why string) {
 func spanItems(all []*timed, q *timelineQuestion) []spanItem {
 	var items []spanItem
 	for _, t := range all {
+		first := len(items)
 		for i := range t.spans {
-			s := &t.spans[i]
-			it := spanItem{Schema: "leaselog.span/1", Network: t.network, Node: t.meta.Node, StoreID: t.idText(), IP: q.ip.String(),
-				From: stamp(s.From), To: stamp(s.To), State: s.State.String(), Certainty: s.Certainty.String(),
-				Holders: []spanHolderItem{}, Doubts: append([]string{}, s.Doubts...), origin: t.origin}
+			it := t.item(&t.spans[i], q)
 			if i+1 == len(t.spans) {
-				it.To = stamp(s.To.Add(-1))
+				it.To = stamp(t.spans[i].To.Add(-1))
 			}
-			for j := range s.Holders {
-				held := &s.Holders[j]
-				h := spanHolderItem{ContainerID: held.Lease.ContainerID, IfName: held.Lease.IfName, Pod: podItem(held.Lease.Pod),
-					StartSeq: uint64(held.Start.Seq), Certainty: replay.Certain.String()}
-				if held.End != nil {
-					h.EndSeq = uint64(held.End.Seq)
-				}
-				if held.Unsure || s.Certainty == replay.Unknown {
-					h.Certainty = replay.Uncertain.String()
-				}
-				it.Holders = append(it.Holders, h)
+			if n := len(items); n > first && items[n-1].same(&it) { // they differ in what would be so if clocks were exact
+				items[n-1].To = it.To
+				continue
 			}
 			items = append(items, it)
 		}
 	}
 	return items
+}
+
+func (t *timed) item(s *replay.Stretch, q *timelineQuestion) spanItem {
+	it := spanItem{Schema: "leaselog.span/1", Network: t.network, Node: t.meta.Node, StoreID: t.idText(), IP: q.ip.String(),
+		From: stamp(s.From), To: stamp(s.To), State: s.State.String(), Certainty: s.Certainty.String(),
+		Holders: []spanHolderItem{}, Doubts: append([]string{}, s.Doubts...), origin: t.origin}
+	for i := range s.Holders {
+		held := &s.Holders[i]
+		h := spanHolderItem{ContainerID: held.Lease.ContainerID, IfName: held.Lease.IfName, Pod: podItem(held.Lease.Pod),
+			StartSeq: uint64(held.Start.Seq), Certainty: replay.Certain.String()}
+		if held.End != nil {
+			h.EndSeq = uint64(held.End.Seq)
+		}
+		if held.Unsure || s.Certainty == replay.Unknown {
+			h.Certainty = replay.Uncertain.String()
+		}
+		it.Holders = append(it.Holders, h)
+	}
+	return it
+}
+
+// same reports whether the same is said as of the time before.
+func (it *spanItem) same(next *spanItem) bool {
+	return it.State == next.State && it.Certainty == next.Certainty && slices.Equal(it.Holders, next.Holders) && slices.Equal(it.Doubts, next.Doubts)
 }
 
 // ofHolders joins what is said of each holder.

@@ -52,18 +52,6 @@ func (p *tab) click(selector string) {
 	p.do(chromedp.MouseClickXY(x, y))
 }
 
-// clickText clicks on the element of a kind that has a text.
-func (p *tab) clickText(selector, text string) {
-	p.Helper()
-	p.eval(fmt.Sprintf(`(() => {
-		const all = [...document.querySelectorAll(%s)].filter(e => e.checkVisibility() && e.textContent.includes(%s));
-		if (all.length === 0) throw new Error("there is no %s with %s");
-		all[0].setAttribute("data-test-target", "");
-	})()`, quote(selector), quote(text), selector, strings.ReplaceAll(text, `"`, "")), nil)
-	p.click("[data-test-target]")
-	p.eval(`document.querySelector("[data-test-target]")?.removeAttribute("data-test-target")`, nil)
-}
-
 // instant is what the page shows as its time, in UTC.
 func (p *tab) instant() string {
 	p.Helper()
@@ -78,14 +66,6 @@ func (p *tab) place() place {
 	var at place
 	p.eval(`leaselog.place`, &at)
 	return at
-}
-
-// who is what the page says of an address at its instant.
-func (p *tab) who(address string) said {
-	p.Helper()
-	var got said
-	p.eval(fmt.Sprintf(`leaselog.who(%s)`, quote(address)), &got)
-	return got
 }
 
 // media emulates preferences of the user, as name, value, name, value...

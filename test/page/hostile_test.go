@@ -133,3 +133,35 @@ func (p *tab) harmless(what string) {
 		p.Errorf("%s: the page is wider than the window: %s", what, wide)
 	}
 }
+
+// TestPolicy tries what the page's Content-Security-Policy has to forbid, in case a text gets where it should not.
+func TestPolicy(t *testing.T) {
+	p := open(t, shop(t).report(t), "")
+	for _, tt := range []struct{ what, script, refused string }{
+		{"markup from text", `document.body.innerHTML += "<p>x</p>"`, "require-trusted-types-for"},
+		{"a script", `const s = document.createElement("script"); s.text = "pwned = 1"; document.body.append(s)`, "require-trusted-types-for"},
+		{"an attribute that is a script", `document.body.setAttribute("onclick", "pwned = 1")`, "require-trusted-types-for"},
+		{"a picture from elsewhere", `new Image().src = "http://192.0.2.1/x.png"`, "img-src"},
+		{"a request", `fetch("http://192.0.2.1/").catch(() => 0)`, "connect-src"},
+		{"a style", `const s = document.createElement("style"); s.textContent = "p { color: red }"; document.head.append(s)`, "style-src"},
+		{"a frame", `const f = document.createElement("iframe"); f.src = "http://192.0.2.1/"; document.body.append(f)`, "frame-src"},
+		{"a form", `const f = document.createElement("form"); f.action = "http://192.0.2.1/"; document.body.append(f); f.submit()`, "form-action"},
+		{"another base", `const b = document.createElement("base"); b.href = "http://192.0.2.1/"; document.head.append(b)`, "base-uri"},
+	} {
+		p.eval(`new Promise(done => {
+			addEventListener("securitypolicyviolation", e => done(window.refused = e.effectiveDirective), {once: true});
+			setTimeout(() => done(window.refused ??= ""), 3000);
+			try { `+tt.script+` } catch (e) { if (!(e instanceof TypeError)) throw e }
+		})`, nil)
+		if got := p.text(`window.refused`); !strings.HasPrefix(got, tt.refused) {
+			t.Errorf("%s: refused by %q; want %s", tt.what, got, tt.refused)
+		}
+		p.eval(`window.refused = undefined`, nil)
+	}
+	if p.truth(`window.pwned`) {
+		t.Error("a script ran")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found = nil // it was asked for
+}

@@ -166,7 +166,7 @@ func (c *shown) instants() error {
 	slices.Sort(edges)
 	edges = slices.DeleteFunc(slices.Compact(edges), func(at int64) bool { return at < nanos(c.view.From)-1 || at > nanos(c.view.To)+1 })
 	c.rnd.Shuffle(len(edges), func(i, j int) { edges[i], edges[j] = edges[j], edges[i] })
-	for _, edge := range edges[:min(len(edges), 150)] {
+	for _, edge := range edges[:min(len(edges), 60)] {
 		for _, at := range []int64{edge - 1, edge} {
 			if at < nanos(c.view.From) || at > nanos(c.view.To) {
 				continue
@@ -194,7 +194,7 @@ func (c *shown) instant(at int64) error {
 	var want []string
 	for i := range table.Leases {
 		l := &table.Leases[i]
-		want = append(want, fmt.Sprint(l.Lease.IP, " ", l.Start.Seq, " ", l.Unsure))
+		want = append(want, fmt.Sprint(l.Lease.IP, " ", l.Start.Seq, " ", l.Unsure || e.outside(q)))
 	}
 	got, unsure, held := c.table(at)
 	if !slices.Equal(got, want) {

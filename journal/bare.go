@@ -81,9 +81,9 @@ func OpenArchive(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	genesis, err := genesisIn(data)
+	genesis, err := genesisIn(path, data)
 	if err != nil {
-		return nil, &CorruptionError{File: path, Seq: 1, Offset: 0, Cause: err}
+		return nil, err
 	}
 	r.meta = MetaOf(genesis)
 	return r, r.findEnd()
@@ -132,11 +132,11 @@ func (r *Reader) Genesis() (Event, error) {
 	if !r.flat {
 		return ReadGenesis(r.dir)
 	}
-	_, data, err := r.readSegment(1)
+	path, data, err := r.readSegment(1)
 	if err != nil {
 		return Event{}, err
 	}
-	return genesisIn(data)
+	return genesisIn(path, data)
 }
 
 // Parents returns the folders of the stores that the journal has succeeded, one by one, newest first, as its archive keeps

@@ -63,20 +63,30 @@ func MetaOf(genesis Event) Meta {
 // itself names it. It returns an error if the event isn't there or isn't whole.
 func ReadGenesis(dir string) (Event, error) {
 	var data []byte
+	var path string
 	err := fs.ErrNotExist
 	for _, folder := range []string{archiveName, journalName, archiveName} { // it may be moved meanwhile
-		if data, err = readSegment(filepath.Join(dir, folder, segmentName(1))); err == nil {
+		path = filepath.Join(dir, folder, segmentName(1))
+		if data, err = readSegment(path); err == nil {
 			break
 		}
 	}
 	if err != nil {
 		return Event{}, err
 	}
-	return genesisIn(data)
+	return genesisIn(path, data)
 }
 
-// genesisIn decodes the first event of a journal from the bytes of its first segment.
-func genesisIn(data []byte) (Event, error) {
+// genesisIn decodes the first event of a journal from the bytes of its first segment. What is damaged is a *CorruptionError.
+func genesisIn(path string, data []byte) (Event, error) {
+	ev, err := decodeGenesis(data)
+	if err != nil && !errors.Is(err, ErrNewer) {
+		err = &CorruptionError{File: path, Seq: 1, Offset: 0, Cause: err}
+	}
+	return ev, err
+}
+
+func decodeGenesis(data []byte) (Event, error) {
 	start, end, err := newScanner(ID{}, 1, data).frame(0)
 	if err != nil {
 		return Event{}, err

@@ -153,7 +153,11 @@ func flipBit(path, text string) error {
 	if err != nil {
 		return err
 	}
-	i := bytes.Index(b, []byte(text))
+	// As a string of msgpack, if it is one: the text alone may be within a checksum by chance.
+	i := bytes.Index(b, append([]byte{0xa0 | byte(len(text))}, text...)) + 1
+	if i == 0 || len(text) > 31 {
+		i = bytes.Index(b, []byte(text))
+	}
 	if i < 0 {
 		return fmt.Errorf("%s does not hold %q", path, text)
 	}

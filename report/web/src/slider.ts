@@ -6,7 +6,7 @@ import { count } from "./text.ts";
 import type { Instant, Page, View } from "./types.ts";
 
 const height = 46;
-const finest = 20_000; // steps, at most
+const finest = 100_000; // steps, at most
 
 // Scale is a view's time as steps of the slider: whole milliseconds, seconds or minutes, and exactly its beginning and its end.
 class Scale {

@@ -26,9 +26,9 @@ func TestSchemasHaveAllFields(t *testing.T) {
 		"compaction": compactionItem{}, "pruning": pruningItem{}, "kept": keptItem{},
 		"part":        partItem{},
 		"export_file": exportedFile{}, "sentence": sentenceItem{}, "backed_up": backedUpItem{}, "restored": restoredItem{}, "reported": reportedItem{},
-		"row":         rowItem{},
-		"summary":     summaryItem{},
-		"span":        spanItem{},
+		"row":     rowItem{},
+		"summary": summaryItem{},
+		"span":    spanItem{},
 	}
 	changes := map[string]any{}
 	for _, kind := range changeKinds {

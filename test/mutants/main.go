@@ -14,7 +14,7 @@ import (
 
 // all are the mutants of every table.
 func all() []mutant {
-	return slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants, retentionMutants, backupMutants)
+	return slices.Concat(mutants, powerLossMutants, repairMutants, exportMutants, moveMutants, pastMutants, jobMutants, compactionMutants, retentionMutants, backupMutants, pageMutants)
 }
 
 func main() {
@@ -83,6 +83,9 @@ type lab struct {
 // or that say nothing because they fail anyway.
 func (l *lab) try(m mutant) (caught []string, err error) {
 	overlay, err := l.overlay(m)
+	if err == nil {
+		err = l.bundle(m, overlay)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +171,58 @@ func (l *lab) overlay(m mutant) (string, error) {
 	}
 	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, b, 0o644)
+}
+
+// ofPage reports whether a file is a source of the page's script and style, which go build does not build.
+func ofPage(file string) bool { return strings.HasPrefix(file, "report/web/src/") }
+
+// bundle builds the page's script and style of a mutant that has edits of their sources, and adds them to its overlay.
+func (l *lab) bundle(m mutant, overlay string) error {
+	if !slices.ContainsFunc(m.edits, func(e edit) bool { return ofPage(e.file) }) {
+		return nil
+	}
+	replace, err := readReplace(overlay)
+	if err != nil {
+		return err
+	}
+	web, dir := filepath.Join(l.root, "report", "web"), filepath.Join(filepath.Dir(overlay), "web")
+	if err := os.CopyFS(filepath.Join(dir, "src"), os.DirFS(filepath.Join(web, "src"))); err != nil {
+		return err
+	}
+	for from, to := range replace {
+		name, err := filepath.Rel(web, from)
+		if err != nil {
+			return err
+		}
+		if !filepath.IsLocal(name) {
+			continue // not of the page
+		}
+		text, err := os.ReadFile(to)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"build.mjs", "package.json", "tsconfig.json", "node_modules"} {
+		if err := os.Symlink(filepath.Join(web, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("node", "--preserve-symlinks-main", "build.mjs")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: build the page: %w\n%s", m.name, err, out)
+	}
+	for _, name := range []string{"page.js", "style.css"} {
+		replace[filepath.Join(web, "dist", name)] = filepath.Join(dir, "dist", name)
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(overlay, b, 0o644)
 }
 
 // readReplace reads an overlay.

@@ -17,6 +17,7 @@ import (
 )
 
 var (
+	plugin   string
 	leasectl string
 	leasegen string
 	chromium context.Context // the browser that all tests use; nil if there is none
@@ -58,9 +59,12 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build makes the tools from source, with the page's script and style as they are in report/web/dist.
+// build makes all binaries from source, with the page's script and style as they are in report/web/dist.
 func build(dir string) (err error) {
 	root := filepath.Join("..", "..")
+	if plugin, err = caller.Build(root, dir); err != nil {
+		return err
+	}
 	if leasectl, err = caller.BuildTool(root, dir, "leasectl"); err != nil {
 		return err
 	}

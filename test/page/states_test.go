@@ -33,7 +33,7 @@ func kinds(t testing.TB) []*store {
 	succeeded.changes(t)
 	succeeded.spoil(t, func(seq uint64) bool { return seq == 300 })
 	succeeded.ctl(t, []int{0}, "repair", "--apply")
-	return []*store{generated(t, "ordinary", with("--seed", "1")...), dual, damaged, pruned, succeeded}
+	return []*store{generated(t, "ordinary", with("--seed", "1")...), dual, damaged, pruned, succeeded, used(t)}
 }
 
 // TestStates holds what pages say of every address at random instants against what leasectl does: leases and how certain they

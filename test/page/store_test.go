@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
+	"github.com/leaselog/leaselog/test/caller"
 	"github.com/leaselog/leaselog/test/oracle"
 )
 
@@ -64,6 +65,20 @@ func generated(t testing.TB, name string, args ...string) *store {
 	args = append([]string{"--out", s.dataDir, "--network", netName, "--until", until}, args...)
 	if out, err := exec.Command(leasegen, args...).CombinedOutput(); err != nil {
 		t.Fatalf("leasegen %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return s
+}
+
+// used is a store that the plugin made in this boot of this node: what it tells reaches to now.
+func used(t testing.TB) *store {
+	t.Helper()
+	s := &store{name: "in use", dataDir: t.TempDir()}
+	n := caller.Network{Name: netName, DataDir: s.dataDir, Ranges: [][]caller.Range{{{Subnet: "10.1.0.0/29"}}}}
+	for _, words := range []string{"ADD a", "ADD b", "DEL a", "ADD c", "ADD d", "ADD e", "ADD f", "ADD refused", "DEL c", "ADD g"} {
+		verb, id, _ := strings.Cut(words, " ")
+		if got, err := (caller.Call{Network: n, Verb: verb, ID: id}).Run(plugin); err != nil || !got.OK() && id != "refused" {
+			t.Fatalf("%s: %v, %v", words, got, err)
+		}
 	}
 	return s
 }

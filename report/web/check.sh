@@ -19,10 +19,10 @@ for command in node npm; do
 done
 sh install.sh || skip "npm can't install what package-lock.json says; is there a registry?"
 
-npm run --silent check
-npm run --silent test
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
+npm run --silent check
+npm run --silent test >"$built/said" 2>&1 || { cat "$built/said" >&2; exit 1; }
 for n in 1 2; do
 	npm run --silent build -- "$built/$n"
 done

@@ -52,6 +52,18 @@ func (p *tab) click(selector string) {
 	p.do(chromedp.MouseClickXY(x, y))
 }
 
+// clickText clicks on the element of a kind that has a text.
+func (p *tab) clickText(selector, text string) {
+	p.Helper()
+	p.eval(fmt.Sprintf(`(() => {
+		const all = [...document.querySelectorAll(%s)].filter(e => e.checkVisibility() && e.textContent.includes(%s));
+		if (all.length === 0) throw new Error("there is none of " + %[1]s + " with " + %[2]s);
+		all[0].setAttribute("data-test-target", "");
+	})()`, quote(selector), quote(text)), nil)
+	p.click("[data-test-target]")
+	p.eval(`document.querySelector("[data-test-target]")?.removeAttribute("data-test-target")`, nil)
+}
+
 // instant is what the page shows as its time, in UTC.
 func (p *tab) instant() string {
 	p.Helper()

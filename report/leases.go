@@ -44,7 +44,8 @@ func (e *encoding) selectLeases() {
 			l := leaseRef{Interval: &p.History.Intervals[i], part: p}
 			windows, plain := p.course.Windows(i)
 			l.windows, l.explicit = p.within(windows)
-			l.explicit = l.explicit || !plain
+			// The formula has one end of time, that of the newest journal.
+			l.explicit = l.explicit || !plain || l.End == nil && p != e.parts[len(e.parts)-1]
 			if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) {
 				continue
 			}

@@ -155,18 +155,17 @@ func (c *shown) instants() error {
 	edges := []int64{nanos(c.view.From), nanos(c.view.To)}
 	for _, r := range c.view.Rows {
 		if r.From != nil {
-			edges = append(edges, nanos(*r.From))
+			edges = append(edges, nanos(*r.From), nanos(*r.From)+int64(time.Hour))
 		}
 	}
+	always := len(edges)
 	for i := range c.view.leases {
 		for _, w := range c.view.leases[i].windows {
 			edges = append(edges, w.from, w.to)
 		}
 	}
-	slices.Sort(edges)
-	edges = slices.DeleteFunc(slices.Compact(edges), func(at int64) bool { return at < nanos(c.view.From)-1 || at > nanos(c.view.To)+1 })
-	c.rnd.Shuffle(len(edges), func(i, j int) { edges[i], edges[j] = edges[j], edges[i] })
-	for _, edge := range edges[:min(len(edges), 60)] {
+	c.rnd.Shuffle(len(edges)-always, func(i, j int) { edges[always+i], edges[always+j] = edges[always+j], edges[always+i] })
+	for _, edge := range edges[:min(len(edges), always+60)] {
 		for _, at := range []int64{edge - 1, edge} {
 			if at < nanos(c.view.From) || at > nanos(c.view.To) {
 				continue

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -54,6 +55,19 @@ func (r *Report) title() string {
 // packLevel is the one above which packing takes long and gains little.
 const packLevel = 7
 
+// visible is a text with escapes for what doesn't print, or turns text around.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
 // dataMark is where the page's data goes.
 const dataMark = "{{.Data}}"
 
@@ -63,7 +77,7 @@ func (r *Report) Page(w io.Writer) error {
 	if !found {
 		panic("report: the page has no place for its data")
 	}
-	fill := strings.NewReplacer("{{.Title}}", html.EscapeString(r.title()), "{{.CSP}}", policy(), "{{.Style}}", style, "{{.Script}}", script)
+	fill := strings.NewReplacer("{{.Title}}", html.EscapeString(visible(r.title())), "{{.CSP}}", policy(), "{{.Style}}", style, "{{.Script}}", script)
 	out := bufio.NewWriterSize(w, 1<<16)
 	if _, err := fill.WriteString(out, before); err != nil {
 		return err

@@ -1,0 +1,9 @@
+package report
+
+// For tests in package report_test.
+var (
+	Template = template
+	Floor    = floor
+	Policy   = policy
+	Assets   = [...]string{script, style}
+)

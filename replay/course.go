@@ -319,6 +319,13 @@ func (c *Course) PlainWindows(iv *Interval) []Window {
 	return w
 }
 
+// Never reports whether between the events of History.Intervals[i] a clock stood still or was set back, so that it may be in the
+// lease table at no instant, though both are between two instants in nanoseconds since 1970: whoever lists what was held then names it.
+func (c *Course) Never(i int, from, to int64) bool {
+	s := span{from: from, to: to}
+	return s.backwards(&c.h.Intervals[i])
+}
+
 // Throughout reports whether the interval is unsure from its beginning on.
 func (iv *Interval) Throughout() bool {
 	return iv.Doubtful != nil && (iv.doubt != "" || iv.Lease.Blocked)

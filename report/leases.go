@@ -28,7 +28,8 @@ const (
 	certaintyShift = 6
 )
 
-// selectLeases finds the leases of the page: those that were, or may have been, held at some time that it shows.
+// selectLeases finds the leases of the page: those that were, or may have been, held at some time that it shows, and those of which no
+// clock showed a time at which they were.
 func (e *encoding) selectLeases() {
 	for number, p := range e.parts {
 		if p.History == nil {
@@ -46,7 +47,8 @@ func (e *encoding) selectLeases() {
 			l.windows, l.explicit = p.within(windows)
 			// The formula has one end of time, that of the newest journal.
 			l.explicit = l.explicit || !plain || l.End == nil && p != e.parts[len(e.parts)-1]
-			if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) {
+			if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) &&
+				!p.course.Never(i, max(e.from, p.begin), min(e.to, p.end)) {
 				continue
 			}
 			if !l.explicit {

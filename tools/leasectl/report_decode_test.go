@@ -20,6 +20,7 @@ import (
 type pageData struct {
 	Schema string
 	Made   time.Time
+	Asked  struct{ Since, Until string }
 	Views  []*pageView
 }
 

@@ -54,6 +54,8 @@ func pageShows(file string, dirs []string) error {
 			return err
 		}
 		c := &shown{app: a, view: data.Views[i], eras: eras, rnd: rand.New(rand.NewPCG(1, 2))}
+		c.since, _ = time.Parse(time.RFC3339Nano, data.Asked.Since)
+		c.until, _ = time.Parse(time.RFC3339Nano, data.Asked.Until)
 		if err := errors.Join(c.leases(), c.instants()); err != nil {
 			return fmt.Errorf("%s: %w", s.title(), err)
 		}
@@ -67,6 +69,8 @@ type shown struct {
 	view *pageView
 	eras []era // newest first
 	rnd  *rand.Rand
+
+	since, until time.Time // that the page was asked for
 }
 
 // leases compares what is known of each lease.
@@ -85,9 +89,11 @@ func (c *shown) leases() error {
 			}
 		}
 	}
+	shown := map[string]bool{}
 	for i := range c.view.leases {
 		l := &c.view.leases[i]
 		start := &c.view.events[l.start]
+		shown[key(c.view.Journals[start.journal].ID, start.seq, l.address)] = true
 		k := key(c.view.Journals[start.journal].ID, start.seq, l.address)
 		iv := intervals[k]
 		if iv == nil {
@@ -98,6 +104,16 @@ func (c *shown) leases() error {
 		}
 		if id := printed(iv.Lease.ContainerID); l.id != id && (len(l.id) != 16 || !strings.HasPrefix(id, l.id)) {
 			return fmt.Errorf("lease %d: container %q, want %q", i, l.id, id)
+		}
+	}
+	e := &c.eras[0] // of the others it is not told what came after they were succeeded
+	if e.h == nil {
+		return nil
+	}
+	told := e.h.Between(c.since, c.until, e.covered(c.app.now))
+	for i := range told.Intervals {
+		if iv := &told.Intervals[i]; !shown[key(e.idText(), uint64(iv.Start.Seq), iv.Lease.IP)] {
+			return fmt.Errorf("the lease of %s from event %d is missing", iv.Lease.IP, iv.Start.Seq)
 		}
 	}
 	return nil

@@ -8,6 +8,8 @@
 //	leasectl history --ip ADDRESS          who held an address, and when
 //	leasectl join FILE --ip C --time C     a flow log with who held its addresses
 //	leasectl events                        the journal itself, with --follow as it grows
+//	leasectl map                           a network's addresses as a picture, with --watch as they change
+//	leasectl timeline ADDRESS              an address through time as a picture
 //	leasectl explain ADDRESS               why an address is, or is not, available
 //	leasectl stats                         how much of everything, also for Prometheus
 //	leasectl dump FILE                     a segment or snapshot as text

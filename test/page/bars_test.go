@@ -135,11 +135,11 @@ func TestScreenshot(t *testing.T) {
 	if *screenshot == "" {
 		t.Skip("for make screenshot, which gives -screenshot")
 	}
-	s := generated(t, "pictures", "--leases", "150", "--events", "4000", "--days", "2", "--subnet", "10.88.0.0/23", "--seed", "7")
+	s := generated(t, "pictures", "--leases", "260", "--events", "6000", "--days", "2", "--subnet", "10.88.0.0/23", "--seed", "7")
 	file := s.report(t)
 	for name, scheme := range map[string]string{"report.png": "light", "report-dark.png": "dark"} {
 		p := blank(t, file)
-		p.do(chromedp.EmulateViewport(1440, 1000, chromedp.EmulateScale(1.5)))
+		p.do(chromedp.EmulateViewport(1320, 860, chromedp.EmulateScale(1.5)))
 		p.media("", "prefers-color-scheme", scheme)
 		p.visit("#at=2026-11-02T12:00:00Z")
 		p.ready()

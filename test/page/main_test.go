@@ -105,7 +105,7 @@ func start(path, profile string) (ctx context.Context, stop func(), err error) {
 	return ctx, func() { leave(); kill() }, nil
 }
 
-// needChromium skips a test where there is no browser.
+// needChromium skips a test where there is no browser. No tools were built there either, so what makes stores needs it, too.
 func needChromium(t testing.TB) {
 	t.Helper()
 	if missing != "" {

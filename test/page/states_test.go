@@ -39,7 +39,6 @@ func kinds(t testing.TB) []*store {
 // TestStates holds what pages say of every address at random instants against what leasectl does: leases and how certain they
 // are by leasectl at, addresses that nobody held by leasectl join, which is who for many.
 func TestStates(t *testing.T) {
-	needChromium(t)
 	all := kinds(t)
 	for s, n := *seed, *stores; n > 0; s++ {
 		if r := random(t, s); r != nil {

@@ -61,6 +61,7 @@ func ctl(t testing.TB, want []int, args ...string) string {
 // generated is a store that leasegen makes.
 func generated(t testing.TB, name string, args ...string) *store {
 	t.Helper()
+	needChromium(t)
 	s := &store{name: name, dataDir: t.TempDir()}
 	args = append([]string{"--out", s.dataDir, "--network", netName, "--until", until}, args...)
 	if out, err := exec.Command(leasegen, args...).CombinedOutput(); err != nil {
@@ -72,6 +73,7 @@ func generated(t testing.TB, name string, args ...string) *store {
 // used is a store that the plugin made in this boot of this node: what it tells reaches to now.
 func used(t testing.TB) *store {
 	t.Helper()
+	needChromium(t)
 	s := &store{name: "in use", dataDir: t.TempDir()}
 	n := caller.Network{Name: netName, DataDir: s.dataDir, Ranges: [][]caller.Range{{{Subnet: "10.1.0.0/29"}}}}
 	for _, words := range []string{"ADD a", "ADD b", "DEL a", "ADD c", "ADD d", "ADD e", "ADD f", "ADD refused", "DEL c", "ADD g"} {
@@ -108,6 +110,7 @@ func random(t testing.TB, seed uint64) *store {
 // write makes the store of events; the first one is its genesis.
 func (s *store) write(t testing.TB, events []journal.Event) {
 	t.Helper()
+	needChromium(t)
 	if err := os.MkdirAll(s.dataDir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type Course struct {
 	asked  Asked
 	single []segment // see segmentsOf
 	edges  []int64   // instants at which what is meant may change, ascending
+	behind map[held][]Window
 }
 
 // InForce are the ranges that addresses are given from, from some ADD on.
@@ -283,7 +284,10 @@ func (c *Course) Windows(i int) (w []Window, plain bool) {
 	if c.ordinary(iv) {
 		return usual, true
 	}
-	w = c.windows(iv)
+	w, ok := c.goesOn(iv)
+	if !ok {
+		w = c.windows(iv)
+	}
 	return w, slices.Equal(w, usual)
 }
 
@@ -303,19 +307,21 @@ func (c *Course) PlainWindows(iv *Interval) []Window {
 	if iv.Throughout() {
 		sureTo = start.lo
 	}
-	var w []Window
-	add := func(from, to int64, unsure bool) {
-		switch n := len(w); {
-		case from >= to:
-		case n > 0 && w[n-1].Unsure == unsure:
-			w[n-1].To = to
-		default:
-			w = append(w, Window{from, to, unsure})
-		}
+	w := make([]Window, 0, 3)
+	w = appendWindow(w, Window{start.lo, min(start.hi, to), true})
+	w = appendWindow(w, Window{start.hi, min(sureTo, to), false})
+	return appendWindow(w, Window{max(start.hi, sureTo), to, true})
+}
+
+// appendWindow adds a window, or makes the last one longer that it goes on with. Empty ones are left out.
+func appendWindow(w []Window, next Window) []Window {
+	switch n := len(w); {
+	case next.From >= next.To:
+	case n > 0 && w[n-1].Unsure == next.Unsure && w[n-1].To == next.From:
+		w[n-1].To = next.To
+	default:
+		w = append(w, next)
 	}
-	add(start.lo, min(start.hi, to), true)
-	add(start.hi, min(sureTo, to), false)
-	add(max(start.hi, sureTo), to, true)
 	return w
 }
 
@@ -341,7 +347,18 @@ func (c *Course) ordinary(iv *Interval) bool {
 	if start.lo < effective(&c.h.First) || end.hi > c.Covered+1 {
 		return false
 	}
-	i, found := slices.BinarySearchFunc(c.single, start.lo, func(seg segment, at int64) int {
+	i, found := c.singleAt(start.lo)
+	if !found || c.single[i].to < end.hi || effective(&iv.Start) >= effective(&iv.End.Point) {
+		return false
+	}
+	// What either clock says, and the error of one, joins without a hole.
+	return recorded(&iv.Start) <= effective(&iv.End.Point)+int64(iv.End.MaxError) &&
+		effective(&iv.Start)-int64(iv.Start.MaxError) <= recorded(&iv.End.Point)
+}
+
+// singleAt returns which of the segments that mean no other stretch an instant is in.
+func (c *Course) singleAt(at int64) (int, bool) {
+	return slices.BinarySearchFunc(c.single, at, func(seg segment, at int64) int {
 		switch {
 		case seg.to < at:
 			return -1
@@ -350,12 +367,62 @@ func (c *Course) ordinary(iv *Interval) bool {
 		}
 		return 0
 	})
-	if !found || c.single[i].to < end.hi || effective(&iv.Start) >= effective(&iv.End.Point) {
-		return false
+}
+
+// held are leases without an end that were given within one segment, and whose use is uncertain behind the same event, if any.
+type held struct {
+	segment  int
+	doubtful journal.Seq
+}
+
+// goesOn returns the windows of an interval that nothing ends, and false if they must be searched for. Behind the segment in which they began,
+// such leases are all the same, and there may be as many as addresses.
+func (c *Course) goesOn(iv *Interval) ([]Window, bool) {
+	if len(c.h.gaps) > 0 || iv.End != nil || iv.lost || c.h.wiped || iv.Throughout() {
+		return nil, false
 	}
-	// What either clock says, and the error of one, joins without a hole.
-	return recorded(&iv.Start) <= effective(&iv.End.Point)+int64(iv.End.MaxError) &&
-		effective(&iv.Start)-int64(iv.Start.MaxError) <= recorded(&iv.End.Point)
+	start := momentIn(0, &iv.Start)
+	i, found := c.singleAt(start.lo)
+	if !found || start.hi > c.single[i].to || start.lo < effective(&c.h.First) {
+		return nil, false
+	}
+	of, next := held{segment: i}, c.single[i].to+1
+	if d := iv.Doubtful; d != nil {
+		if of.doubtful = d.Seq; momentIn(0, d).lo < next {
+			return nil, false
+		}
+	}
+	rest, known := c.behind[of]
+	if !known {
+		rest = restOf(c.windows(iv), start.lo, next)
+		if c.behind == nil {
+			c.behind = make(map[held][]Window)
+		}
+		c.behind[of] = rest
+	}
+	if rest == nil {
+		return nil, false
+	}
+	w := appendWindow(make([]Window, 0, len(rest)+2), Window{start.lo, start.hi, true})
+	w = appendWindow(w, Window{start.hi, next, false})
+	for _, x := range rest {
+		w = appendWindow(w, x)
+	}
+	return w, true
+}
+
+// restOf returns windows from an instant on; nil if they do not begin where they should: then a clock was set back behind the event
+// that gave the lease.
+func restOf(windows []Window, begin, next int64) []Window {
+	if len(windows) == 0 || windows[0].From != begin {
+		return nil
+	}
+	var rest []Window
+	for _, w := range windows {
+		w.From = max(w.From, next)
+		rest = appendWindow(rest, w)
+	}
+	return rest
 }
 
 // within returns instants between which all windows of an interval lie, and no edge before the first one is of any interest.

@@ -303,13 +303,33 @@ func (r *reading) finish() {
 		r.finished(d)
 	}
 	r.open = nil
-	slices.SortFunc(r.done, func(a, b *draft) int { // not the intervals, which are large
-		return cmp.Or(cmp.Compare(a.start.seq, b.start.seq), a.lease.IP.Compare(b.lease.IP))
-	})
+	r.sortDone()
 	h.Intervals = make([]Interval, 0, len(r.done))
 	for i, d := range r.done {
 		h.Intervals = append(h.Intervals, r.interval(d))
 		r.done[i] = nil // of many leases there must not be more copies than needed
+	}
+}
+
+// sortDone sorts the drafts by first event, then address: not the intervals, which are large, and by numbers beside them, since
+// drafts of a long history lie far apart in memory.
+func (r *reading) sortDone() {
+	type numbered struct {
+		seq journal.Seq
+		d   *draft
+	}
+	order := make([]numbered, len(r.done))
+	for i, d := range r.done {
+		order[i] = numbered{d.start.seq, d}
+	}
+	slices.SortFunc(order, func(a, b numbered) int {
+		if a.seq != b.seq {
+			return cmp.Compare(a.seq, b.seq)
+		}
+		return a.d.lease.IP.Compare(b.d.lease.IP)
+	})
+	for i := range order {
+		r.done[i] = order[i].d
 	}
 }
 

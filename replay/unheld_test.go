@@ -155,3 +155,65 @@ func TestStretchesExact(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestUnheldOfPart: where a table is read in part, what nobody held is told by a reading of no lease, and is what Who says. Where an import
+// may tell of it, the table is not read in part.
+func TestUnheldOfPart(t *testing.T) {
+	parts, imports := 0, 0
+	for seed := range uint64(6) {
+		events := sweptHistory(seed, 120)
+		imported := false
+		for i := range events {
+			switch ev := &events[i]; {
+			case ev.Kind == journal.KindAnnotate: // with which nothing is read in part
+				*ev = journal.Event{Seq: ev.Seq, Clock: ev.Clock, Kind: journal.KindRefuse, Code: 100, ContainerID: "refused", IfName: "eth0", Text: "full"}
+			case ev.Kind == journal.KindImport && seed%2 == 0:
+				ev.Kind, ev.Claimed, ev.Attributes = journal.KindAdd, 0, nil
+			}
+			imported = imported || events[i].Kind == journal.KindImport
+		}
+		rnd := rand.New(rand.NewPCG(seed, 6))
+		past := packedHistory(t, rnd, events)
+		whole, err := replay.ReadPieces(past.Pieces(0), replay.Options{})
+		if err != nil || whole.Stopped != nil {
+			t.Fatal(err, whole.Stopped)
+		}
+		about, err := replay.ReadAbout(past, []netip.Addr{}, replay.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clocks, err := replay.ClocksOf(past)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, question := range sweptQuestions(whole, events, rnd, 50) {
+			at := time.Unix(0, question.At).UTC()
+			q := replay.Asked{From: at, To: at, Now: rnd.IntN(10) == 0, Covered: whole.Last.Effective}
+			h, err := replay.ReadPart(past, replay.Options{Clocks: clocks, Asked: []replay.Asked{q}, Unheld: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h == nil {
+				continue
+			}
+			if parts++; imported {
+				imports++
+			}
+			held := map[netip.Addr]bool{}
+			for _, l := range h.At(q).Leases {
+				held[l.Lease.IP] = true
+			}
+			unheld := about.Unheld(q, nil)
+			for n := range byte(16) {
+				ip := netip.AddrFrom4([4]byte{10, 0, n % 2, n / 2})
+				want := whole.Who(ip, q)
+				if was, _ := unheld.At(ip); !held[ip] && (was.State != want.State || was.Certainty != want.Certainty) {
+					t.Fatalf("seed %d, %s at %s (now: %t): got %s, want %s %q", seed, ip, at, q.Now, inOneLine(was), inOneLine(&want), want.Doubts)
+				}
+			}
+		}
+	}
+	if parts == imports || imports == 0 {
+		t.Errorf("%d tables were read in part, %d of histories with imports", parts, imports)
+	}
+}

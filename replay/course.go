@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -38,6 +39,7 @@ func (f *InForce) State(ip netip.Addr) State { return stateIn(f.Known, f.Partial
 // Row is what addresses that nobody holds are from an instant on, until the next row begins.
 type Row struct {
 	From       int64    // nanoseconds since 1970, included
+	General    bool     // in Course.Own: from here on Course.Rows has it, and the rest is not set
 	Unknown    []string // why it is not known what they are; nil if it is
 	Candidates []int    // of Course.Changes, those that are in force; -1 is before the first of them, when nothing is known
 	Possible   []int    // likewise, others that are in force if a clock is off by its error
@@ -71,6 +73,11 @@ func (h *History) Course(covered time.Time) *Course {
 	c.Rows = c.rows(netip.Addr{}, nil)
 	for ip, ivs := range c.special() {
 		c.Own[ip] = c.rows(ip, ivs)
+	}
+	for ip, ivs := range c.imported() {
+		if _, ok := c.Own[ip]; !ok {
+			c.Own[ip] = c.rowsBefore(ip, ivs)
+		}
 	}
 	c.open(&s)
 	return c
@@ -125,8 +132,8 @@ func appendEdges(edges []int64, p *Point) []int64 {
 	return edges
 }
 
-// special returns the addresses of which not the same is known as of all others, with their leases. An interval tells of the time
-// before it where it was imported, and behind a gap not all addresses are settled by the same event.
+// special returns the addresses of which not the same is known as of all others, with their leases: behind a gap not all are settled
+// by the same event.
 func (c *Course) special() map[netip.Addr][]Interval {
 	special := make(map[netip.Addr][]Interval)
 	for _, o := range c.h.odds {
@@ -141,41 +148,101 @@ func (c *Course) special() map[netip.Addr][]Interval {
 		}
 	}
 	for i := range c.h.Intervals {
-		if iv := &c.h.Intervals[i]; iv.Lease.Import && iv.parentSeq == "" || iv.lost || iv.sure.Seq != 0 {
+		if iv := &c.h.Intervals[i]; iv.lost || iv.sure.Seq != 0 || iv.tellsBefore() && len(c.h.gaps) > 0 {
 			special[iv.Lease.IP] = nil
 		}
 	}
 	delete(special, netip.Addr{})
-	if len(special) == 0 {
+	return c.leasesOf(special)
+}
+
+// imported returns the addresses of leases whose import tells of the time before it.
+func (c *Course) imported() map[netip.Addr][]Interval {
+	imported := make(map[netip.Addr][]Interval)
+	for i := range c.h.Intervals {
+		if iv := &c.h.Intervals[i]; iv.tellsBefore() {
+			imported[iv.Lease.IP] = nil
+		}
+	}
+	return c.leasesOf(imported)
+}
+
+// tellsBefore reports whether the interval says something of the time before it.
+func (iv *Interval) tellsBefore() bool { return iv.Lease.Import && iv.parentSeq == "" }
+
+// leasesOf fills in the leases of addresses.
+func (c *Course) leasesOf(addrs map[netip.Addr][]Interval) map[netip.Addr][]Interval {
+	if len(addrs) == 0 {
 		return nil
 	}
 	for i := range c.h.Intervals {
 		ip := c.h.Intervals[i].Lease.IP
-		if ivs, ok := special[ip]; ok {
-			special[ip] = append(ivs, c.h.Intervals[i])
+		if ivs, ok := addrs[ip]; ok {
+			addrs[ip] = append(ivs, c.h.Intervals[i])
 		}
 	}
-	return special
+	return addrs
 }
 
 // rows returns the rows of an address with these leases, or with the zero address those of one that no event speaks of.
 func (c *Course) rows(ip netip.Addr, leases []Interval) []Row {
+	return c.rowsAt(ip, leases, c.edgesWith(leases))
+}
+
+// rowsBefore returns the rows of an address up to where no import tells of the time before it.
+func (c *Course) rowsBefore(ip netip.Addr, leases []Interval) []Row {
+	behind := int64(math.MinInt64)
+	for i := range leases {
+		if iv := &leases[i]; iv.tellsBefore() {
+			behind = max(behind, c.pastFrom(&iv.Start))
+		}
+	}
+	edges := c.edgesWith(leases)
+	edges = edges[:sort.Search(len(edges), func(i int) bool { return edges[i] >= behind })]
+	return append(c.rowsAt(ip, leases, edges), Row{From: behind, General: true})
+}
+
+// pastFrom returns an instant from which on no clock means a position before an event.
+func (c *Course) pastFrom(p *Point) int64 {
+	m := momentIn(0, p)
+	at := m.hi
+	for i := range c.h.time.stretches {
+		st := &c.h.time.stretches[i]
+		if st.first.Seq > p.Seq {
+			break
+		}
+		if m = momentIn(i, &st.first); i > 0 {
+			at = max(at, m.hi)
+		}
+		if st.last.Seq < p.Seq {
+			m = momentIn(i, &st.last)
+			at = max(at, m.hi)
+		}
+	}
+	return at + 1
+}
+
+// edgesWith returns the instants at which what is meant may change, those that leases bring included.
+func (c *Course) edgesWith(leases []Interval) []int64 {
+	if len(leases) == 0 {
+		return c.edges
+	}
+	edges := slices.Clone(c.edges)
+	for i := range leases {
+		iv := &leases[i]
+		edges = appendEdges(edges, &iv.Start)
+		if to := iv.behind(); to != nil {
+			edges = appendEdges(edges, to)
+		}
+		edges = append(edges, iv.Lease.Claimed, iv.Lease.Claimed+1)
+	}
+	slices.Sort(edges)
+	return slices.Compact(edges)
+}
+
+func (c *Course) rowsAt(ip netip.Addr, leases []Interval, edges []int64) []Row {
 	one := *c.h
 	one.Intervals = leases
-	edges := c.edges
-	if len(leases) > 0 {
-		edges = slices.Clone(edges)
-		for i := range leases {
-			iv := &leases[i]
-			edges = appendEdges(edges, &iv.Start)
-			if to := iv.behind(); to != nil {
-				edges = appendEdges(edges, to)
-			}
-			edges = append(edges, iv.Lease.Claimed, iv.Lease.Claimed+1)
-		}
-		slices.Sort(edges)
-		edges = slices.Compact(edges)
-	}
 	var rows []Row
 	for i := -1; i < len(edges); i++ {
 		at := int64(math.MinInt64)
@@ -201,6 +268,7 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 		r.Certainty, r.Doubts, r.Open = t.Certainty, t.Doubts, t.Open
 	}
 	s := one.span(q)
+	one.ranges.changes = c.meant(&s)
 	phases := one.phases(ip, &s)
 	var a Holding
 	if a.Certainty, r.Maybe = one.outside(&s, true, true, ip); a.Certainty == Unknown {
@@ -220,7 +288,7 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	for i := range phases {
 		if p := &phases[i]; p.possible {
 			meant = true
-			r.take(one, p)
+			r.take(c.h, p)
 		}
 	}
 	if text := one.unsettledAt(&s); text != "" {
@@ -234,6 +302,34 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	}
 	return r
 }
+
+// meant returns of the changes of ranges those that an instant may mean, and more before and behind them. The clocks go forward from one
+// to the next in a stretch: those in between are found without looking at all.
+func (c *Course) meant(s *span) []inForce {
+	changes := c.h.ranges.changes
+	if len(changes) <= fewChanges {
+		return changes
+	}
+	var meant []inForce
+	next := 0 // of changes, the first one that was not looked at
+	for k := range c.h.time.stretches {
+		st := &c.h.time.stretches[k]
+		first := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq >= st.first.Seq })
+		end := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq > st.last.Seq })
+		of := changes[first:end]
+		passed := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.from <= m.hi })
+		begun := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.from < m.lo })
+		from, to := max(next, first+passed-2), min(len(changes), first+begun+2)
+		if from < to {
+			meant = append(meant, changes[from:to]...)
+			next = to
+		}
+	}
+	return meant
+}
+
+// fewChanges are so few that looking for those that are meant doesn't pay.
+const fewChanges = 4
 
 // before is an instant that every event is later than.
 func (c *Course) before() int64 {
@@ -262,7 +358,7 @@ func (r *Row) take(h *History, p *phase) {
 }
 
 func (r *Row) same(x *Row) bool {
-	return slices.Equal(r.Unknown, x.Unknown) && slices.Equal(r.Candidates, x.Candidates) && slices.Equal(r.Possible, x.Possible) &&
+	return r.General == x.General && slices.Equal(r.Unknown, x.Unknown) && slices.Equal(r.Candidates, x.Candidates) && slices.Equal(r.Possible, x.Possible) &&
 		slices.Equal(r.Maybe, x.Maybe) && r.Certainty == x.Certainty && slices.Equal(r.Doubts, x.Doubts) && r.Open == x.Open
 }
 

@@ -218,6 +218,9 @@ func unheldText(c *replay.Course, ip netip.Addr, at int64) string {
 		rows = own
 	}
 	r := rowAt(rows, at)
+	if r.General {
+		r = rowAt(c.Rows, at)
+	}
 	if len(r.Unknown) > 0 {
 		return fmt.Sprint(replay.StateUnknown, false)
 	}

@@ -5,5 +5,5 @@ var (
 	Template = template
 	Floor    = floor
 	Policy   = policy
-	Assets   = [...]string{script, style}
+	Pack     = pack
 )

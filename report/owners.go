@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"sync"
 )
 
 // Forms of container IDs.
@@ -83,21 +84,36 @@ func lastSeen(leases []leaseRef) (before []int32, short bool) {
 func ownersOf(leases []leaseRef) *owners {
 	o := &owners{}
 	before, short := lastSeen(leases)
-	pods := make(map[podName]int32, len(leases))
-	numbers := map[string]int32{}
+	var making sync.WaitGroup
+	making.Go(func() { o.addIDs(leases, before, short) })
+	o.addPods(leases, before)
+	making.Wait()
+	return o
+}
+
+func (o *owners) addIDs(leases []leaseRef, before []int32, short bool) {
 	uniform := true
 	for i := range leases {
-		l := &leases[i].Lease
 		if before[i] >= 0 {
 			o.id.uvarint(uint64(i - int(before[i])))
-		} else {
-			o.id.uvarint(0)
-			form := o.addID(l.ContainerID, short)
-			uniform = uniform && (o.ids == 0 || o.form[0] == form)
-			o.form.byte(form)
-			o.ids++
+			continue
 		}
-		pod := podName{l.Pod.Namespace, l.Pod.Name}
+		o.id.uvarint(0)
+		form := o.addID(leases[i].Lease.ContainerID, short)
+		uniform = uniform && (o.ids == 0 || o.form[0] == form)
+		o.form.byte(form)
+		o.ids++
+	}
+	if uniform && o.ids > 0 {
+		o.form = o.form[:1] // once is enough
+	}
+}
+
+func (o *owners) addPods(leases []leaseRef, before []int32) {
+	pods := make(map[podName]int32, len(leases))
+	numbers := map[string]int32{}
+	for i := range leases {
+		pod := podName{leases[i].Lease.Pod.Namespace, leases[i].Lease.Pod.Name}
 		if pod == (podName{}) {
 			o.pod.uvarint(0)
 			continue
@@ -121,10 +137,6 @@ func ownersOf(leases []leaseRef) *owners {
 		}
 		pods[pod] = int32(i)
 	}
-	if uniform && o.ids > 0 {
-		o.form = o.form[:1] // once is enough
-	}
-	return o
 }
 
 // addID adds a container ID that was not there before and returns its form.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	_ "embed" // the page's parts
 	"encoding/base64"
@@ -10,8 +11,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 //go:embed web/index.html
@@ -52,9 +51,6 @@ func (r *Report) title() string {
 	return title
 }
 
-// packLevel is the one above which packing takes long and gains little.
-const packLevel = 7
-
 // visible is a text with escapes for what doesn't print, or turns text around.
 func visible(s string) string {
 	var b strings.Builder
@@ -83,14 +79,11 @@ func (r *Report) Page(w io.Writer) error {
 		return err
 	}
 	encoded := base64.NewEncoder(base64.StdEncoding, out)
-	packed, err := gzip.NewWriterLevel(encoded, packLevel)
-	if err != nil {
+	var data bytes.Buffer
+	if err := r.Data(&data); err != nil {
 		return err
 	}
-	if err := r.Data(packed); err != nil {
-		return err
-	}
-	if err := packed.Close(); err != nil {
+	if err := pack(encoded, data.Bytes(), packChunk); err != nil {
 		return err
 	}
 	if err := encoded.Close(); err != nil {

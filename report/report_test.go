@@ -2,10 +2,12 @@ package report_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"net/netip"
@@ -51,6 +53,29 @@ func TestFloor(t *testing.T) {
 	for _, n := range []int64{0, 1, -1, 999_999, 1_000_000, -1_000_000, -1_000_001, math.MaxInt64, math.MinInt64} {
 		if q, r := report.Floor(n, 1_000_000); r < 0 || r > 999_999 || q*1_000_000+r != n {
 			t.Errorf("%d: %d, rest %d", n, q, r)
+		}
+	}
+}
+
+// TestPack reads back what was packed: nothing, less than a chunk, and some whole ones.
+func TestPack(t *testing.T) {
+	const chunk = 4000
+	data := make([]byte, 2*chunk+1)
+	for i := range data {
+		data[i] = byte(i * i >> 5)
+	}
+	for _, n := range []int{0, 1, chunk, chunk + 1, len(data)} {
+		var packed bytes.Buffer
+		if err := report.Pack(&packed, data[:n], chunk); err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(&packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Multistream(false) // as browsers read it
+		if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, data[:n]) || packed.Len() > 0 {
+			t.Errorf("%d bytes: got %d, %v, and %d bytes behind", n, len(got), err, packed.Len())
 		}
 	}
 }

@@ -29,6 +29,7 @@ type changeItem struct {
 // rowItem is what is so from an instant on, up to the next row.
 type rowItem struct {
 	From       *instant `json:"from"` // null: since ever
+	General    bool     `json:"general,omitempty"` // of an address with rows of its own: those of all others are valid from here on
 	Unknown    []int    `json:"unknown"`
 	Candidates []int    `json:"candidates"`
 	Possible   []int    `json:"possible"`
@@ -108,7 +109,7 @@ func (e *encoding) row(p *partOf, r *replay.Row, from int64) rowItem {
 		return numbers
 	}
 	return rowItem{From: fromOf(from), Unknown: e.texts.all(r.Unknown), Candidates: changes(r.Candidates), Possible: changes(r.Possible),
-		Maybe: e.texts.all(r.Maybe), Certainty: r.Certainty.String(), Doubts: e.texts.all(r.Doubts), Open: r.Open}
+		Maybe: e.texts.all(r.Maybe), General: r.General, Certainty: r.Certainty.String(), Doubts: e.texts.all(r.Doubts), Open: r.Open}
 }
 
 func fromOf(ns int64) *instant {
@@ -127,7 +128,7 @@ func (e *encoding) ownRows() {
 			if own, ok := p.course.Own[ip]; ok {
 				return own
 			}
-			return p.course.Rows
+			return []replay.Row{{From: math.MinInt64, General: true}}
 		})
 		e.Own = append(e.Own, ownItem{e.addresses[ip], rows})
 	}

@@ -29,7 +29,7 @@ type pageRow struct {
 	Unknown, Maybe, Doubts []int
 	Candidates, Possible   []int
 	Certainty              string
-	Open                   bool
+	Open, General          bool
 }
 
 type pageView struct {

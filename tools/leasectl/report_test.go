@@ -300,6 +300,9 @@ func (c *shown) state(ip netip.Addr, at int64) (state replay.State, sure bool) {
 		}
 	}
 	row := rowAt(rows, at)
+	if row.General {
+		row = rowAt(c.view.Rows, at)
+	}
 	if len(row.Unknown) > 0 {
 		return replay.StateUnknown, true
 	}

@@ -9,6 +9,7 @@ export type Runs = [from: number, value: number][];
 
 export interface RowData {
   from: At | null;
+  general?: boolean;
   unknown: number[];
   candidates: number[];
   possible: number[];

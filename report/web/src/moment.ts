@@ -50,8 +50,9 @@ function doubtsOf(of: Source, lease: number, at: Instant): readonly string[] {
 
 // unheldAt says what an address is at an instant if no lease holds it.
 function unheldAt({ course }: Source, ip: Parsed, index: number, at: Instant): Unheld {
-  const own = course.own.get(index) ?? [];
-  const row = own[rowAt(own, at)] ?? course.rows[rowAt(course.rows, at)];
+  const rows = course.own.get(index) ?? [];
+  const own = rows[rowAt(rows, at)];
+  const row = own === undefined || own.general ? course.rows[rowAt(course.rows, at)] : own;
   return row === undefined ? { state: State.unknown, sure: true, why: [] } : course.of(row, ip);
 }
 

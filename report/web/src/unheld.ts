@@ -9,6 +9,7 @@ import { before } from "./windows.ts";
 // Row is what is known from an instant on, until the next row's.
 export interface Row {
   readonly from: Instant | null; // since ever
+  readonly general: boolean; // of an address with rows of its own: those of all others are valid from here on
   readonly unknown: readonly string[];
   readonly candidates: readonly number[];
   readonly possible: readonly number[];
@@ -75,6 +76,7 @@ export class Course {
       last = from ?? last;
       return {
         from,
+        general: r.general ?? false,
         unknown: r.unknown.map(text),
         candidates: r.candidates.map(change),
         possible: r.possible.map(change),

@@ -130,7 +130,8 @@ soak: ## a random run against a model for FOR (10m), repeated by SEED; then cras
 	$(GO) run -overlay test/soak/testdata/overlay.json ./test/soak -for $(FOR) $(if $(SEED),-seed $(SEED))
 	$(GO) test -count=1 -timeout 2h -run '^(TestReal|TestCut)$$' -v ./test/crash -args -real $(if $(SEED),-seed $(SEED))
 
-mutants: ## breaks the product on purpose, one mistake at a time, and wants the tests to notice; half an hour
+mutants: ## breaks the product on purpose, one mistake at a time, and wants the tests to notice; half an hour; needs Chromium and npm
+	sh report/web/install.sh
 	$(GO) run ./test/mutants
 
 year: ## 15 million events compacted day by day, into docs/bench/year.md; half an hour and 13 GB of disk

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Looks that the page's sources are sound, and that what is committed in dist is what they build, twice the same.
-# Needs npm, and a registry where node_modules is not what the lock file says; without them it says so and passes,
-# unless LEASELOG_E2E_REQUIRE=1 says that they are there.
+# Needs Node.js 18 or newer with npm, and a registry where node_modules is not what the lock file says; without them it says so
+# and passes, unless LEASELOG_WEB_REQUIRE=1 says that they are there.
 set -eu
 cd "$(dirname "$0")"
 
 skip() {
-	if [ -n "${LEASELOG_E2E_REQUIRE:-}" ]; then
-		echo "web-check: LEASELOG_E2E_REQUIRE is set, but: $1" >&2
+	if [ -n "${LEASELOG_WEB_REQUIRE:-}" ]; then
+		echo "web-check: LEASELOG_WEB_REQUIRE is set, but: $1" >&2
 		exit 1
 	fi
 	echo "SKIP web-check: $1"

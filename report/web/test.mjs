@@ -2,16 +2,19 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-process.chdir(import.meta.dirname);
-const given = process.argv.slice(2);
-const tests = given.length > 0 ? given : readdirSync("test").filter((name) => name.endsWith(".test.ts")).map((name) => join("test", name));
+const here = fileURLToPath(new URL(".", import.meta.url));
+const given = process.argv.slice(2).map((name) => resolve(name));
+const folder = join(here, "test");
+const tests = given.length > 0 ? given : readdirSync(folder).filter((name) => name.endsWith(".test.ts")).map((name) => join(folder, name));
 const outdir = mkdtempSync(join(tmpdir(), "leaselog-report-test-"));
 try {
   await build({
     entryPoints: tests,
+    absWorkingDir: here,
     outdir,
     outExtension: { ".js": ".mjs" },
     bundle: true,
@@ -22,7 +25,7 @@ try {
     logLevel: "warning",
   });
   const built = readdirSync(outdir).map((name) => join(outdir, name));
-  process.exitCode = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...built], { stdio: "inherit" }).status ?? 1;
+  process.exitCode = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...built], { stdio: "inherit", cwd: here }).status ?? 1;
 } finally {
   rmSync(outdir, { recursive: true });
 }

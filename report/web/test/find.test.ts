@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import test from "node:test";
+import test, { mock } from "node:test";
 import { decode } from "../src/decode.ts";
 import { find, Matcher } from "../src/find.ts";
 import { at, encode, type LeaseMade } from "./encode.ts";
@@ -45,12 +45,11 @@ test("an address that was asked for is written as the page writes it", () => {
 test("the rows are cut, not the count; a search that isn't wanted any more ends", async () => {
   const found = await find(new Matcher(view, "cart"), 2, async () => true);
   assert.deepEqual(found, { rows: [4, 1], total: 5 });
-  const clock = performance.now;
   let now = 0;
-  performance.now = () => (now += 100); // each look at it is late
+  const late = mock.method(performance, "now", () => (now += 100));
   try {
     assert.equal(await find(new Matcher(view, "cart"), 2, async () => false), null);
   } finally {
-    performance.now = clock;
+    late.mock.restore();
   }
 });

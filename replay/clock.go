@@ -97,12 +97,13 @@ func (c *Clocks) extend(m mark) {
 
 // timeline returns the order of events in time. It is final only when all events have been added.
 func (c *Clocks) timeline() timeline {
-	t := timeline{make([]stretch, 0, len(c.rows))}
+	t := timeline{stretches: make([]stretch, 0, len(c.rows))}
 	for _, r := range c.rows {
 		if r.first.seq != 0 {
 			t.stretches = append(t.stretches, stretch{c.point(r.first), c.point(r.last), r.gap})
 		}
 	}
+	t.tree = newStretchTree(t.stretches)
 	return t
 }
 

@@ -81,43 +81,61 @@ type portion struct {
 // from and to may be events that stretches don't know: then they have their points. It is asked of each of many leases, and so
 // allocates nothing.
 func (c *timeline) portions(from *Point, to *Point, yield func(portion)) {
-	i := max(0, sort.Search(len(c.stretches), func(i int) bool { return c.stretches[i].first.Seq > from.Seq })-1)
-	for ; i < len(c.stretches); i++ {
-		s := &c.stretches[i]
-		if to != nil && to.Seq <= s.first.Seq {
-			break
-		}
-		a, b, gap := &s.first, &s.last, s.gap && from.Seq < s.first.Seq
-		if from.Seq > s.last.Seq {
-			continue // within a gap, or beyond the end
-		}
-		if from.Seq > a.Seq {
-			a = from
-		}
-		beyond := to == nil || to.Seq > b.Seq
-		if !beyond {
-			b = to
-		}
-		if a.Seq < b.Seq {
-			yield(portion{from: a, to: b, gap: gap})
-		}
-		if !beyond {
-			break
-		}
-		p := portion{from: &s.last, gap: gap}
-		switch {
-		case i+1 == len(c.stretches):
-			p.last = true
-		case !c.stretches[i+1].gap:
-			p.to = &c.stretches[i+1].first
-		}
-		yield(p)
+	for i := c.stretchOf(from); i < len(c.stretches) && c.portionsIn(i, from, to, yield); i++ {
 	}
+}
+
+// stretchOf returns the stretch that an event is in, or the one before it if it is in none.
+func (c *timeline) stretchOf(p *Point) int {
+	return max(0, sort.Search(len(c.stretches), func(i int) bool { return c.stretches[i].first.Seq > p.Seq })-1)
+}
+
+// portionsIn is portions of a stretch and of the time up to the next one. It reports whether there may be any behind.
+func (c *timeline) portionsIn(i int, from *Point, to *Point, yield func(portion)) bool {
+	s := &c.stretches[i]
+	if to != nil && to.Seq <= s.first.Seq {
+		return false
+	}
+	a, b, gap := &s.first, &s.last, s.gap && from.Seq < s.first.Seq
+	if from.Seq > s.last.Seq {
+		return true // within a gap, or beyond the end
+	}
+	if from.Seq > a.Seq {
+		a = from
+	}
+	beyond := to == nil || to.Seq > b.Seq
+	if !beyond {
+		b = to
+	}
+	if a.Seq < b.Seq {
+		yield(portion{from: a, to: b, gap: gap})
+	}
+	if !beyond {
+		return false
+	}
+	p := portion{from: &s.last, gap: gap}
+	switch {
+	case i+1 == len(c.stretches):
+		p.last = true
+	case !c.stretches[i+1].gap:
+		p.to = &c.stretches[i+1].first
+	}
+	yield(p)
+	return true
 }
 
 // timeline is the order of a journal's events in time.
 type timeline struct {
 	stretches []stretch
+	tree      *stretchTree // of them; nil if they are few
+}
+
+// next returns the first stretch from i on that the span may mean.
+func (c *timeline) next(i int, s *span) int {
+	if c.tree == nil || s.now {
+		return i
+	}
+	return c.tree.next(i, s)
 }
 
 // met is how a row of positions meets a span.
@@ -133,12 +151,21 @@ type met struct {
 func (c *timeline) meet(s *span, from Point, to *Point) met {
 	var m met
 	moved := [2]bool{} // time has passed since from, by each clock
-	c.portions(&from, to, func(p portion) {
-		for i, clock := range clocks {
-			moved[i] = moved[i] || p.gap || clock(p.from) != clock(&from) || p.from.boot != from.boot
+	for i := c.stretchOf(&from); i < len(c.stretches); i++ {
+		if moved[0] && moved[1] { // then what is not met matters to nothing behind it
+			if i = c.next(i, s); i >= len(c.stretches) {
+				break
+			}
 		}
-		m.add(s, &p, moved)
-	})
+		if !c.portionsIn(i, &from, to, func(p portion) {
+			for i, clock := range clocks {
+				moved[i] = moved[i] || p.gap || clock(p.from) != clock(&from) || p.from.boot != from.boot
+			}
+			m.add(s, &p, moved)
+		}) {
+			break
+		}
+	}
 	m.possible = m.possible || m.candidate
 	return m
 }

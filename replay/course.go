@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -148,12 +147,19 @@ func (c *Course) special() map[netip.Addr][]Interval {
 		}
 	}
 	for i := range c.h.Intervals {
-		if iv := &c.h.Intervals[i]; iv.lost || iv.sure.Seq != 0 || iv.tellsBefore() && len(c.h.gaps) > 0 {
+		if iv := &c.h.Intervals[i]; c.lost(iv) || iv.sure.Seq != 0 || iv.tellsBefore() && len(c.h.gaps) > 0 {
 			special[iv.Lease.IP] = nil
 		}
 	}
 	delete(special, netip.Addr{})
 	return c.leasesOf(special)
+}
+
+// lost reports whether the interval's end is lost. One that is not known only because reading stopped goes on to the last position, as one
+// that is held does.
+func (c *Course) lost(iv *Interval) bool {
+	stretches := c.h.time.stretches
+	return iv.lost && (len(c.h.gaps) > 0 || iv.lostTo.Seq != 0 || iv.LastSeq < stretches[len(stretches)-1].last.Seq)
 }
 
 // imported returns the addresses of leases whose import tells of the time before it.
@@ -186,7 +192,7 @@ func (c *Course) leasesOf(addrs map[netip.Addr][]Interval) map[netip.Addr][]Inte
 
 // rows returns the rows of an address with these leases, or with the zero address those of one that no event speaks of.
 func (c *Course) rows(ip netip.Addr, leases []Interval) []Row {
-	return c.rowsAt(ip, leases, c.edgesWith(leases))
+	return c.rowsAt(ip, leases, edgesWith(c.edges, leases))
 }
 
 // rowsBefore returns the rows of an address up to where no import tells of the time before it.
@@ -197,8 +203,10 @@ func (c *Course) rowsBefore(ip netip.Addr, leases []Interval) []Row {
 			behind = max(behind, c.pastFrom(&iv.Start))
 		}
 	}
-	edges := c.edgesWith(leases)
-	edges = edges[:sort.Search(len(edges), func(i int) bool { return edges[i] >= behind })]
+	end, _ := slices.BinarySearch(c.edges, behind)
+	edges := edgesWith(c.edges[:end], leases)
+	end, _ = slices.BinarySearch(edges, behind)
+	edges = edges[:end]
 	return append(c.rowsAt(ip, leases, edges), Row{From: behind, General: true})
 }
 
@@ -223,11 +231,11 @@ func (c *Course) pastFrom(p *Point) int64 {
 }
 
 // edgesWith returns the instants at which what is meant may change, those that leases bring included.
-func (c *Course) edgesWith(leases []Interval) []int64 {
+func edgesWith(edges []int64, leases []Interval) []int64 {
 	if len(leases) == 0 {
-		return c.edges
+		return edges
 	}
-	edges := slices.Clone(c.edges)
+	edges = slices.Clone(edges)
 	for i := range leases {
 		iv := &leases[i]
 		edges = appendEdges(edges, &iv.Start)
@@ -268,7 +276,6 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 		r.Certainty, r.Doubts, r.Open = t.Certainty, t.Doubts, t.Open
 	}
 	s := one.span(q)
-	one.ranges.changes = c.meant(&s)
 	phases := one.phases(ip, &s)
 	var a Holding
 	if a.Certainty, r.Maybe = one.outside(&s, true, true, ip); a.Certainty == Unknown {
@@ -302,34 +309,6 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	}
 	return r
 }
-
-// meant returns of the changes of ranges those that an instant may mean, and more before and behind them. The clocks go forward from one
-// to the next in a stretch: those in between are found without looking at all.
-func (c *Course) meant(s *span) []inForce {
-	changes := c.h.ranges.changes
-	if len(changes) <= fewChanges {
-		return changes
-	}
-	var meant []inForce
-	next := 0 // of changes, the first one that was not looked at
-	for k := range c.h.time.stretches {
-		st := &c.h.time.stretches[k]
-		first := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq >= st.first.Seq })
-		end := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq > st.last.Seq })
-		of := changes[first:end]
-		passed := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.from <= m.hi })
-		begun := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.from < m.lo })
-		from, to := max(next, first+passed-2), min(len(changes), first+begun+2)
-		if from < to {
-			meant = append(meant, changes[from:to]...)
-			next = to
-		}
-	}
-	return meant
-}
-
-// fewChanges are so few that looking for those that are meant doesn't pay.
-const fewChanges = 4
 
 // before is an instant that every event is later than.
 func (c *Course) before() int64 {
@@ -474,7 +453,7 @@ type held struct {
 // goesOn returns the windows of an interval that nothing ends, and false if they must be searched for. Behind the segment in which they began,
 // such leases are all the same, and there may be as many as addresses.
 func (c *Course) goesOn(iv *Interval) ([]Window, bool) {
-	if len(c.h.gaps) > 0 || iv.End != nil || iv.lost || c.h.wiped || iv.Throughout() {
+	if len(c.h.gaps) > 0 || iv.End != nil || c.lost(iv) || c.h.wiped || iv.Throughout() {
 		return nil, false
 	}
 	start := momentIn(0, &iv.Start)

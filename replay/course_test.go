@@ -13,7 +13,7 @@ import (
 	"github.com/leaselog/leaselog/replay"
 )
 
-// TestCourse compares, for random histories with clocks set back, boots, imports, losses and pruned events, what a course says with what
+// TestCourse compares, for random histories with clocks set back, boots, imports, losses and damage, what a course says with what
 // At and Who say, at all instants around the events' times.
 func TestCourse(t *testing.T) {
 	plain, all := 0, 0
@@ -42,6 +42,10 @@ func courseHistory(t *testing.T, m *maker, seed uint64) *replay.History {
 	events := courseRanges(m, seed)
 	pieces := func(yield func(journal.Piece, error) bool) {
 		for i, ev := range events {
+			if seed%5 == 3 && i == 45 { // reading stops
+				yield(journal.Piece{}, &journal.CorruptionError{File: "journal/00000000000000000001", Seq: ev.Seq})
+				return
+			}
 			if seed%5 == 4 && i > 20 && i < 26 {
 				if i == 21 && !yield(journal.Piece{Loss: &journal.Loss{First: ev.Seq, Last: ev.Seq + 4, Cause: fmt.Errorf("torn"), Offset: -1}}, nil) {
 					return

@@ -17,6 +17,7 @@ func (h *History) phases(ip netip.Addr, s *span) []phase {
 		b.add(p)
 		return b.phases
 	}
+	b.changes = h.meant(s)
 	for i := range h.Intervals {
 		if iv := &h.Intervals[i]; iv.Lease.IP == ip {
 			if !b.held(iv) {
@@ -35,6 +36,8 @@ type phasing struct {
 	s      *span
 	at     Point // up to which there are phases
 	phases []phase
+
+	changes []inForce // of ranges, those that may matter to the span
 }
 
 func (b *phasing) add(p phase) {
@@ -89,15 +92,19 @@ func (b *phasing) shown(iv *Interval) {
 // begins there.
 func (b *phasing) notHeld(to *Point, next *Interval) {
 	cuts := b.unsettled()
-	for i := range b.h.ranges.changes {
-		cuts = append(cuts, b.h.ranges.changes[i].point)
+	for i := range b.changes {
+		cuts = append(cuts, b.changes[i].point)
 	}
 	for _, p := range rows(b.at, to, cuts) {
+		if p.met = b.h.meetOf(nil, b.s, p.from, p.to); !p.possible {
+			b.phases = append(b.phases, p) // nobody asks what it was
+			continue
+		}
 		p.state, p.why = b.stateAt(p.from.Seq)
 		if next != nil && next.Lease.Import && next.parentSeq == "" && !next.fromGap && next.Lease.Claimed <= b.s.to {
 			p.state, p.why = StateUnknown, claimText(next)
 		}
-		b.add(p)
+		b.phases = append(b.phases, p)
 	}
 }
 

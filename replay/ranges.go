@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -160,6 +161,32 @@ func (r *rangesOf) at(seq journal.Seq) int {
 		i--
 	}
 	return i
+}
+
+// meant returns of the changes of ranges those that a span may mean, and more before and behind them. The clocks go forward from one to
+// the next in a stretch: those in between are found without looking at all.
+func (h *History) meant(s *span) []inForce {
+	const few = 4
+	changes := h.ranges.changes
+	if len(changes) <= few || s.now {
+		return changes
+	}
+	var meant []inForce
+	next := 0 // of changes, the first one that was not looked at
+	for k := h.time.next(0, s); k < len(h.time.stretches); k = h.time.next(k+1, s) {
+		st := &h.time.stretches[k]
+		first := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq >= st.first.Seq })
+		end := sort.Search(len(changes), func(i int) bool { return changes[i].point.Seq > st.last.Seq })
+		of := changes[first:end]
+		passed := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.from <= m.hi })
+		begun := sort.Search(len(of), func(i int) bool { m := momentIn(k, &of[i].point); return s.to < m.lo })
+		from, to := max(next, first+passed-2), min(len(changes), first+begun+2)
+		if from < to {
+			meant = append(meant, changes[from:to]...)
+			next = to
+		}
+	}
+	return meant
 }
 
 // MayHold reports whether the address is, or may be, one that the network gives out:

@@ -6,9 +6,12 @@ import type { Addresses } from "./types.ts";
 // Parsed is an address as 4 or 16 bytes, most significant first.
 export type Parsed = Uint8Array;
 
+const longest = 45; // characters of an IPv6 address that ends as IPv4 does
+
 // parseAddress reads an address as leasectl prints it, or as people may write it. It returns null for what is none, for
 // IPv4 within IPv6 and for an address with a zone: a journal has neither.
 export function parseAddress(text: string): Parsed | null {
+  if (text.length > longest) return null;
   return text.includes(":") ? parse6(text) : parse4(text);
 }
 

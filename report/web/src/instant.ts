@@ -48,6 +48,9 @@ const clockMinutes = "2006-01-02 15:04";
 
 const rfc3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
 
+const space = /[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+const longest = 200; // characters of a time: a link may have any number of them
+
 const beyondJournal = "beyond what a journal can hold";
 
 // Found is an instant and the offset of the clock that it was written by, whose year must be one that a journal can hold.
@@ -60,12 +63,21 @@ interface Found {
 // or "today 14:05". It takes what leasectl takes. What may mean two things, or none, it refuses with an error that says
 // what to write instead.
 export function parse(text: string, { now, zone }: { now: Instant; zone: string }): Instant {
-  const s = text.replace(/^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g, "");
+  const s = trimmed(text);
+  if (s.length > longest) throw new Error(`time ${quote(s.slice(0, 40) + "…")}: longer than any time`);
   const found = instantOf(s, now, zoneOf(zone));
   const year = typeof found === "string" ? 2000 : civilOf(found.at.ms, 0, found.offset).year;
   const why = typeof found === "string" ? found : year < 1678 || year > 2261 ? beyondJournal : "";
   if (typeof found === "string" || why !== "") throw new Error(`time ${quote(s)}: ${why}`);
   return found.at;
+}
+
+// trimmed is a text without the spaces around it: what Go's strings.TrimSpace leaves.
+function trimmed(text: string): string {
+  let [first, end] = [0, text.length];
+  while (first < end && space.test(text[first])) first++;
+  while (end > first && space.test(text[end - 1])) end--;
+  return text.slice(first, end);
 }
 
 // fromRFC3339 reads RFC 3339 alone; null if it is none.
@@ -94,7 +106,7 @@ function instantOf(s: string, now: Instant, zone: Zone): Found | string {
   const found = exact(s);
   if (found !== null) return found;
   if (s.startsWith("-")) return ago(s, now);
-  if (/^[\d.]*\d[\d.]*$/.test(s)) return unixTime(s);
+  if (/^[\d.]+$/.test(s) && /\d/.test(s)) return unixTime(s);
   let clock = s;
   for (const [word, days] of [["today ", 0], ["yesterday ", -1]] as const) {
     if (!s.startsWith(word)) continue;
@@ -127,7 +139,7 @@ function ago(s: string, now: Instant): Found | string {
 // duration reads one without a sign as Go's time.ParseDuration does, in nanoseconds; null if it is none.
 function duration(text: string): bigint | null {
   if (text === "0") return 0n;
-  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return null;
+  if (!/^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return null;
   let sum = 0n;
   for (const [, whole, fraction, unit] of text.matchAll(/(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)/g)) {
     sum += BigInt(whole || 0) * BigInt(units[unit]);

@@ -8,11 +8,13 @@ export interface Zone {
   offset(ms: number): number;
 }
 
+const longest = 64; // characters of a name
 const zones = new Map<string, Zone>();
 
 // zoneOf returns the zone of a name in the IANA database, or of an offset such as +02:00. It refuses others with an error that
 // says why.
 export function zoneOf(name: string): Zone {
+  if (name.length > longest) throw new Error(`time zone ${quote(name.slice(0, 40) + "…")}: longer than any zone's name`);
   let zone = zones.get(name);
   if (zone === undefined) {
     zone = fixedZone(name) ?? namedZone(name);

@@ -37,6 +37,14 @@ test("what leasectl refuses is refused, in the same words", () => {
   assert(table.wrong.length >= 100);
 });
 
+test("a text longer than any time or zone is refused, and cut", () => {
+  for (const text of ["-" + "1".repeat(100_000), "1".repeat(100_000) + "x", "a" + " ".repeat(100_000) + "a"]) {
+    assert.match(said(() => format(parse(text, { now, zone: "UTC" }))), /^time "[^"]{40}…": longer than any time$/);
+  }
+  assert.equal(said(() => format(parse(" ".repeat(100_000) + "now\u00a0", { now, zone: "UTC" }))), format(now));
+  assert.match(said(() => formatIn(now, "A".repeat(100_000))), /^time zone "A{40}…": longer than any zone's name$/);
+});
+
 test("zones mean what they mean to leasectl", () => {
   const july = fromRFC3339("2026-07-01T00:00:00Z")!;
   for (const { name, zone, want } of table.zones) {

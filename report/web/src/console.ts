@@ -6,10 +6,15 @@
 //   leaselog.stats()                         the figures of the strips, as leasectl stats --since has them
 //   leaselog.go({at: "...", ip: "..."})      moves the page there
 //
+// Of an address that is none of the network that is shown, who and go ask the one of the page that it is in.
 // Answers are plain values with the names of leasectl's JSON: copy(leaselog.at()) puts one on the clipboard.
 import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import { format, parse } from "./instant.ts";
+import { beyond } from "./link.ts";
+import { cidrOf, textOf, valueOf } from "./layout.ts";
 import { State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection } from "./types.ts";
+import { homeOf, matching, storeOf, within } from "./views.ts";
+import { focusOf } from "./zoom.ts";
 
 export interface Asked {
   readonly network: string;
@@ -57,8 +62,10 @@ export interface Stats {
 export interface Place {
   network: string;
   node: string;
+  store: string; // where network and node are not enough
   at: string;
   ip: string;
+  net: string;
   query: string;
   colour: Selection["colour"];
 }
@@ -73,18 +80,26 @@ export class Asker {
   }
 
   get place(): Place {
-    const { view, at, ip, query, colour } = this.page.selection;
+    const { view, at, ip, net, query, colour } = this.page.selection;
     const { network, node } = this.page.report.views[view];
-    return { network, node, at: format(at), ip, query, colour };
+    return { network, node, store: storeOf(this.page.report, view), at: format(at), ip, net, query, colour };
   }
 
   // go changes what is named, and leaves the rest as it is.
   go(to: Partial<Place>): void {
-    const { network, node, at, ...rest } = to;
+    const { network, node, store, at, ip, net, ...rest } = to;
+    const { report, selection } = this.page;
     const change: { -readonly [name in keyof Selection]?: Selection[name] } = rest;
-    if (network !== undefined || node !== undefined) change.view = this.find(network, node);
-    if (at !== undefined) change.at = this.instant(at);
-    this.page.set(change);
+    const instant = at === undefined ? selection.at : this.instant(at);
+    if (ip !== undefined) change.ip = ip === "" ? "" : addressOf(ip);
+    let index = selection.view;
+    if (network !== undefined || node !== undefined || store !== undefined) index = this.find(network, node, store);
+    else if (change.ip) index = homeOf(report, index, change.ip, instant);
+    const view = report.views[index];
+    const why = at === undefined ? "" : beyond(view, instant);
+    if (why) throw new Error(why);
+    if (net !== undefined) change.net = net === "" ? "" : cidrOfText(net);
+    this.page.set({ ...change, view: index, at: within(view, instant) });
   }
 
   at(time?: string): Table {
@@ -98,7 +113,9 @@ export class Asker {
   }
 
   who(address: string, time?: string): Answer {
-    const m = this.moment(time);
+    const { report, selection } = this.page;
+    const at = time === undefined ? selection.at : this.instant(time);
+    const m = this.moment(time, homeOf(report, selection.view, addressOf(address), at));
     const { state, sure, why } = m.cell(address);
     const certainty = state === State.unknown ? "unknown" : sure ? "certain" : "uncertain";
     const holders = state === State.held ? this.held(m, address) : [];
@@ -131,11 +148,10 @@ export class Asker {
     return { network: m.view.network, node: m.view.node, at: format(m.instant) };
   }
 
-  private moment(time?: string): Moment {
-    if (time === undefined) return this.page.moment;
-    const { view } = this.page.selection;
+  private moment(time?: string, view = this.page.selection.view): Moment {
+    if (time === undefined && view === this.page.selection.view) return this.page.moment;
     const m = (this.moments[view] ??= this.page.report.views[view].at());
-    m.move(this.instant(time));
+    m.move(time === undefined ? this.page.selection.at : this.instant(time));
     return m;
   }
 
@@ -143,12 +159,25 @@ export class Asker {
     return parse(text, { now: parse(this.page.report.made, { now: { ms: 0, ns: 0 }, zone: "UTC" }), zone: "UTC" });
   }
 
-  private find(network?: string, node?: string): number {
-    const { views } = this.page.report;
-    const found = views.findIndex((v) => v.network === (network ?? v.network) && v.node === (node ?? v.node));
-    if (found < 0) throw new Error(`this page has no network ${JSON.stringify(network ?? "")} of node ${JSON.stringify(node ?? "")}`);
-    return found;
+  private find(network?: string, node?: string, store?: string): number {
+    const found = matching(this.page.report, { network, node, store: store || null });
+    if (found.length > 0) return found.includes(this.page.selection.view) ? this.page.selection.view : found[0];
+    const of = store ? ` in store ${JSON.stringify(store)}` : "";
+    throw new Error(`this page has no network ${JSON.stringify(network ?? "")} of node ${JSON.stringify(node ?? "")}${of}`);
   }
+}
+
+// addressOf is an address as the page writes it.
+function addressOf(text: string): string {
+  const a = valueOf(text);
+  if (!a) throw new Error(`${JSON.stringify(text)} is no address`);
+  return textOf(a.value, a.is4);
+}
+
+function cidrOfText(text: string): string {
+  const focus = focusOf(text);
+  if (!focus) throw new Error(`${JSON.stringify(text)} is no CIDR of 16 addresses or more`);
+  return cidrOf(focus);
 }
 
 function told(lease: Lease, sure: boolean): Held {

@@ -8,6 +8,7 @@ import { Code, Painter } from "./paint.ts";
 import { themeChanged } from "./theme.ts";
 import { stateNames, type Page, type Selection } from "./types.ts";
 import { about } from "./words.ts";
+import { focusOf } from "./zoom.ts";
 
 const largest = 26; // CSS pixels of a cell
 const labelHeight = 14;
@@ -49,6 +50,7 @@ export class Grid {
     this.page = page;
     this.legend = mountLegend(page);
     this.map.append(this.tip);
+    this.path = pathOf(page.selection.net);
     this.layout();
     this.reveal(page.selection.ip);
     page.listen((now, before) => this.follow(now, before));
@@ -62,8 +64,9 @@ export class Grid {
   }
 
   private follow(now: Selection, before: Selection): void {
-    if (now.view !== before.view) {
-      this.path = [];
+    const net = this.path.length ? cidrOf(this.path[this.path.length - 1]) : "";
+    if (now.view !== before.view || now.net !== net) {
+      this.path = pathOf(now.net);
       this.layout();
     }
     if (now.ip !== before.ip || now.view !== before.view) this.reveal(now.ip);
@@ -76,6 +79,7 @@ export class Grid {
     if (ip && this.cells.cell(ip) < 0 && this.path.length) {
       this.path = [];
       this.layout();
+      this.page.set({ net: "" });
     }
     const cell = ip ? this.cells.cell(ip) : -1;
     if (cell >= 0) this.cursor = cell;
@@ -381,6 +385,7 @@ export class Grid {
   private zoomTo(path: Focus[]): void {
     this.path = path;
     this.layout();
+    this.page.set({ net: path.length ? cidrOf(path[path.length - 1]) : "" });
     this.page.say(path.length ? `zoomed to ${cidrOf(path[path.length - 1])}` : "all addresses");
   }
 
@@ -400,6 +405,12 @@ export class Grid {
     this.crumbs.replaceChildren(...crumbs, out, into);
     if (held) [...this.crumbs.querySelectorAll("button")].find((b) => b.textContent === held)?.focus();
   }
+}
+
+// pathOf leads to what a link says is zoomed in to.
+function pathOf(net: string): Focus[] {
+  const focus = focusOf(net);
+  return focus ? [focus] : [];
 }
 
 // gutterOf is the width of the longest label of a row, in CSS pixels.

@@ -1,10 +1,12 @@
-// The address line keeps what is shown: #at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&network=pods&node=n1&q=shop&by=age&zone=Europe/Berlin.
+// The address line keeps what is shown: #at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&net=10.0.0.0/24&network=pods&node=n1&q=shop&by=age&zone=Europe/Berlin.
 // What is wrong in it is said, and left out.
 import { compare, format, parse } from "./instant.ts";
-import { textOf, valueOf } from "./layout.ts";
-import { printable } from "./text.ts";
+import { cidrOf, textOf, valueOf } from "./layout.ts";
+import { count, cut, printable } from "./text.ts";
 import type { Instant, Page, Report, Selection, View } from "./types.ts";
+import { homes, matching, nameOf, storeOf, type Named } from "./views.ts";
 import { zoneOf } from "./zone.ts";
+import { focusOf, isEmpty } from "./zoom.ts";
 
 const quiet = 250; // milliseconds without a change before the address line is written: browsers slow down pages that do it at each step
 
@@ -26,57 +28,114 @@ export function zoneProblem(name: string): string {
   }
 }
 
+const names = ["at", "ip", "net", "network", "node", "store", "q", "by", "zone"];
+
+// A link is anybody's: it is cut before it is read, and of what is wrong in it the first few are said, cut likewise.
+const longestLink = 1 << 16; // characters
+const longestValue = 4096;
+const mostWrong = 8;
+
+class Complaints {
+  private readonly lines: string[] = [];
+  private more = 0;
+
+  add(name: string, value: string, why: string): void {
+    if (this.lines.length === mostWrong) this.more++;
+    else this.lines.push(`${printable(cut(name, 30))}=${printable(cut(value, 60))}: ${why}`);
+  }
+
+  all(): string[] {
+    return this.more ? [...this.lines, `${count(this.more)} more of it is wrong`] : this.lines;
+  }
+}
+
+// valuesOf are the parts of a link by their names, each once.
+function valuesOf(hash: string, wrong: Complaints): Map<string, string> {
+  const asked = new Map<string, string>();
+  const twice = new Set<string>();
+  if (hash.length > longestLink) wrong.add("link", hash, `longer than ${count(longestLink)} characters: what is beyond them is left out`);
+  for (const [name, value] of new URLSearchParams(hash.slice(0, longestLink).replace(/^#/, ""))) {
+    if (!names.includes(name)) wrong.add(name, value, "not known");
+    else if (value.length > longestValue) wrong.add(name, value, `longer than ${count(longestValue)} characters`);
+    else if (!asked.has(name)) asked.set(name, value);
+    else if (!twice.has(name)) {
+      twice.add(name);
+      wrong.add(name, asked.get(name)!, "given more than once");
+    }
+  }
+  return asked;
+}
+
+// viewOf is the view that is named; where several are, the one that the address is in.
+function viewOf(report: Report, asked: Map<string, string>, ip: string, at: Instant | null, wrong: Complaints): number {
+  let named: Named = {};
+  let all = matching(report, named);
+  for (const name of ["network", "node", "store"] as const) {
+    const value = asked.get(name);
+    if (value === undefined) continue;
+    const fewer = matching(report, { ...named, [name]: value });
+    if (fewer.length === 0) wrong.add(name, value, "not in this page");
+    else [named, all] = [{ ...named, [name]: value }, fewer];
+  }
+  if (all.length === 1) return all[0];
+  const found = ip ? homes(report, ip, (view) => at ?? view.to, all) : [];
+  const [first, second] = found;
+  if (second !== undefined) {
+    wrong.add("ip", ip, `in ${nameOf(report, first)}, and in ${nameOf(report, second)}${found.length > 2 ? " and others" : ""}: the first is shown`);
+  } else if (first === undefined && named.network !== undefined && storeOf(report, all[0]) !== "") {
+    wrong.add("network", named.network!, `of ${count(all.length)} stores, ${nameOf(report, all[0])} is shown: store= says which`);
+  }
+  return first ?? all[0];
+}
+
 // read understands the address line. What it doesn't say is as at the start.
 export function read(report: Report, hash: string): { selection: Selection; wrong: string[] } {
-  const asked = new URLSearchParams(hash.replace(/^#/, ""));
-  const wrong: string[] = [];
-  const refuse = (name: string, why: string): void => void wrong.push(`${name}=${printable(asked.get(name) ?? "")}: ${why}`);
-  for (const name of asked.keys()) {
-    if (!["at", "ip", "network", "node", "q", "by", "zone"].includes(name)) refuse(name, "not known");
-    else if (asked.getAll(name).length > 1) refuse(name, "given more than once");
+  const wrong = new Complaints();
+  const asked = valuesOf(hash, wrong);
+  const refuse = (name: string, why: string): void => wrong.add(name, asked.get(name) ?? "", why);
+  let zone = asked.get("zone") ?? "UTC";
+  const noZone = zoneProblem(zone);
+  if (noZone) {
+    refuse("zone", noZone);
+    zone = "UTC";
   }
-  const [network, node] = [asked.get("network"), asked.get("node")];
-  let index = report.views.findIndex((v) => (network === null || v.network === network) && (node === null || v.node === node));
-  if (index < 0) {
-    refuse(network !== null ? "network" : "node", "not in this page");
-    index = 0;
-  }
-  const view = report.views[index];
-  let selection: Selection = { view: index, at: view.to, ip: "", query: asked.get("q") ?? "", zone: "UTC", colour: "state" };
-  const zone = asked.get("zone");
-  if (zone !== null) {
-    const why = zoneProblem(zone);
-    if (why) refuse("zone", why);
-    else selection = { ...selection, zone };
-  }
-  const by = asked.get("by");
-  if (by === "state" || by === "age" || by === "churn") selection = { ...selection, colour: by };
-  else if (by !== null) refuse("by", "state, age or churn");
-  const ip = asked.get("ip");
-  const parsed = ip ? valueOf(ip) : null;
-  if (parsed) selection = { ...selection, ip: textOf(parsed.value, parsed.is4) };
-  else if (ip) refuse("ip", "not an address");
-  const at = asked.get("at");
-  if (at !== null) {
+  const by = asked.get("by") ?? "state";
+  const colour = by === "state" || by === "age" || by === "churn" ? by : null;
+  if (colour === null) refuse("by", "state, age or churn");
+  const parsed = valueOf(asked.get("ip") ?? "");
+  const ip = parsed ? textOf(parsed.value, parsed.is4) : "";
+  if (asked.get("ip") && !parsed) refuse("ip", "not an address");
+  let at: Instant | null = null;
+  if (asked.has("at")) {
     try {
-      const instant = parse(at, { now: parse(report.made, { now: view.to, zone: "UTC" }), zone: selection.zone });
-      const why = beyond(view, instant);
-      if (why) refuse("at", why);
-      else selection = { ...selection, at: instant };
+      at = parse(asked.get("at")!, { now: parse(report.made, { now: { ms: 0, ns: 0 }, zone: "UTC" }), zone });
     } catch (err) {
       refuse("at", err instanceof Error ? err.message : String(err));
     }
   }
-  return { selection, wrong };
+  const index = viewOf(report, asked, ip, at, wrong);
+  const view = report.views[index];
+  const why = at ? beyond(view, at) : "";
+  if (why) refuse("at", why);
+  const focus = focusOf(asked.get("net") ?? "");
+  const drawn = focus !== null && !isEmpty(view, focus);
+  if (asked.get("net") && !drawn) refuse("net", focus ? "nothing is there to be drawn" : "not a CIDR of 16 addresses or more");
+  const selection: Selection = {
+    view: index, at: at === null || why ? view.to : at, ip, net: drawn ? cidrOf(focus) : "", query: asked.get("q") ?? "", zone, colour: colour ?? "state",
+  };
+  return { selection, wrong: wrong.all() };
 }
 
-// write is the address line of a selection. The network and node are named where the page has several.
+// write is the address line of a selection. The network, the node and the store are named where the page has several.
 export function write(report: Report, now: Selection): string {
   const view = report.views[now.view];
   const said: [string, string][] = [["at", format(now.at)]];
   if (now.ip) said.push(["ip", now.ip]);
+  if (now.net) said.push(["net", now.net]);
   if (report.views.some((v) => v.network !== view.network)) said.push(["network", view.network]);
   if (report.views.some((v) => v.node !== view.node)) said.push(["node", view.node]);
+  const store = storeOf(report, now.view);
+  if (store) said.push(["store", store]);
   if (now.query) said.push(["q", now.query]);
   if (now.colour !== "state") said.push(["by", now.colour]);
   if (now.zone !== "UTC") said.push(["zone", now.zone]);
@@ -98,7 +157,7 @@ export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
   };
   page.listen((now, before) => {
     if (restoring) return;
-    if (now.ip !== before.ip || now.view !== before.view) {
+    if (now.ip !== before.ip || now.view !== before.view || now.net !== before.net) {
       // The entry that is left keeps where the slider was.
       if (timer) history.replaceState(null, "", write(page.report, before));
       clearTimeout(timer);

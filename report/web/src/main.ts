@@ -14,6 +14,7 @@ import { mountSlider } from "./slider.ts";
 import { printable } from "./text.ts";
 import { mountTheme } from "./theme.ts";
 import type { Page, Report } from "./types.ts";
+import { nameOf, within } from "./views.ts";
 
 function say(words: readonly string[]): void {
   const problem = element("problem");
@@ -24,7 +25,7 @@ function say(words: readonly string[]): void {
 // mountViews lets choose between networks and nodes, where there are several.
 function mountViews(page: Page, report: Report): void {
   const area = element("view-area");
-  const name = (i: number): string => `${printable(report.views[i].network)} on ${printable(report.views[i].node) || "an unnamed node"}`;
+  const name = (i: number): string => nameOf(report, i);
   if (report.views.length === 1) {
     area.append(el("bdi", {}, name(0)));
     return;
@@ -35,9 +36,7 @@ function mountViews(page: Page, report: Report): void {
   const follow = (): void => void (select.value = String(page.selection.view));
   select.addEventListener("change", () => {
     const view = report.views[Number(select.value)];
-    const { at } = page.selection;
-    const inside = at.ms >= view.from.ms && at.ms < view.to.ms;
-    page.set({ view: Number(select.value), ip: "", at: inside ? at : view.to });
+    page.set({ view: Number(select.value), ip: "", at: within(view, page.selection.at) });
   });
   page.listen(follow);
   follow();

@@ -43,8 +43,9 @@ export class ReportPage implements Page {
   private change(change: Partial<Selection>): void {
     const before = this.now;
     const now = { ...before, ...change };
+    if (now.view !== before.view && change.net === undefined) now.net = "";
     const moved = now.at.ms !== before.at.ms || now.at.ns !== before.at.ns || now.view !== before.view;
-    if (!moved && now.ip === before.ip && now.query === before.query && now.colour === before.colour && now.zone === before.zone) return;
+    if (!moved && now.ip === before.ip && now.net === before.net && now.query === before.query && now.colour === before.colour && now.zone === before.zone) return;
     const begin = performance.now();
     this.now = now;
     if (moved) this.moment.move(now.at);

@@ -1,11 +1,12 @@
 // The search: a field, and below it the leases that it is about. Choosing one moves the page to it.
 import { el } from "./dom.ts";
-import { find, Matcher } from "./find.ts";
+import { find, Matcher, type Found } from "./find.ts";
 import { format } from "./instant.ts";
 import { endText, reasonText } from "./copy.ts";
 import { count, counted, cut, podText, printable, quoted, quotedPod, shortID } from "./text.ts";
 import { compare } from "./instant.ts";
 import type { Lease, Page } from "./types.ts";
+import { cellAt, homeOf, nameOf, within } from "./views.ts";
 
 const shown = 200; // results at once
 const kept = 5000; // of which the detail is told
@@ -15,18 +16,25 @@ export function mountSearch(page: Page, into: HTMLElement, found: (leases: reado
   new Search(page, into, found);
 }
 
+// Hit is a lease that was found, of any network of the page.
+interface Hit {
+  readonly view: number;
+  readonly lease: number;
+}
+
 class Search {
   private readonly page: Page;
   private readonly input = el("input", {
     type: "search", id: "search-input", role: "combobox", "aria-expanded": "false", "aria-controls": "search-results", "aria-autocomplete": "list",
-    "aria-describedby": "search-hint", autocomplete: "off", spellcheck: "false", placeholder: "10.0.0.7, 10.0.1.0/24, container ID, namespace/pod",
+    "aria-describedby": "search-hint", autocomplete: "off", spellcheck: "false", maxlength: 1000, placeholder: "10.0.0.7, 10.0.1.0/24, container ID, namespace/pod",
   });
   private readonly words = el("p", { class: "soft", id: "search-count", role: "status" });
   private readonly list = el("ul", { role: "listbox", id: "search-results", "aria-label": "Leases found", hidden: true });
   private readonly more = el("button", { type: "button", hidden: true });
   private asked = 0; // counts searches: a newer one ends those before
   private most = shown;
-  private rows: number[] = [];
+  private rows: Hit[] = [];
+  private chosen: Hit | null = null; // stays the active one where another network's comes first
   private active = -1;
   private waiting = 0;
   private entered = false; // Enter was pressed before the search was done
@@ -104,20 +112,46 @@ class Search {
 
   // choose goes to a lease that was found; or to the address that was asked for, if it had none.
   private choose(row: number): void {
-    const lease = this.rows[row];
-    if (lease === undefined) {
+    const { report, selection } = this.page;
+    const hit = this.rows[row];
+    if (hit === undefined) {
       const address = matcherOf(this.page)?.address;
-      if (address) this.page.set({ ip: address });
+      if (!address) return;
+      const view = homeOf(report, selection.view, address, selection.at);
+      this.page.set({ view, ip: address, at: within(report.views[view], selection.at) });
       return;
     }
     this.activate(row);
-    goToLease(this.page, lease);
+    this.chosen = hit;
+    goToLease(this.page, hit.lease, hit.view);
+  }
+
+  // look asks all networks of the page, the one that is shown first. It is null when the result isn't wanted any more.
+  private async look(matcher: Matcher, wanted: () => boolean): Promise<{ hits: Hit[]; here: Found; total: number } | null> {
+    const { report, selection } = this.page;
+    const pause = async (): Promise<boolean> => {
+      await new Promise((go) => setTimeout(go));
+      return wanted();
+    };
+    const here = await find(matcher, Math.max(kept, this.most), pause);
+    if (!here) return null;
+    const hits: Hit[] = here.rows.slice(0, this.most).map((lease) => ({ view: selection.view, lease }));
+    let total = here.total;
+    for (const [view, of] of report.views.entries()) {
+      if (view === selection.view) continue;
+      const found = await find(new Matcher(of, matcher.query), this.most, pause);
+      if (!found) return null;
+      total += found.total;
+      for (const lease of found.rows.slice(0, this.most - hits.length)) hits.push({ view, lease });
+    }
+    return { hits, here, total };
   }
 
   private async search(): Promise<void> {
     const mine = ++this.asked;
     const matcher = matcherOf(this.page);
     if (!matcher) {
+      this.chosen = null;
       this.show([], "", 0);
       this.found([]);
       return;
@@ -125,30 +159,32 @@ class Search {
     const late = setTimeout(() => {
       if (mine === this.asked) this.words.textContent = "searching…";
     }, 150);
-    const found = await find(matcher, Math.max(kept, this.most), async () => {
-      await new Promise((go) => setTimeout(go));
-      return mine === this.asked;
-    });
+    const found = await this.look(matcher, () => mine === this.asked);
     clearTimeout(late);
     if (!found || mine !== this.asked) return;
-    let words = found.total === 0 ? "nothing found" : counted(found.total, "lease");
-    if (found.total === 0 && matcher.address) words = `${matcher.address}: no lease in the time shown; Enter shows what it was`;
-    if (found.total > this.most) words += `, the first ${count(this.most)} are listed`;
-    this.show(found.rows.slice(0, this.most), words, found.total);
-    this.found(found.rows.length === found.total ? found.rows : []);
-    if (this.entered && (found.total === 1 || matcher.address)) this.choose(0);
+    const { hits, here, total } = found;
+    let words = total === 0 ? "nothing found" : counted(total, "lease");
+    if (total === 0 && matcher.address) words = `${matcher.address}: no lease in the time shown; Enter shows what it was`;
+    else if (here.total < total) words += here.total === 0 ? ", all in other networks than the one shown" : `, ${count(total - here.total)} of them in other networks`;
+    if (total > this.most) words += `, the first ${count(this.most)} are listed`;
+    this.show(hits, words, total);
+    this.found(here.rows.length === here.total ? here.rows : []);
+    if (this.entered && (total === 1 || matcher.address)) this.choose(0);
     this.entered = false;
   }
 
-  private show(rows: number[], words: string, total: number): void {
+  private show(rows: Hit[], words: string, total: number): void {
     this.rows = rows;
     this.active = -1;
     this.input.removeAttribute("aria-activedescendant");
     this.input.setAttribute("aria-expanded", String(rows.length > 0));
     this.words.textContent = words;
     this.list.hidden = rows.length === 0;
-    const view = this.page.moment.view;
-    this.list.replaceChildren(...rows.map((lease, row) => option(view.leases.of(lease), row)));
+    const { report } = this.page;
+    const several = report.views.length > 1;
+    this.list.replaceChildren(...rows.map(({ view, lease }, row) => option(report.views[view].leases.of(lease), row, several ? nameOf(report, view) : "")));
+    const again = this.chosen ? rows.findIndex(({ view, lease }) => view === this.chosen!.view && lease === this.chosen!.lease) : -1;
+    if (again >= 0) this.activate(again);
     this.more.hidden = total <= rows.length;
     this.more.textContent = `${Math.min(shown, total - rows.length)} more of ${counted(total, "lease")}`;
   }
@@ -159,12 +195,13 @@ function typing(target: EventTarget | null): boolean {
     : target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 }
 
-function option(lease: Lease, row: number): HTMLElement {
+function option(lease: Lease, row: number, network: string): HTMLElement {
   const pod = podText(lease);
   const id = shortID(lease.containerID, lease.shortened);
   const end = lease.end ? format(lease.end).slice(0, 19) + "Z" : endText(lease);
   return el("li", { role: "option", id: `search-${row}`, "data-row": row, "aria-selected": "false" },
     el("b", {}, lease.address), " ", pod ? quotedPod(lease, 60) : quoted(id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
+    network ? el("span", { class: "soft" }, ", ", el("bdi", {}, cut(network, 160))) : "",
     el("span", { class: "soft when-line" }, `${format(lease.start).slice(0, 19)}Z to ${end}${lease.reason ? ", " + cut(printable(reasonText(lease)), 60) : ""}`
       + (lease.certainty === "certain" ? "" : `, ${lease.certainty}`)));
 }
@@ -181,15 +218,11 @@ export function matcherOf(page: Page): Matcher | null {
 }
 
 // goToLease chooses a lease's address, and the instant of its beginning unless it is held at the one that is shown.
-export function goToLease(page: Page, lease: number): void {
-  const view = page.moment.view;
-  const of = view.leases.of(lease);
-  if (page.moment.cell(of.address).leases.includes(lease)) {
-    page.set({ ip: of.address });
-    return;
-  }
-  let at = of.start;
-  if (compare(at, view.from) < 0) at = view.from;
-  if (compare(at, view.to) > 0) at = view.to;
-  page.set({ ip: of.address, at });
+export function goToLease(page: Page, lease: number, index = page.selection.view): void {
+  const view = page.report.views[index];
+  const { address: ip, start } = view.leases.of(lease);
+  let { at } = page.selection;
+  const shown = compare(at, within(view, at)) === 0;
+  if (!shown || !cellAt(view, ip, at).leases.includes(lease)) at = compare(start, view.from) < 0 ? view.from : within(view, start);
+  page.set({ view: index, ip, at });
 }

@@ -4,6 +4,7 @@ import { decode } from "../src/decode.ts";
 import { format } from "../src/instant.ts";
 import { read, write } from "../src/link.ts";
 import type { Report } from "../src/types.ts";
+import { nameOf } from "../src/views.ts";
 import { at, encode } from "./encode.ts";
 
 const second = 1_000_000_000n;
@@ -26,6 +27,7 @@ test("a link restores what was shown", () => {
   const links = [
     "#at=2026-11-03T14:05:00.000000001Z&network=pods&node=n1",
     "#at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&network=storage&node=n2&q=shop/cart%20%26%20x&by=age&zone=Europe/Berlin",
+    "#at=2026-11-03T00:00:00.000000000Z&ip=10.0.0.5&net=10.0.0.0/24&network=pods&node=n2",
     "#at=2026-11-03T00:00:00.000000000Z&ip=fd00::7&network=pods&node=n2&by=churn",
   ];
   for (const link of links) {
@@ -48,8 +50,60 @@ test("what is wrong in a link is said, and the rest is taken", () => {
   assert.deepEqual(wrong.map((line) => line.slice(0, line.indexOf("="))).sort(), said.sort());
   assert.match(wrong.find((line) => line.startsWith("at="))!, /is after the time that this page shows: it ends at 2026-11-04T00:00:00.000000000Z/);
   assert.deepEqual({ ...selection, at: format(selection.at) }, {
-    view: 0, at: "2026-11-04T00:00:00.000000000Z", ip: "", query: "a", zone: "UTC", colour: "state",
+    view: 0, at: "2026-11-04T00:00:00.000000000Z", ip: "", net: "", query: "a", zone: "UTC", colour: "state",
   });
   assert.match(read(of, "#at=2026-11-02T23:59:59Z").wrong[0], /is before the time that this page shows/);
   assert.match(read(of, "#at=1&at=2").wrong[0], /given more than once/);
+});
+
+test("an address without a network is looked for in all of them", () => {
+  const range = { start: "10.7.0.1", end: "10.7.0.254", subnet: "10.7.0.0/24", gateway: "" };
+  const of = (network: string, node: string, address: string, of: typeof range[] = []) => ({
+    made: { events: [{ seq: 1, kind: 1, effective: begin }], leases: [{ address, start: 0, container: "c" }] },
+    from: at(begin), to: at(begin + 86_400n * second), network, node, ranges: of,
+    changes: [{ known: true, partial: false, ranges: of.map((_, i) => i) }],
+    rows: [{ from: null, unknown: [], candidates: [0], possible: [], maybe: [], certainty: "certain" as const, doubts: [], open: false }],
+  });
+  const page = decode(encode([of("a", "n1", "10.0.0.5"), of("b", "n1", "10.7.0.5", [range]), of("b", "n2", "10.8.0.5")]));
+  const goes = (hash: string) => read(page, hash);
+  assert.equal(goes("#ip=10.7.0.5").selection.view, 1); // where it was held
+  assert.equal(goes("#ip=10.7.0.9").selection.view, 1); // where it belongs
+  assert.equal(goes("#ip=10.8.0.5&at=2026-11-03T10:00:00Z").selection.view, 2);
+  assert.equal(goes("#ip=10.8.0.5&network=b").selection.view, 2);
+  assert.equal(goes("#ip=10.8.0.5&network=a").selection.view, 0); // the one that was asked for
+  assert.equal(goes("#ip=10.99.0.1").selection.view, 0);
+  assert.equal(goes("#node=n1&ip=10.7.0.5").selection.view, 1);
+  for (const hash of ["#ip=10.7.0.5", "#ip=10.8.0.5&network=b"]) assert.deepEqual(goes(hash).wrong, [], hash);
+  assert.match(read(report(), "#ip=10.0.0.5").wrong.join(), /^ip=10\.0\.0\.5: in pods on n1, and in pods on n2 and others: the first is shown$/);
+});
+
+test("stores of the same network and node are told apart by their journal", () => {
+  const made = { events: [{ seq: 1, kind: 1, effective: begin }], leases: [{ address: "10.0.0.5", start: 0, container: "c" }] };
+  const journal = (id: string, dir: string) => ({ id, node: "n", dir, first_seq: 1, last_seq: 1, first_time: "", last_time: "", live: true });
+  const view = (...of: [string, string]) => ({ made, from: at(begin), to: at(begin + second), network: "pods", node: "n", journals: [journal(...of)] });
+  const page = decode(encode([view("a1", "/one"), view("b2", "/two"), view("b2", "/three")]));
+  for (const [index, store] of ["a1", "/two", "/three"].entries()) {
+    const link = write(page, { ...read(page, "").selection, view: index });
+    assert.match(link, new RegExp(`&store=${store}$`));
+    const { selection, wrong } = read(page, link);
+    assert.deepEqual([selection.view, wrong], [index, []], link);
+  }
+  assert.match(nameOf(page, 1), /^pods on n, journal b2 in \/two$/);
+  assert.match(read(page, "#network=pods").wrong[0], /of 3 stores, pods on n, journal a1 in \/one is shown: store= says which/);
+  assert.match(read(page, "#store=c3").wrong[0], /^store=c3: not in this page$/);
+});
+
+test("a link as long as anything is refused at once, in few words", () => {
+  const of = report();
+  const long = 1_000_000;
+  const links = [
+    "#at=-" + "1".repeat(long), "#at=-" + "1".repeat(4000), "#at=" + "1".repeat(4000) + "x", "#at=a" + " ".repeat(4000) + "a", "#zone=" + "A".repeat(4000),
+    "#ip=" + ":".repeat(4000), "#ip=" + ":".repeat(long), "#" + "x&".repeat(long), "#" + Array.from({ length: 9000 }, (_, i) => "n" + i).join("&"),
+    "#net=" + "1".repeat(4000) + "/8", "#network=" + "n".repeat(4000),
+  ];
+  for (const link of links) {
+    const { wrong } = read(of, link);
+    assert(wrong.length > 0 && wrong.length <= 9, `${link.slice(0, 20)}: ${wrong.length} complaints`);
+    assert(wrong.every((line) => line.length < 400), `${link.slice(0, 20)}: ${wrong.map((line) => line.length)}`);
+  }
 });

@@ -12,7 +12,7 @@ export function mountJump(page: Page): void {
     autocomplete: "off",
     spellcheck: "false",
     size: 30,
-    placeholder: "2026-11-03 14:05, -2h, yesterday 14:05",
+    placeholder: "2026-11-03 14:05 or -2h",
     "aria-describedby": "jump-error",
   });
   const zone = el("input", { id: "zone", type: "text", autocomplete: "off", spellcheck: "false", size: 15, list: "zones", value: page.selection.zone });
@@ -47,6 +47,13 @@ export function mountJump(page: Page): void {
   element("zone-local").addEventListener("click", () => {
     zone.value = local;
     setZone();
+  });
+  form.addEventListener("keydown", (e) => {
+    if (e.key !== "Escape" || e.defaultPrevented || !(e.target instanceof HTMLInputElement)) return;
+    e.preventDefault();
+    if (e.target === zone) zone.value = page.selection.zone;
+    wrong(input, "");
+    e.target.blur();
   });
   form.addEventListener("submit", (e) => {
     e.preventDefault();

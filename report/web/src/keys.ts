@@ -3,7 +3,7 @@
 import { el, element } from "./dom.ts";
 import type { Transport } from "./play.ts";
 
-export function mountKeys(transport: Transport): void {
+export function mountKeys(transport: Transport, nextOpen: () => void): void {
   const keys: readonly (readonly [string, string, () => void])[] = [
     [",", "previous event", transport.previous],
     [".", "next event", transport.next],
@@ -11,6 +11,7 @@ export function mountKeys(transport: Transport): void {
     ["[", "to the beginning", transport.first],
     ["]", "to the end", transport.last],
     ["g", "to the addresses", () => element("grid").focus()],
+    ["u", "to the next address that is uncertain or unknown", nextOpen],
     ["j", "to the field of the instant", () => element("jump").focus()],
   ];
   const on = el("input", { type: "checkbox", id: "keys-on", checked: true });
@@ -18,6 +19,7 @@ export function mountKeys(transport: Transport): void {
   for (const [key, text] of keys) list.append(el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, text)));
   const more: readonly (readonly [string, string])[] = [
     ["/", "to the search"],
+    ["Escape", "out of the field of the instant; in the search: ends it"],
     ["← → ↑ ↓", "in the addresses: from one to the next; on the slider: through time"],
     ["Enter", "choose the address"],
     ["+ −", "in the addresses: zoom in at the cursor, and out"],

@@ -42,6 +42,19 @@ function mountViews(page: Page, report: Report): void {
   follow();
 }
 
+// mountName heads the addresses with their network, which the choice says on the screen alone.
+function mountName(page: Page): void {
+  const tell = (): void => {
+    const name = nameOf(page.report, page.selection.view);
+    element("grid-h").replaceChildren("Addresses of ", el("bdi", {}, name));
+    element("of").replaceChildren(el("bdi", {}, name));
+  };
+  page.listen((now, before) => {
+    if (now.view !== before.view) tell();
+  });
+  tell();
+}
+
 async function main(): Promise<void> {
   const report = await open(document);
   if (report.views.length === 0) throw new Error("it has no network");
@@ -51,13 +64,14 @@ async function main(): Promise<void> {
   element("made").textContent = `Made by leasectl ${printable(report.version)} at ${report.made}.`;
   mountTheme();
   mountViews(page, report);
+  mountName(page);
   mountSlider(page);
   const transport = mountPlay(page);
   mountJump(page);
-  mountCertainty(page);
+  const nextOpen = mountCertainty(page);
   new Grid(page);
   mountPanels(page);
-  mountKeys(transport);
+  mountKeys(transport, nextOpen);
   mountLink(page, (lines) => say(lines.map((line) => `This page's address line: ${line}`)));
   say(wrong.map((line) => `This page's address line: ${line}`));
   performance.measure("leaselog:open", { start: 0, end: performance.now() });

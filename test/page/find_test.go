@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func TestCell(t *testing.T) {
 // as leasectl who says it, is drawn for no other.
 func TestPicture(t *testing.T) {
 	s := shop(t)
-	p := open(t, s.report(t), "#at=2026-11-02T12:00:00Z")
+	p := open(t, s.report(t, "--since", "2026-10-31T00:00:00Z"), "#at=2026-11-02T12:00:00Z")
 	cells := map[string][2]float64{} // where each is in the picture, by shares of width and height
 	for i := range 30 {
 		right, down := 0.01+0.98*math.Mod(float64(i)*0.618, 1), 0.02+0.96*float64(i)/30
@@ -193,6 +194,9 @@ func TestLink(t *testing.T) {
 		p.choose(ip, ip)
 	}
 	p.wait(fmt.Sprintf(`location.hash.includes(%s)`, quote(url.QueryEscape(other))))
+	net := netip.PrefixFrom(netip.MustParseAddr(other), 27).Masked().String()
+	p.eval(`leaselog.go({net: `+quote(net)+`})`, nil) // as zooming in does
+	p.wait(fmt.Sprintf(`location.hash.includes(%s)`, quote("net="+net)))
 	want, hash := p.place(), p.text(`location.hash`)
 
 	again := open(t, file, hash)
@@ -200,10 +204,18 @@ func TestLink(t *testing.T) {
 		t.Errorf("%s opens at %+v; the page that wrote it was at %+v", hash, got, want)
 	}
 	again.shows(s, other)
+	if cells := again.number(`document.querySelector("#grid").ariaRowCount * document.querySelector("#grid").ariaColCount`); cells != 32 {
+		t.Errorf("%s draws %g cells", hash, cells)
+	}
 
+	p.do(chromedp.NavigateBack())
+	p.wait(`leaselog.place.net === ""`)
 	p.do(chromedp.NavigateBack())
 	p.wait(fmt.Sprintf(`leaselog.place.ip === %s`, quote(held)))
 	p.shows(s, held)
+	if before := p.instant(); p.try(`leaselog.go({at: "2026-10-01T00:00:00Z"})`, nil) == nil || p.instant() != before {
+		t.Error("the console leads to an instant that the page does not have")
+	}
 	p.do(chromedp.NavigateForward())
 	p.wait(fmt.Sprintf(`leaselog.place.ip === %s`, quote(other)))
 

@@ -217,6 +217,18 @@ func TestPrint(t *testing.T) {
 	s := shop(t)
 	p := open(t, s.report(t), "#at=2026-11-02T12:00:00Z")
 	p.click("#table summary")
+	p.press("g")
+	p.media("print")
+	var marks []string
+	p.eval(`[document.body, document.documentElement, document.querySelector("#when")].map(e => getComputedStyle(e).backgroundColor)
+		.filter(c => c !== "rgb(255, 255, 255)" && c !== "rgba(0, 0, 0, 0)")
+		.concat([...document.querySelectorAll(".cursor")].filter(e => e.checkVisibility()).map(e => e.className), [getComputedStyle(document.querySelector("#grid")).outlineStyle].filter(s => s !== "none"))`, &marks)
+	if len(marks) > 0 {
+		t.Errorf("on paper, which is white and has no focus: %q", marks)
+	}
+	if of := p.text(`document.querySelector("#when").innerText`); !strings.Contains(of, netName+" on node-") {
+		t.Errorf("beside the instant, print does not say which network it is of: %q", of)
+	}
 	p.media("print", "prefers-color-scheme", "dark")
 	visible := p.text(`document.body.innerText`)
 	for _, want := range []string{"2026-11-02T12:00:00", netName, "node-"} {

@@ -178,6 +178,10 @@ func TestJump(t *testing.T) {
 			t.Errorf("%s: the field is not marked as invalid", tt.text)
 		}
 	}
+	p.press(kb.Escape)
+	if p.focused() == "input#jump" || p.refused() != "" {
+		t.Errorf("Escape: the focus is on %s, and it says %q", p.focused(), p.refused())
+	}
 	p.jump("1793629500")
 	p.at("2026-11-02T14:25:00.000000000Z")
 	if wrong := p.refused(); wrong != "" {

@@ -233,7 +233,7 @@ func (a *Holding) conclude(h *History, s *span) {
 	}
 	a.Several = skewed && len(a.Holders) > 1
 	if answers > 1 && !a.maybe && !s.now && (!skewed || len(a.Holders) == 0) {
-		a.doubt(Uncertain, "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set")
+		a.doubt(Uncertain, "%s", leftOpen)
 	}
 	if a.Certainty == Unknown {
 		a.State = StateUnknown
@@ -242,6 +242,9 @@ func (a *Holding) conclude(h *History, s *span) {
 
 // momentOff is said where it is unknown what an address was at a time that the error of the clocks leaves open.
 const momentOff = "a moment before or after, within the error of the clocks, it is unknown: "
+
+// leftOpen is said where what the clocks leave open is not one and the same.
+const leftOpen = "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set"
 
 // never is said of a time that no clock showed.
 const never = "no event tells what was held then: the clocks were set so that the time never was"

@@ -35,7 +35,8 @@ type table struct {
 type said struct {
 	State     string
 	Certainty string
-	Holders   []lease // join tells container and number of the first event only
+	Doubts    []string // join tells none
+	Holders   []lease  // join tells container and number of the first event only
 }
 
 // at asks leasectl for the table.

@@ -74,6 +74,9 @@ func (s *store) compare(t *testing.T) {
 				t.Errorf("%s at %s:\npage:     %+v\nleasectl: %+v", a, stamp(instant), g, w)
 			}
 		}
+		for _, k := range rnd.Perm(len(addresses))[:3] {
+			s.compareDoubts(t, instant, addresses[k], got[i].Who[addresses[k]])
+		}
 		if t.Failed() {
 			return // others are most likely of the same kind
 		}
@@ -98,6 +101,23 @@ func (s *store) compareTable(t *testing.T, instant int64, got table) map[string]
 		t.Errorf("the table at %s: leasectl at has, the page has not: %+v", stamp(instant), d)
 	}
 	return held
+}
+
+// compareDoubts looks that what the page says against an address that nobody held is what leasectl who says, which may say more.
+func (s *store) compareDoubts(t *testing.T, instant int64, address string, got said) {
+	t.Helper()
+	if got.State == "held" || got.Certainty == "certain" {
+		return
+	}
+	want := s.who(t, address, instant)
+	if len(got.Doubts) == 0 {
+		t.Errorf("%s at %s: the page does not say why it is %s", address, stamp(instant), got.Certainty)
+	}
+	for _, d := range got.Doubts {
+		if !slices.Contains(want.Doubts, d) && !slices.Contains(want.Doubts, fmt.Sprintf("network %q: %s", netName, d)) {
+			t.Errorf("%s at %s:\nthe page says  %q\nleasectl says %q", address, stamp(instant), d, want.Doubts)
+		}
+	}
 }
 
 // difference is what of a is not in b.

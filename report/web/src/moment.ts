@@ -1,13 +1,11 @@
 // The states of all addresses at an instant, quickly for one instant after another.
 
 import { parseAddress, type AddressList, type Parsed } from "./address.ts";
+import { leftOpen } from "./doubts.ts";
 import { State, type Cell, type Instant, type Leases, type Moment, type View } from "./types.ts";
 import type { Transitions } from "./transitions.ts";
 import { rowAt, type Course, type Row, type Unheld } from "./unheld.ts";
 import { before, type Spans } from "./windows.ts";
-
-const leftOpen =
-  "the clocks leave open who held it: events lie closer to the time asked about than their clocks are exact, or a clock was set";
 
 // Source is what a moment is made of. It doesn't change.
 export interface Source {

@@ -2,6 +2,7 @@
 
 import { compareAddresses, parseAddress, type AddressList, type Parsed } from "./address.ts";
 import { DataError } from "./bytes.ts";
+import { leftOpen, nearUnknown, notRecorded, notRecordedYet } from "./doubts.ts";
 import { indexOf, instantOf, type Certainty, type RowData, type ViewData } from "./header.ts";
 import { State, type Instant, type Phase, type Range } from "./types.ts";
 import { before } from "./windows.ts";
@@ -24,13 +25,6 @@ export interface Unheld {
   readonly sure: boolean;
   readonly why: readonly string[];
 }
-
-// Words of leasectl who.
-const notRecordedYet = "which addresses the network gives out is not recorded: no ADD before has recorded its ranges";
-const notRecorded = "which addresses the network gave out is not recorded";
-const leftOpen =
-  "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set";
-const nearUnknown = "a moment before or after, within the error of the clocks, it is unknown: ";
 
 interface ParsedRange {
   readonly start: Parsed;
@@ -115,7 +109,7 @@ export class Course {
     if (all.length === 0) return { state: State.unknown, sure: true, why: [notRecordedYet] };
     const states = all.map((c) => this.stateIn(c, address));
     const state = states[0];
-    const why = row.maybe.map((text) => nearUnknown + text);
+    const why = [...row.maybe]; // whole sentences
     states.forEach((s, i) => {
       if (s === State.unknown) why.push(nearUnknown + (all[i] < 0 ? notRecordedYet : notRecorded));
       else if (s !== state && !why.includes(leftOpen)) why.push(leftOpen);

@@ -200,3 +200,9 @@ test("an address that is none is refused", () => {
   assert.throws(() => view.at().cell("10.0.0"), /"10\.0\.0" is no address/);
   assert.throws(() => view.course("::ffff:10.0.0.1"), /is no address/);
 });
+
+test("a doubt of a free address is said as leasectl words it, and once", () => {
+  const lost = "events of journal j1 are lost, at most 1: an address given in them may be in use here and not be known as held";
+  const view = decode(encode([{ texts: ["", lost], rows: [{ ...row, maybe: [1] }], made: { events: [], leases: [] } }])).views[0];
+  assert.deepEqual(view.at().cell("10.0.0.99"), { state: State.free, sure: false, leases: [], why: [lost] });
+});

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 var (
@@ -57,10 +58,14 @@ func (s *store) compare(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(*seed, uint64(len(s.name))))
 	at := instants(s.changes(t), rnd, *moments)
 	addresses := s.addresses(t)
+	made := time.Now().UnixNano()
 	p := open(t, s.report(t), "")
 	got := p.ask(addresses, at)
 	who := s.join(t, addresses, at)
 	for i, instant := range at {
+		if made <= instant && instant <= time.Now().UnixNano() {
+			continue // it came while the page was there already: leasectl has more to say
+		}
 		held := s.compareTable(t, instant, got[i].Table)
 		for _, a := range addresses {
 			w, g := who[instant][a], got[i].Who[a]

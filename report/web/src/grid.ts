@@ -2,7 +2,7 @@
 // screen reader reads.
 import { Cells } from "./cells.ts";
 import { button, el, element } from "./dom.ts";
-import { addressOf, arrange, cidrOf, labelOf, parts, rowLabelOf, textOf, valueOf, type Focus, type Part } from "./layout.ts";
+import { addressOf, arrange, cidrOf, labelOf, partOf, parts, rowLabelOf, textOf, valueOf, type Focus, type Part } from "./layout.ts";
 import { mountLegend, type Legend } from "./legend.ts";
 import { Code, Painter } from "./paint.ts";
 import { themeChanged } from "./theme.ts";
@@ -15,17 +15,24 @@ const labelHeight = 14;
 const paper = [660, 820] as const; // CSS pixels of the width and height that a sheet of paper has at least
 const smallestFocus = 8; // bits of the addresses that zooming in ends at
 
+const atOnce = 16; // parts that are drawn wherever they are; others when they come near to what is in sight: a canvas takes its time
+
 // Sheet is one part as it is drawn.
 interface Sheet {
   readonly part: Part;
   readonly canvas: HTMLCanvasElement;
+  readonly labels: readonly [columns: HTMLElement, rows: HTMLElement]; // empty until it is drawn first
+  readonly drawn: Uint8Array; // code of each cell as it was painted
+  readonly cursor: HTMLElement;
+  readonly chosen: HTMLElement;
+  near: boolean; // it is to be drawn
+  surface: Surface | null; // once it is drawn
+}
+
+interface Surface {
   readonly context: CanvasRenderingContext2D;
   readonly image: ImageData;
   readonly pixels: Uint32Array;
-  readonly drawn: Uint8Array; // code of each cell as it was painted
-  painter: Painter; // a new one for each theme
-  readonly cursor: HTMLElement;
-  readonly chosen: HTMLElement;
 }
 
 export class Grid {
@@ -40,6 +47,8 @@ export class Grid {
   private all: Part[] = [];
   private cells!: Cells;
   private sheets: Sheet[] = [];
+  private readonly painters = new Map<string, Painter>(); // of the theme
+  private readonly sight = new IntersectionObserver((seen) => this.seen(seen), { rootMargin: "100%" });
   private cursor = 0; // cell, of all parts
   private over = -1; // cell that the pointer is on
   private row: HTMLElement[] = []; // the real cells of the cursor's row
@@ -56,7 +65,10 @@ export class Grid {
     page.listen((now, before) => this.follow(now, before));
     document.addEventListener(themeChanged, () => this.repaint());
     new ResizeObserver(() => this.resized()).observe(this.map);
-    addEventListener("beforeprint", () => this.layout(...paper));
+    addEventListener("beforeprint", () => {
+      this.layout(...paper);
+      for (const sheet of this.sheets) this.drawSheet(sheet, true);
+    });
     addEventListener("afterprint", () => this.layout());
     this.grid.addEventListener("keydown", (e) => this.key(e));
     this.grid.addEventListener("focus", () => this.tellSoon());
@@ -104,7 +116,8 @@ export class Grid {
     const high = (height || Math.max(380, innerHeight - 260)) * ratio;
     arrange(this.all, Math.max(160, this.width - gutter - 2) * ratio, high, Math.round(largest * ratio), height ? 1 : 3 * ratio);
     for (const sheet of this.sheets) sheet.canvas.closest(".part")?.remove();
-    this.sheets = this.all.map((part) => this.sheet(part, gutter, ratio));
+    this.sight.disconnect();
+    this.sheets = this.all.map((part, i) => this.sheet(part, gutter, ratio, i < atOnce));
     const cell = this.cells.cell(before ?? view.ranges[0]?.start ?? "");
     this.cursor = Math.max(0, cell);
     this.row = [];
@@ -116,9 +129,9 @@ export class Grid {
     this.mark();
   }
 
-  private sheet(part: Part, gutter: number, ratio: number): Sheet {
-    const [wide, high, cell] = [part.columns * part.size, part.rows * part.size, part.size / ratio];
-    const canvas = el("canvas", { width: wide, height: high, "aria-hidden": "true" });
+  private sheet(part: Part, gutter: number, ratio: number, near: boolean): Sheet {
+    const cell = part.size / ratio;
+    const canvas = el("canvas", { width: part.columns * part.size, height: part.rows * part.size, "aria-hidden": "true" });
     canvas.style.width = `${part.columns * cell}px`;
     canvas.style.height = `${part.rows * cell}px`;
     const mark = (name: string): HTMLElement => {
@@ -128,15 +141,22 @@ export class Grid {
     };
     const [cursor, chosen] = [mark("cursor"), mark("chosen")];
     const cells = el("div", { class: "cells" }, canvas, chosen, cursor);
-    const rows = el("div", { class: "rows" }, columnLabels(part, cell), rowLabels(part, cell), cells);
+    const label = (name: string): HTMLElement => el("div", { class: name, "aria-hidden": "true" });
+    const labels = [label("column-labels"), label("row-labels")] as const;
+    const rows = el("div", { class: "rows" }, ...labels, cells);
     rows.style.gridTemplateColumns = `${gutter}px auto`;
     this.map.append(el("div", { class: "part" }, el("h3", {}, part.title), rows));
-    const painter = new Painter(part.size, ratio);
-    const image = new ImageData(wide, high);
-    const pixels = new Uint32Array(image.data.buffer).fill(painter.background);
-    const context = canvas.getContext("2d", { alpha: false })!;
     this.point(canvas, part, cell);
-    return { part, canvas, context, image, pixels, painter, drawn: new Uint8Array(part.cells).fill(255), cursor, chosen };
+    if (!near) this.sight.observe(canvas);
+    return { part, canvas, labels, drawn: new Uint8Array(part.cells).fill(255), cursor, chosen, near, surface: null };
+  }
+
+  private seen(entries: readonly IntersectionObserverEntry[]): void {
+    const near = new Map(entries.map((e) => [e.target, e.isIntersecting]));
+    for (const sheet of this.sheets) {
+      sheet.near = near.get(sheet.canvas) ?? sheet.near;
+      if (near.has(sheet.canvas)) this.drawSheet(sheet);
+    }
   }
 
   private point(canvas: HTMLCanvasElement, part: Part, size: number): void {
@@ -161,35 +181,57 @@ export class Grid {
     });
   }
 
-  // draw brings the picture up to the moment: only cells that say another thing than before are painted.
   private draw(): void {
     this.cells.read(this.page.moment, this.page.selection.colour);
-    const { codes } = this.cells;
-    for (const sheet of this.sheets) {
-      const { part, drawn, pixels, painter } = sheet;
-      const [size, wide] = [part.size, sheet.image.width];
-      let [first, last] = [part.rows, -1];
-      for (let row = 0, cell = 0; row < part.rows; row++) {
-        const end = Math.min(cell + part.columns, part.cells);
-        for (let x = 0; cell < end; cell++, x += size) {
-          const code = codes[part.first + cell];
-          if (code === drawn[cell]) continue;
-          drawn[cell] = code;
-          painter.paint(pixels, wide, x, row * size, code);
-          if (row < first) first = row;
-          last = row;
-        }
-      }
-      if (last >= first) sheet.context.putImageData(sheet.image, 0, 0, 0, first * size, wide, (last - first + 1) * size);
-    }
+    for (const sheet of this.sheets) this.drawSheet(sheet);
     this.tellSoon();
   }
 
+  // drawSheet brings a picture up to the moment: only cells that say another thing than before are painted.
+  private drawSheet(sheet: Sheet, anyway = false): void {
+    if (!sheet.near && !anyway) return;
+    const { part, drawn } = sheet;
+    const painter = this.painter(part.size);
+    const { context, image, pixels } = (sheet.surface ??= this.surface(sheet, painter));
+    const { codes } = this.cells;
+    const [size, wide] = [part.size, image.width];
+    let [first, last] = [part.rows, -1];
+    for (let row = 0, cell = 0; row < part.rows; row++) {
+      const end = Math.min(cell + part.columns, part.cells);
+      for (let x = 0; cell < end; cell++, x += size) {
+        const code = codes[part.first + cell];
+        if (code === drawn[cell]) continue;
+        drawn[cell] = code;
+        painter.paint(pixels, wide, x, row * size, code);
+        if (row < first) first = row;
+        last = row;
+      }
+    }
+    if (last >= first) context.putImageData(image, 0, 0, 0, first * size, wide, (last - first + 1) * size);
+  }
+
+  private surface({ part, canvas, labels }: Sheet, painter: Painter): Surface {
+    const cell = part.size / (devicePixelRatio || 1);
+    labels[0].append(...columnLabels(part, cell));
+    labels[1].append(...rowLabels(part, cell));
+    const image = new ImageData(canvas.width, canvas.height);
+    const pixels = new Uint32Array(image.data.buffer).fill(painter.background);
+    return { context: canvas.getContext("2d", { alpha: false })!, image, pixels };
+  }
+
+  // painter is shared by parts whose cells are of one size.
+  private painter(size: number): Painter {
+    const ratio = devicePixelRatio || 1;
+    const key = `${size} ${ratio}`;
+    let made = this.painters.get(key);
+    if (!made) this.painters.set(key, (made = new Painter(size, ratio)));
+    return made;
+  }
+
   private repaint(): void {
+    this.painters.clear();
     for (const sheet of this.sheets) {
-      sheet.painter = new Painter(sheet.part.size, devicePixelRatio || 1);
-      sheet.pixels.fill(sheet.painter.background);
-      sheet.context.putImageData(sheet.image, 0, 0);
+      sheet.surface?.pixels.fill(this.painter(sheet.part.size).background);
       sheet.drawn.fill(255);
     }
     this.draw();
@@ -197,7 +239,7 @@ export class Grid {
   }
 
   private partOf(cell: number): Part {
-    return this.all.find((part) => cell < part.first + part.cells) ?? this.all[this.all.length - 1];
+    return partOf(this.all, cell);
   }
 
   private firstAddress(cell: number): string {
@@ -383,6 +425,7 @@ export class Grid {
   }
 
   private zoomTo(path: Focus[]): void {
+    this.hover(-1); // another cell is under the pointer now
     this.path = path;
     this.layout();
     this.page.set({ net: path.length ? cidrOf(path[path.length - 1]) : "" });
@@ -424,28 +467,28 @@ function gutterOf(all: readonly Part[]): number {
 }
 
 // rowLabels names rows by their first address, as many of them as there is room for.
-function rowLabels(part: Part, cell: number): HTMLElement {
-  const made = el("div", { class: "row-labels", "aria-hidden": "true" });
+function rowLabels(part: Part, cell: number): HTMLElement[] {
+  const made: HTMLElement[] = [];
   let every = 1;
   while (every * cell < labelHeight) every *= 2;
   for (let row = 0; row < part.rows; row += every) {
     const label = el("span", {}, rowLabelOf(part, row));
     label.style.top = `${row * cell}px`;
     label.style.height = `${Math.max(cell, labelHeight)}px`;
-    made.append(label);
+    made.push(label);
   }
   return made;
 }
 
 // columnLabels says how far columns are from a row's first address.
-function columnLabels(part: Part, cell: number): HTMLElement {
-  const made = el("div", { class: "column-labels", "aria-hidden": "true" });
+function columnLabels(part: Part, cell: number): HTMLElement[] {
+  const made: HTMLElement[] = [];
   let every = 1;
   while (every * cell < 30) every *= 2;
   for (let column = 0; column < part.columns && part.shift === 0; column += every) {
     const label = el("span", {}, `+${part.is4 ? column : column.toString(16)}`);
     label.style.left = `${column * cell}px`;
-    made.append(label);
+    made.push(label);
   }
   return made;
 }

@@ -63,20 +63,39 @@ function width(span: Span): number {
   return Number(span.last - span.first).toString(2).length; // bits that tell its addresses apart; for large ones nearly
 }
 
-// spans are the ranges of a view, and its leased addresses outside of them. Those that share a row of 16 are one.
-function spans(view: View): Span[] {
-  const all: Span[] = [];
+// Bounds is a range as numbers.
+interface Bounds {
+  readonly is4: boolean;
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly gateway: bigint | null;
+  readonly subnet: string;
+}
+
+function boundsOf(view: View): Bounds[] {
+  const all: Bounds[] = [];
   for (const range of view.ranges) {
-    const start = valueOf(range.start);
-    const end = valueOf(range.end);
+    const [start, end] = [valueOf(range.start), valueOf(range.end)];
     if (!start || !end) continue;
     const gateway = range.gateway ? valueOf(range.gateway) : null;
-    const first = gateway && gateway.value < start.value ? gateway.value : start.value;
-    const last = gateway && gateway.value > end.value ? gateway.value : end.value;
-    const near = gateway !== null && start.value - first < 256n && last - end.value < 256n;
-    all.push({ first: near ? first : start.value, last: near ? last : end.value, is4: start.is4, subnets: [range.subnet] });
+    all.push({ is4: start.is4, start: start.value, end: end.value, gateway: gateway && gateway.is4 === start.is4 ? gateway.value : null, subnet: range.subnet });
   }
-  all.sort((a, b) => (a.is4 !== b.is4 ? (a.is4 ? -1 : 1) : a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  return all;
+}
+
+function order(a: { is4: boolean; first: bigint }, b: { is4: boolean; first: bigint }): number {
+  return a.is4 !== b.is4 ? (a.is4 ? -1 : 1) : a.first < b.first ? -1 : a.first > b.first ? 1 : 0;
+}
+
+// spans are the ranges of a view, and its leased addresses outside of them. Those that share a row of 16 are one.
+function spans(ranges: readonly Bounds[]): Span[] {
+  const all: Span[] = ranges.map(({ is4, start, end, gateway, subnet }) => {
+    const first = gateway !== null && gateway < start ? gateway : start;
+    const last = gateway !== null && gateway > end ? gateway : end;
+    const near = gateway !== null && start - first < 256n && last - end < 256n;
+    return { first: near ? first : start, last: near ? last : end, is4, subnets: [subnet] };
+  });
+  all.sort(order);
   const merged: Span[] = [];
   for (const span of all) {
     const before = merged.at(-1);
@@ -90,33 +109,63 @@ function spans(view: View): Span[] {
   return merged;
 }
 
-// blocksOf lists the aligned blocks of 2^bits addresses that have a leased address or a gateway.
-function blocksOf(view: View, is4: boolean, bits: number, wanted: (value: bigint) => boolean): bigint[] {
-  const found = new Set<bigint>();
-  let last = -1n;
-  for (let i = 0; i < view.addresses.count; i++) {
-    if (view.addresses.is4(i) !== is4) continue;
-    const value = view.addresses.value(i);
-    const base = align(value, bits);
-    if (base !== last && wanted(value)) found.add((last = base));
+// below counts the numbers up to n that come before something; reached says so of one, and of none behind it that isn't.
+function below(n: number, reached: (i: number) => boolean): number {
+  let [low, high] = [0, n];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (reached(middle)) high = middle;
+    else low = middle + 1;
   }
-  for (const range of view.ranges) {
-    const gateway = range.gateway ? valueOf(range.gateway) : null;
-    if (gateway && gateway.is4 === is4 && wanted(gateway.value)) found.add(align(gateway.value, bits));
+  return low;
+}
+
+// leasedFrom is the index of the first leased address that is not before one: they are in order, IPv4 first.
+function leasedFrom(addresses: Addresses, is4: boolean, value: bigint): number {
+  return below(addresses.count, (i) => (addresses.is4(i) === is4 ? addresses.value(i) >= value : is4));
+}
+
+// Wanted is which addresses a sparse part is about: those from first to last, without those of spans.
+interface Wanted {
+  readonly is4: boolean;
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly spans: readonly Span[];
+}
+
+function wants({ is4, first, last, spans }: Wanted, value: bigint): boolean {
+  if (value < first || value > last) return false;
+  const span = spans[below(spans.length, (i) => order(spans[i], { is4, first: value }) > 0) - 1];
+  return span === undefined || span.is4 !== is4 || value > span.last;
+}
+
+// blocksOf lists the aligned blocks of 2^bits addresses that have a leased address or a gateway.
+function blocksOf(view: View, ranges: readonly Bounds[], bits: number, wanted: Wanted): bigint[] {
+  const found = new Set<bigint>();
+  const { addresses } = view;
+  let last = -1n;
+  for (let i = leasedFrom(addresses, wanted.is4, wanted.first); i < addresses.count && addresses.is4(i) === wanted.is4; i++) {
+    const value = addresses.value(i);
+    if (value > wanted.last) break;
+    const base = align(value, bits);
+    if (base !== last && wants(wanted, value)) found.add((last = base));
+  }
+  for (const { is4, gateway } of ranges) {
+    if (gateway !== null && is4 === wanted.is4 && wants(wanted, gateway)) found.add(align(gateway, bits));
   }
   return [...found].sort((a, b) => (a < b ? -1 : 1));
 }
 
-function sparse(view: View, title: string, is4: boolean, first: number, wanted: (value: bigint) => boolean): Part | null {
-  let bases = blocksOf(view, is4, block, wanted);
+function sparse(view: View, ranges: readonly Bounds[], title: string, first: number, wanted: Wanted): Part | null {
+  let bases = blocksOf(view, ranges, block, wanted);
   if (bases.length === 0) return null;
   let shift = 0;
   if (bases.length << block > most * 2) {
     shift = block;
-    for (let bits = block + 1; bases.length > most; bits++) bases = blocksOf(view, is4, (shift = bits), wanted);
+    for (let bits = block + 1; bases.length > most; bits++) bases = blocksOf(view, ranges, (shift = bits), wanted);
   }
   const run = shift === 0 ? 1 << block : 1;
-  return { title, is4, bases, run, shift, sparse: true, first, cells: bases.length * run, columns: 0, rows: 0, firstRow: 0, size: 1 };
+  return { title, is4: wanted.is4, bases, run, shift, sparse: true, first, cells: bases.length * run, columns: 0, rows: 0, firstRow: 0, size: 1 };
 }
 
 function dense(title: string, is4: boolean, base: bigint, bits: number, first: number): Part {
@@ -130,24 +179,27 @@ export function parts(view: View, focus: Focus | null): Part[] {
   const made: Part[] = [];
   const next = (): number => (made.length ? made[made.length - 1].first + made[made.length - 1].cells : 0);
   const add = (part: Part | null): void => void (part && made.push(part));
+  const ranges = boundsOf(view);
   if (focus) {
-    const inside = (value: bigint): boolean => align(value, focus.bits) === focus.base;
-    if (focus.bits <= 16 || (focus.is4 && focus.bits <= denseBits4)) add(dense(cidrOf(focus), focus.is4, focus.base, focus.bits, 0));
-    else add(sparse(view, cidrOf(focus), focus.is4, 0, inside));
+    const { is4, base, bits } = focus;
+    if (bits <= 16 || (is4 && bits <= denseBits4)) add(dense(cidrOf(focus), is4, base, bits, 0));
+    else add(sparse(view, ranges, cidrOf(focus), 0, { is4, first: base, last: base + (1n << BigInt(bits)) - 1n, spans: [] }));
     return made;
   }
-  const all = spans(view);
-  const inSpan = (is4: boolean, value: bigint): boolean => all.some((s) => s.is4 === is4 && s.first <= value && value <= s.last);
+  const all = spans(ranges);
   for (const span of all) {
     const title = span.subnets.join(", ");
     const bits = Math.max(width(span), 3);
     if (!span.is4 && bits > 12 || bits > denseBits4) {
-      add(sparse(view, title, span.is4, next(), (v) => span.first <= v && v <= span.last));
+      add(sparse(view, ranges, title, next(), { is4: span.is4, first: span.first, last: span.last, spans: [] }));
       continue;
     }
     add(tight(span, title, next()));
   }
-  for (const is4 of [true, false]) add(sparse(view, `Addresses outside the ranges, IPv${is4 ? 4 : 6}`, is4, next(), (v) => !inSpan(is4, v)));
+  for (const is4 of [true, false]) {
+    const outside = { is4, first: 0n, last: (1n << (is4 ? 32n : 128n)) - 1n, spans: all };
+    add(sparse(view, ranges, `Addresses outside the ranges, IPv${is4 ? 4 : 6}`, next(), outside));
+  }
   return made;
 }
 
@@ -239,20 +291,29 @@ function cellFrom(part: Part, value: bigint): number {
   return offset < BigInt(part.run) ? base * part.run + Number(offset) : (base + 1) * part.run;
 }
 
+// lastOf is the last address of a part.
+function lastOf(part: Part): bigint {
+  return part.bases[part.bases.length - 1] + (BigInt(part.run) << BigInt(part.shift)) - 1n;
+}
 
 // placed is, for each leased address, the cell it is in, or -1.
 export function placed(all: readonly Part[], addresses: Addresses): Int32Array {
   const cells = new Int32Array(addresses.count).fill(-1);
-  for (let i = 0; i < addresses.count; i++) {
-    const [is4, value] = [addresses.is4(i), addresses.value(i)];
-    for (const part of all) {
-      const cell = cellOf(part, is4, value);
-      if (cell < 0) continue;
-      cells[i] = part.first + cell;
-      break;
+  for (const part of all) {
+    const last = lastOf(part);
+    for (let i = leasedFrom(addresses, part.is4, part.bases[0]); i < cells.length && addresses.is4(i) === part.is4; i++) {
+      const value = addresses.value(i);
+      if (value > last) break;
+      const cell = cells[i] < 0 ? cellOf(part, part.is4, value) : -1;
+      if (cell >= 0) cells[i] = part.first + cell;
     }
   }
   return cells;
+}
+
+// partOf is the part that has a cell; the last one if none has.
+export function partOf(all: readonly Part[], cell: number): Part {
+  return all[Math.min(below(all.length, (i) => cell < all[i].first + all[i].cells), all.length - 1)];
 }
 
 // Run is cells whose addresses are all alike, as long as no event speaks of them: from cell on, up to the next one's.
@@ -264,21 +325,31 @@ export interface Run {
 // runs cuts parts where ranges begin, end or have their gateway.
 export function runs(all: readonly Part[], view: View): Run[] {
   const made: Run[] = [];
-  for (const part of all) {
-    const cuts = new Set([0]);
-    for (const range of view.ranges) {
-      for (const [text, after] of [[range.start, 0n], [range.end, 1n], [range.gateway, 0n], [range.gateway, 1n]] as const) {
-        const a = text ? valueOf(text) : null;
-        if (!a || a.is4 !== part.is4) continue;
-        const cell = cellFrom(part, a.value + after);
-        cuts.add(cell);
-        if (part.shift > 0) cuts.add(cell + 1);
-      }
+  const ranges = boundsOf(view);
+  const cutsOf = (is4: boolean) => {
+    const cuts = new Set<bigint>();
+    for (const r of ranges) {
+      if (r.is4 !== is4) continue;
+      cuts.add(r.start).add(r.end + 1n);
+      if (r.gateway !== null) cuts.add(r.gateway).add(r.gateway + 1n);
     }
-    for (const cell of [...cuts].sort((a, b) => a - b)) {
+    return [...cuts].sort((a, b) => (a < b ? -1 : 1));
+  };
+  const [cuts4, cuts6] = [cutsOf(true), cutsOf(false)];
+  for (const part of all) {
+    const cuts = part.is4 ? cuts4 : cuts6;
+    const [begin, last] = [part.bases[0], lastOf(part)];
+    const cells = new Set([0]);
+    for (let i = below(cuts.length, (k) => cuts[k] >= begin); i < cuts.length && cuts[i] <= last; i++) {
+      const cell = cellFrom(part, cuts[i]);
+      cells.add(cell);
+      if (part.shift > 0) cells.add(cell + 1);
+    }
+    const near = part.shift > 0 ? ranges.filter((r) => r.is4 === part.is4 && r.end >= begin && r.start <= last) : [];
+    for (const cell of [...cells].sort((a, b) => a - b)) {
       if (cell >= part.cells) break;
       const base = addressOf(part, cell);
-      const offsets = new Set([probeAt(part, view, cell), 0n, (1n << BigInt(part.shift)) - 1n]);
+      const offsets = new Set([probeAt(part, near, base), 0n, (1n << BigInt(part.shift)) - 1n]);
       made.push({ cell: part.first + cell, probes: [...offsets].map((offset) => textOf(base + offset, part.is4)) });
     }
   }
@@ -286,15 +357,12 @@ export function runs(all: readonly Part[], view: View): Run[] {
 }
 
 // probeAt is which address of a cell stands for it: not its gateway, nor what lies before the range that begins within it.
-function probeAt(part: Part, view: View, cell: number): bigint {
-  if (part.shift === 0) return 0n;
-  const base = addressOf(part, cell);
+function probeAt(part: Part, ranges: readonly Bounds[], base: bigint): bigint {
   const size = 1n << BigInt(part.shift);
-  for (const range of view.ranges) {
-    const [start, end] = [valueOf(range.start), valueOf(range.end)];
-    if (!start || !end || start.is4 !== part.is4 || end.value < base || start.value >= base + size) continue;
-    let at = start.value > base ? start.value : base;
-    if (range.gateway && valueOf(range.gateway)?.value === at) at++;
+  for (const { start, end, gateway } of ranges) {
+    if (end < base || start >= base + size) continue;
+    let at = start > base ? start : base;
+    if (gateway === at) at++;
     if (at < base + size) return at - base;
   }
   return 0n;

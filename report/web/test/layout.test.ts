@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { addressOf, arrange, cellOf, cidrOf, labelOf, parts, placed, rowLabelOf, runs, textOf, valueOf } from "../src/layout.ts";
+import { addressOf, arrange, cellOf, cidrOf, labelOf, partOf, parts, placed, rowLabelOf, runs, textOf, valueOf } from "../src/layout.ts";
 import type { View } from "../src/types.ts";
 
 interface Net {
@@ -93,6 +93,21 @@ test("a cell of many addresses is asked at both of its ends, too", () => {
   const of = view({ ranges: [["10.0.0.10", "10.255.255.20", "10.0.0.0/8", "10.0.0.10"]], leased: [] });
   const first = runs(parts(of, null), of)[0];
   assert.deepEqual([...first.probes].sort(), ["10.0.0.0", "10.0.0.11", "10.0.0.255"]);
+});
+
+test("the work grows with the ranges, not with their square", () => {
+  const many = 500;
+  let asked = 0;
+  const leased = Array.from({ length: many }, (_, i) => `10.${i >> 8}.${i & 255}.5`);
+  const plain = view({ ranges: leased.map((a) => [a.replace(/5$/, "2"), a.replace(/5$/, "254"), a.replace(/5$/, "0/24"), a.replace(/5$/, "1")]), leased });
+  const count = <T extends object>(of: T): T => new Proxy(of, { get: (target, name) => (asked++, Reflect.get(target, name)) });
+  const of = { ranges: plain.ranges.map(count), addresses: count(plain.addresses) } as unknown as View;
+  const all = parts(of, null);
+  assert.equal(all.length, many);
+  assert.equal(placed(all, of.addresses).every((cell, i) => cell === all[i].first + 5), true);
+  assert.equal(runs(all, of).length, 4 * many); // network address, gateway, range, broadcast address
+  assert(asked < 200 * many, `${asked} times`);
+  assert.equal(partOf(all, all[77].first + 255), all[77]);
 });
 
 test("addresses as numbers and back", () => {

@@ -10,7 +10,7 @@ import (
 func Confirm(look func() (*Verified, error)) (*Verified, error) { return confirm(look) }
 
 // Detached returns a lease with strings of its own.
-func Detached(l state.Lease) state.Lease { return detached(l) }
+func Detached(l state.Lease) state.Lease { return *detached(&l) }
 
 // ReadAhead has the sweep read so many events at a time, from the beginning.
 func (s *Sweep) ReadAhead(events int) {

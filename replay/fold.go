@@ -12,24 +12,44 @@ import (
 
 // draft is an interval while effective times are not known yet.
 type draft struct {
-	lease      state.Lease
+	lease      *state.Lease
 	file       string
-	start, end mark // end.seq is 0 while it is held
-	window     mark
-	reason     journal.Reason
-	released   bool   // by an operator or a rule, not by the runtime
-	words      string // of whoever released it
-	doubt      string // what a successor says against a lease that it carried over
-	parentSeq  string // the parent's event that gave it
-	notes      []string
+	start, end mark  // end.seq is 0 while it is held
+	window     *mark // end itself if that is not in doubt
+	*rare
+	reason   journal.Reason
+	released bool // by an operator or a rule, not by the runtime
 
 	unsettled bool // it was held before a gap, and nothing behind it says that it still is
-	seen      mark // then the last event before the gap
-	lostAfter mark // the last event that shows it, if its end is lost
-	lostBy    mark // the event that gave its address to another without its end; its seq is 0 if events are lost
 	pruned    bool // the event that gave it was pruned
 	fromGap   bool // its beginning is lost: start is the first event behind
+}
+
+// rare is what few drafts have; to be written to by way of own alone, since all others share one.
+type rare struct {
+	words     string // of whoever released it
+	doubt     string // what a successor says against a lease that it carried over
+	parentSeq string // the parent's event that gave it
+	notes     []string
+
+	seen      mark // the last event before the gap, if it is unsettled
+	lostAfter mark // the last event that shows it, if its end is lost
+	lostBy    mark // the event that gave its address to another without its end; its seq is 0 if events are lost
 	sure      mark // a snapshot shows that it was held from start to this event, gaps included; its seq is 0 if none does
+}
+
+var nothingRare rare
+
+func newDraft(l *state.Lease, file string) *draft {
+	return &draft{lease: l, file: file, start: mark{l.Start, l.Clock}, rare: &nothingRare}
+}
+
+// own returns what the draft has of its own, to be written to.
+func (d *draft) own() *rare {
+	if d.rare == &nothingRare {
+		d.rare = new(rare)
+	}
+	return d.rare
 }
 
 // reason returns why the event ended leases, also where it leaves that to its kind.
@@ -70,7 +90,7 @@ func (r *reading) begin(rec *journal.Record) {
 	for _, a := range ev.Addresses {
 		if d := r.open[a.IP]; d != nil {
 			if !d.unsettled {
-				d.lostBy = m
+				d.own().lostBy = m
 				r.h.odd(a.IP, "event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
 			}
 			r.loseEnd(d)
@@ -79,8 +99,8 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.carry(&l, rec.File); d != nil {
 			r.gap.settle(a.IP, ev.Seq)
 			if ev.Kind == journal.KindImport {
-				d.doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
-				d.parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
+				d.own().doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
+				d.own().parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
 				if d.parentSeq == "" {
 					r.h.claimed = append(r.h.claimed, a.IP)
 				}
@@ -94,10 +114,10 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	if !r.keeps(l) {
 		return nil
 	}
-	d := &draft{lease: detached(*l), file: file, start: mark{l.Start, l.Clock}}
+	d := newDraft(detached(l), file)
 	r.open[l.IP] = d
 	if l.Import && r.based(file) {
-		d.doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
+		d.own().doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
 	}
 	return d
 }
@@ -107,9 +127,9 @@ func (r *reading) annotate(ev *journal.Event) {
 	note := annotationNote(ev)
 	for _, a := range ev.Addresses {
 		if d := r.told(a, ev); d != nil && note != "" {
-			annotated(&d.lease, ev)
+			annotated(d.lease, ev)
 			d.lease = detached(d.lease)
-			d.notes = append(d.notes, note)
+			d.note(note)
 		}
 	}
 }
@@ -150,11 +170,11 @@ func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
 	d := r.open[a.IP]
 	owner := state.Attachment{ContainerID: ev.ContainerID, IfName: ev.IfName}
 	switch {
-	case d != nil && owns(&d.lease, owner):
+	case d != nil && owns(d.lease, owner):
 		if d.unsettled {
 			d.unsettled = false
 			r.gap.settle(a.IP, ev.Seq)
-			d.notes = append(d.notes, r.gap.through())
+			d.note(r.gap.through())
 		}
 		return d
 	case d != nil && d.unsettled:
@@ -170,7 +190,7 @@ func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
 	l.Start, l.Clock = r.gap.before.seq, r.gap.before.clock
 	if d = r.carry(&l, r.gap.file); d != nil {
 		d.fromGap = true
-		d.notes = append(d.notes, r.gap.begins())
+		d.note(r.gap.begins())
 		r.gap.settle(a.IP, ev.Seq)
 	}
 	return d
@@ -187,14 +207,17 @@ func (r *reading) close(a journal.Address, m mark, ev *journal.Event) {
 	}
 	r.end(d, m, ev)
 	if ev.Kind == journal.KindRelease {
-		d.released, d.words = true, strings.Clone(cmp.Or(ev.Text, attribute(ev, "evidence")))
+		d.released, d.own().words = true, strings.Clone(cmp.Or(ev.Text, attribute(ev, "evidence")))
 	}
 	r.finished(d)
 }
 
 func (r *reading) end(d *draft, m mark, ev *journal.Event) {
 	d.end, d.reason = m, reason(ev)
-	d.window = r.window(d, m, d.reason)
+	d.window = &d.end
+	if w := r.window(d, m, d.reason); w != m {
+		d.window = &w
+	}
 }
 
 // reset ends all leases.
@@ -220,10 +243,11 @@ func (r *reading) loseEnd(d *draft) {
 	if r.HeldOnly {
 		return
 	}
-	d.lostAfter = r.last
+	last := r.last
 	if d.unsettled {
-		d.lostAfter = d.seen
+		last = d.seen
 	}
+	d.own().lostAfter = last
 	r.finished(d)
 }
 
@@ -239,7 +263,7 @@ func (r *reading) asked(d *draft) bool {
 	if r.part != nil {
 		return d.start.seq <= r.part.last && (d.end.seq == 0 || d.end.seq > r.part.first)
 	}
-	iv := Interval{Start: r.Clocks.point(d.start), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq}
+	iv := Interval{Start: r.Clocks.point(d.start), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq, few: &few{}}
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}
 	}
@@ -284,20 +308,22 @@ func (r *reading) lastOfBoot(d *draft) mark {
 func (r *reading) interval(d *draft) Interval {
 	clocks := &r.h.Clocks
 	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
-		sure: clocks.point(d.sure), fromGap: d.fromGap, pruned: d.pruned}
+		few: d.few(clocks), fromGap: d.fromGap, pruned: d.pruned}
 	doubtful := mark{}
 	switch {
 	case d.end.seq != 0:
 		iv.LastSeq, iv.endBoot = d.end.seq, d.end.clock.Boot
-		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, Window: clocks.point(d.window), released: d.released}
+		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, released: d.released}
+		iv.End.Window = &iv.End.Point
+		if *d.window != d.end {
+			window := clocks.point(*d.window)
+			iv.End.Window = &window
+		}
 		if d.window.seq < d.end.seq {
-			doubtful = d.window
+			doubtful = *d.window
 		}
 	case d.lostAfter.seq != 0:
 		iv.LastSeq, iv.Certainty, iv.lost = d.lostAfter.seq, Unknown, true
-		if d.lostBy.seq != 0 {
-			iv.lostTo = clocks.point(d.lostBy)
-		}
 		if d.start.clock.Boot != r.last.clock.Boot {
 			doubtful = r.lastOfBoot(d)
 		}
@@ -316,10 +342,23 @@ func (r *reading) interval(d *draft) Interval {
 	if iv.End == nil && r.h.Stopped != nil {
 		iv.Certainty, iv.lost = Unknown, true
 	}
-	iv.doubt, iv.parentSeq, iv.notes = d.doubt, d.parentSeq, d.notes
 	r.doubts(&iv)
 	return iv
 }
+
+// few is what the draft's interval has of its own.
+func (d *draft) few(clocks *Clocks) *few {
+	if d.rare == &nothingRare {
+		return &nothingOfFew
+	}
+	f := &few{sure: clocks.point(d.sure), doubt: d.doubt, parentSeq: d.parentSeq, notes: d.notes}
+	if d.lostBy.seq != 0 {
+		f.lostTo = clocks.point(d.lostBy)
+	}
+	return f
+}
+
+func (d *draft) note(text string) { d.own().notes = append(d.notes, text) }
 
 // owner of leases that were taken over without an interface name answer to every one.
 func owns(l *state.Lease, a state.Attachment) bool {

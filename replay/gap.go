@@ -71,7 +71,7 @@ func (r *reading) goesOn(m mark, rec *journal.Record) error {
 func (r *reading) lostBehind(g *gap) {
 	for _, d := range r.open {
 		if !d.unsettled {
-			d.unsettled, d.seen = true, g.after
+			d.unsettled, d.own().seen = true, g.after
 		}
 	}
 }
@@ -99,12 +99,14 @@ func (r *reading) within(g *gap) error {
 		switch {
 		case !r.keeps(&l):
 		case d != nil && d.start.seq == l.Start:
-			d.seen, d.sure = shown, shown
+			d.own().seen, d.own().sure = shown, shown
 		default:
 			if d != nil {
 				r.loseEnd(d)
 			}
-			r.open[l.IP] = &draft{lease: l, file: newest.File, start: mark{l.Start, l.Clock}, unsettled: true, seen: shown, sure: shown}
+			d = newDraft(&l, newest.File)
+			d.unsettled, d.own().seen, d.own().sure = true, shown, shown
+			r.open[l.IP] = d
 		}
 	}
 	for _, d := range r.open {
@@ -166,7 +168,7 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	d := r.open[l.IP]
 	switch {
 	case d != nil && d.start.seq == l.Start:
-		d.unsettled, d.sure = false, mark{s.Seq(), at}
+		d.unsettled, d.own().sure = false, mark{s.Seq(), at}
 		return
 	case d != nil && !d.unsettled && !d.fromGap:
 		return // a later event gave it: the snapshot can't know another
@@ -174,7 +176,8 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
 	}
-	fresh := &draft{lease: *l, file: s.File, start: mark{l.Start, l.Clock}, sure: mark{s.Seq(), at}}
+	fresh := newDraft(l, s.File)
+	fresh.own().sure = mark{s.Seq(), at}
 	r.began(fresh, s.File)
 	r.open[l.IP] = fresh
 }

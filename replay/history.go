@@ -32,7 +32,7 @@ func (c Certainty) String() string {
 
 // Interval is a lease from the event that gave it to the event that ended it.
 type Interval struct {
-	Lease     state.Lease
+	Lease     *state.Lease
 	Start     Point
 	End       *End        // nil if it is still held, or if its end is not known (Certainty is Unknown then)
 	Doubtful  *Point      // after this event the lease's use is uncertain; nil if it never is
@@ -41,17 +41,24 @@ type Interval struct {
 	File      string      // that holds the first event, within the store's folder
 	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
 
-	endBoot   journal.BootID
+	endBoot journal.BootID
+	*few
+	pruned    bool // the event at Start was pruned
+	fromGap   bool // Start is the first event behind those that are lost
+	lost      bool // no event that can be read ends it, and none after LastSeq shows it
+	use, ends int  // 1 + which of Doubts is about its use, and from which on they are about its end; 0 for none
+}
+
+// few is what few intervals have, of which a long history has very many: all others share one that is empty, and not to be written to.
+type few struct {
 	sure      Point  // held all the time from Start to this event, whatever events are lost; Seq 0 if that is not known
-	pruned    bool   // the event at Start was pruned
-	fromGap   bool   // Start is the first event behind those that are lost
 	lostTo    Point  // what gave the address to another, if that is known
-	lost      bool   // no event that can be read ends it, and none after LastSeq shows it
 	doubt     string // what a successor says against a lease that it carried over
 	parentSeq string // the parent's event that gave it
 	notes     []string
-	use, ends int // 1 + which of Doubts is about its use, and from which on they are about its end; 0 for none
 }
+
+var nothingOfFew = few{sure: new(Clocks).point(mark{})}
 
 // Whole reports whether all events could be read, from the first one on.
 func (h *History) Whole() bool { return h.Stopped == nil && len(h.gaps) == 0 && h.First.Seq == 1 }
@@ -64,7 +71,7 @@ type End struct {
 	Point
 	Reason journal.Reason
 	Text   string // what an operator or a rule says of it, "" if nothing
-	Window Point  // the last event that shows the lease in use; the end itself if that is not in doubt
+	Window *Point // the last event that shows the lease in use; the end itself if that is not in doubt
 
 	released bool // by an operator or a rule, not by the runtime
 }

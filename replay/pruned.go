@@ -93,22 +93,22 @@ func (r *reading) earlier(events *journal.Earlier) error {
 // began notes on a lease that a snapshot shows what is known of the event that gave it.
 func (r *reading) began(d *draft, file string) {
 	if r.gap == nil || r.gap.pruned == nil || d.start.seq > r.gap.pruned.Pruned.Last {
-		d.notes = append(d.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
+		d.note(fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
 		return
 	}
 	if d.began(file); !d.lease.Import {
 		return
 	}
 	if ev := r.gap.pruned.Earlier.Find(d.start.seq); ev.Kind == journal.KindImport {
-		d.doubt, d.parentSeq = attribute(&ev, journal.AttributeDoubt), attribute(&ev, journal.AttributeParentSeq)
+		d.own().doubt, d.own().parentSeq = attribute(&ev, journal.AttributeDoubt), attribute(&ev, journal.AttributeParentSeq)
 	} else if r.gap.pruned.Earlier.Len() == 0 {
-		d.doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.start.seq)
+		d.own().doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.start.seq)
 	}
 }
 
 // began notes that the event that gave a lease was pruned, and which file knows of it.
 func (d *draft) began(file string) {
-	d.notes = append(d.notes, fmt.Sprintf("its beginning is known from %s: the event that gave it was pruned", file))
+	d.note(fmt.Sprintf("its beginning is known from %s: the event that gave it was pruned", file))
 	d.pruned = true
 }
 

@@ -216,7 +216,7 @@ func tell(h *replay.Holder) told {
 	doubts := slices.DeleteFunc(slices.Clone(h.Doubts), func(d string) bool {
 		return strings.HasPrefix(d, "its beginning is known from") || strings.Contains(d, "added by event")
 	})
-	return told{h.Lease, h.Start, h.End, h.Doubtful, h.Certainty, strings.Join(doubts, "; "), h.Overlap, h.Unsure, h.Partly}
+	return told{*h.Lease, h.Start, h.End, h.Doubtful, h.Certainty, strings.Join(doubts, "; "), h.Overlap, h.Unsure, h.Partly}
 }
 
 func tellAll(all []replay.Holder) []told {

@@ -299,7 +299,7 @@ func (r *reading) finish() {
 	h.ranges.points(&h.Clocks)
 	for _, d := range r.open {
 		if d.unsettled && h.pending == nil {
-			d.lostAfter = d.seen
+			d.own().lostAfter = d.seen
 		}
 		r.finished(d)
 	}

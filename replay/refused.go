@@ -140,7 +140,7 @@ func (e *Explainer) refusal(r *refused) {
 		asked = " that requested " + joined(ev.Requested)
 	}
 	e.say(rest(ev.Seq), "At %s an ADD of %s%s was refused with code %d: %s (event %d).", when(e.pointOf(ev)),
-		ownerText(&Interval{Lease: l}), asked, ev.Code, ev.Text, ev.Seq)
+		ownerText(&Interval{Lease: &l}), asked, ev.Code, ev.Text, ev.Seq)
 }
 
 func joined(ips []netip.Addr) string {

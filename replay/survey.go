@@ -186,7 +186,8 @@ func (s *survey) begin(ev *journal.Event, a journal.Address) bool {
 	s.setEnd(s.leases, endNever)
 	s.leases++
 	if imported && attribute(ev, journal.AttributeParentSeq) == "" {
-		d := &draft{lease: detached(leaseOf(ev, a)), start: mark{ev.Seq, ev.Clock}}
+		l := leaseOf(ev, a)
+		d := newDraft(detached(&l), "")
 		s.claims[a.IP] = append(s.claims[a.IP], d)
 	}
 	return true
@@ -257,7 +258,7 @@ func (s *survey) annotate(ev *journal.Event) bool {
 		}
 		l := state.Lease{NetNS: n.netNS, NetNSID: n.netNSID, Pod: n.pod}
 		annotated(&l, ev)
-		l = detached(l)
+		l = *detached(&l)
 		n.netNS, n.netNSID, n.pod, n.notes = l.NetNS, l.NetNSID, l.Pod, append(n.notes, note)
 	}
 	return true

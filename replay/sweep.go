@@ -283,7 +283,7 @@ func (s *Sweep) interval(l *sweepLease) *Interval {
 			if n.pod != (journal.Pod{}) {
 				d.lease.Pod = n.pod
 			}
-			d.notes = n.notes
+			d.own().notes = n.notes
 		}
 		s.survey.ending(d, l.until, l.odd)
 		iv := s.survey.interval(d)
@@ -306,12 +306,13 @@ func (s *survey) interval(d *draft) Interval {
 func (s *survey) ending(d *draft, until int64, odd *oddEnd) {
 	switch {
 	case odd != nil:
-		d.end, d.window, d.reason, d.released = s.mark(odd.end), s.mark(odd.window), odd.reason, odd.released
+		window := s.mark(odd.window)
+		d.end, d.window, d.reason, d.released = s.mark(odd.end), &window, odd.reason, odd.released
 	case until != endNever:
 		// Only its effective time is known beforehand. The other is not looked at before the event is read.
 		clock := journal.Clock{BootTime: until, Boot: d.start.clock.Boot}
 		clock.Wall = s.h.Clocks.Point(0, clock).Effective.UnixNano()
 		d.end = mark{d.start.seq + 1, clock}
-		d.window, d.reason = d.end, journal.ReasonDel
+		d.window, d.reason = &d.end, journal.ReasonDel
 	}
 }

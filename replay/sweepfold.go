@@ -96,10 +96,14 @@ func (f *facts) part(i int) string {
 func (l *sweepLease) draft() *draft {
 	f := l.facts
 	m := mark{l.began.seq, journal.Clock{Wall: l.began.wall, BootTime: l.began.boot, Boot: l.boot}}
-	return &draft{start: m, doubt: f.part(6), parentSeq: f.part(7), lease: state.Lease{
+	d := newDraft(&state.Lease{
 		Address: f.address, Attachment: state.Attachment{ContainerID: f.part(0), IfName: f.part(1)}, NetNS: f.part(2), NetNSID: f.netNSID,
 		Pod: journal.Pod{Namespace: f.part(3), Name: f.part(4), UID: f.part(5)}, Start: m.seq, Clock: m.clock,
-		Claimed: f.claimed, Import: f.imports, Blocked: f.blocks}}
+		Claimed: f.claimed, Import: f.imports, Blocked: f.blocks}, "")
+	if doubt, parentSeq := f.part(6), f.part(7); doubt != "" || parentSeq != "" {
+		d.own().doubt, d.own().parentSeq = doubt, parentSeq
+	}
+	return d
 }
 
 // over puts what the ending event says into the interval.

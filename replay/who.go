@@ -320,7 +320,7 @@ func claimText(iv *Interval) string {
 
 // ownerText names who held a lease.
 func ownerText(iv *Interval) string {
-	l := &iv.Lease
+	l := iv.Lease
 	switch {
 	case l.Blocked:
 		return "an unknown owner"

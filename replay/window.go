@@ -26,7 +26,7 @@ func (h *History) Select(of func(*state.Lease) bool) *History {
 	some := *h
 	some.Intervals = nil
 	for i := range h.Intervals {
-		if of(&h.Intervals[i].Lease) {
+		if of(h.Intervals[i].Lease) {
 			some.Intervals = append(some.Intervals, h.Intervals[i])
 		}
 	}

@@ -240,7 +240,7 @@ func (s *store) snapshotLeases(st *state.State, file string) ([]leaseItem, error
 			return items, err
 		}
 		start := replay.Point{Seq: l.Start, Time: l.Clock.Time(), Effective: l.Clock.Time()}
-		items = append(items, s.lease(&replay.Interval{Lease: l, Start: start, File: file, LastSeq: st.Seq(), Doubts: []string{}}))
+		items = append(items, s.lease(&replay.Interval{Lease: &l, Start: start, File: file, LastSeq: st.Seq(), Doubts: []string{}}))
 	}
 	return items, nil
 }

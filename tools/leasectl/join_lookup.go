@@ -289,7 +289,7 @@ func (e *sweptEra) with(before *joinAnswer, says *replay.Holding, may, only bool
 
 // joined describes a holder.
 func (e *sweptEra) joined(h *replay.Holder) joinHolder {
-	l := &h.Lease
+	l := h.Lease
 	j := joinHolder{ContainerID: l.ContainerID, IfName: l.IfName, Pod: podItem{l.Pod.Namespace, l.Pod.Name, l.Pod.UID}, NetNS: l.NetNS,
 		Network: e.network, Node: e.meta.Node, Since: stamp(h.Start.Effective), Seq: uint64(h.Start.Seq)}
 	if h.End != nil {

@@ -209,7 +209,7 @@ func (s *store) toJudge(ans *answer) ([]*judged, error) {
 	all := make([]*judged, len(h.Intervals))
 	for i := range h.Intervals {
 		iv := &h.Intervals[i]
-		all[i] = &judged{s: s, lease: iv.Lease, start: iv.Start, verdict: verdictKept}
+		all[i] = &judged{s: s, lease: *iv.Lease, start: iv.Start, verdict: verdictKept}
 	}
 	slices.SortFunc(all, func(x, y *judged) int { return x.lease.IP.Compare(y.lease.IP) })
 	return all, nil

@@ -88,7 +88,7 @@ func addrText(a netip.Addr) string {
 }
 
 func (s *store) lease(iv *replay.Interval) leaseItem {
-	l := &iv.Lease
+	l := iv.Lease
 	it := leaseItem{
 		Schema: "leaselog.interval/1", Network: s.network,
 		IP: addrText(l.IP), Prefix: l.Bits, Gateway: addrText(l.Gateway), RangeSet: l.Set,

@@ -62,58 +62,15 @@ func (s *Stretch) same(t *Stretch) bool {
 }
 
 // instants returns the first instant and all others, ascending, up to the last, at which an answer about the only address of the history
-// may be another than a nanosecond before: what an answer compares the time with, and the nanosecond behind.
+// may be another than a nanosecond before.
 func (h *History) instants(first, last int64, covered time.Time) []int64 {
-	all := []int64{first}
-	add := func(ns int64) {
-		for _, at := range []int64{ns, ns + 1} {
-			if at > first && at <= last {
-				all = append(all, at)
-			}
-		}
-	}
-	point := func(p *Point) {
-		if p == nil || p.Time.IsZero() {
-			return
-		}
-		err := int64(p.MaxError)
-		add(recorded(p))
-		for _, ns := range []int64{-err, 0, err} {
-			add(effective(p) + ns)
-		}
-	}
+	s := h.span(Asked{Covered: covered})
+	e := h.edges(&s)
 	for iv := range each(h.Intervals) {
-		point(&iv.Start)
-		point(iv.behind())
-		point(iv.Doubtful)
-		point(&iv.sure)
-		if iv.Lease.Import {
-			add(iv.Lease.Claimed)
-			add(iv.Lease.Claimed - 1)
-		}
+		e.lease(iv)
 	}
-	for i := range h.ranges.changes {
-		point(&h.ranges.changes[i].point)
-	}
-	for i, g := range h.gaps {
-		point(&g.from)
-		point(&g.to)
-		point(h.settledAt(i))
-		for j := range g.times {
-			point(&g.times[j].first)
-			point(&g.times[j].last)
-		}
-	}
-	for i := range h.time.stretches {
-		point(&h.time.stretches[i].first)
-		point(&h.time.stretches[i].last)
-	}
-	point(&h.settled)
-	if !covered.IsZero() {
-		add(covered.UnixNano())
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	e = slices.DeleteFunc(e, func(at int64) bool { return at < first || at > last })
+	return append(e, first).sorted()
 }
 
 // near leaves out of a history what can't be of an instant: an address may have had very many leases.

@@ -139,6 +139,59 @@ func TestStretches(t *testing.T) {
 	t.Logf("%d instants", n)
 }
 
+// TestStretchesOfPrunes: at each instant the doubts are those of Who, which names the prune that removed the events of that time.
+func TestStretchesOfPrunes(t *testing.T) {
+	var events []journal.Event
+	for i := range 60 {
+		events = append(events, gave(at(60*int64(i+1)), fmt.Sprint("c", i), netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})))
+	}
+	const early, last = 15, 40 // of the first prune and of the second one
+	pruned := &journal.Pruning{Earlier: &journal.Earlier{}}
+	records := journalOf(append([]journal.Event{config()}, events...)...)
+	prune := func(to journal.Seq) journal.Event {
+		n := len(records)
+		said := journal.Event{Seq: journal.Seq(n) + 1, Clock: records[n-1].Clock, Kind: journal.KindPrune, Text: fmt.Sprint("up to ", to)}
+		pruned.Pruned = journal.Pruned{First: 2, Last: to, FirstWall: records[1].Wall, LastWall: records[to-1].Wall}
+		said.SetPruned(&pruned.Pruned)
+		return said
+	}
+	pruned.Before, pruned.Tombstone = []journal.Event{prune(early)}, prune(last)
+	for i := 1; i < last; i++ {
+		pruned.Earlier.Add(&records[i])
+	}
+	h, err := replay.ReadPieces(func(yield func(journal.Piece, error) bool) {
+		for i, ev := range records {
+			p := journal.Piece{Record: journal.Record{Event: ev, File: "journal/00000000000000000001"}}
+			if i == 1 {
+				p = journal.Piece{Loss: &journal.Loss{First: 2, Last: last, Cause: pruned}}
+			}
+			if i == 0 || i == 1 || i >= last {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+	}, replay.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	ip := netip.MustParseAddr("10.0.0.200")
+	for _, s := range h.Stretches(ip, h.First.Time, h.Last.Time, time.Time{}) {
+		for i := range 20 {
+			at := s.From.Add(s.To.Sub(s.From) * time.Duration(i) / 20)
+			want := h.Who(ip, replay.Asked{From: at, To: at})
+			if !slices.Equal(s.Doubts, want.Doubts) {
+				t.Fatalf("at %s of %s to %s: got %q, want %q", at, s.From, s.To, s.Doubts, want.Doubts)
+			}
+			told[fmt.Sprint(want.Doubts)] = true
+		}
+	}
+	if len(told) < 3 {
+		t.Errorf("told: %v", told)
+	}
+}
+
 // TestStretchesExact: that clocks are not exact makes the moments around an event uncertain, and no more.
 func TestStretchesExact(t *testing.T) {
 	h := read(t, journalOf(config(), gave(at(5), "x", addrB), gave(at(10), "a", addrA), ended(event(journal.KindDel, at(20), "a", addrA), journal.ReasonGC)), replay.Options{})

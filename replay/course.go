@@ -32,9 +32,6 @@ type InForce struct {
 	Ranges  []journal.Range
 }
 
-// State says what an address is that nobody holds.
-func (f *InForce) State(ip netip.Addr) State { return stateIn(f.Known, f.Partial, f.Ranges, ip) }
-
 // Row is what addresses that nobody holds are from an instant on, until the next row begins.
 type Row struct {
 	From       int64    // nanoseconds since 1970, included
@@ -201,18 +198,11 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	s := one.span(q)
 	phases := one.phases(ip, &s)
 	var a Holding
-	if a.Certainty, r.Maybe = one.outside(&s, true, true, ip); a.Certainty == Unknown {
-		a.Doubts, r.Maybe = r.Maybe, nil
-		a.around(phases, &s)
-	} else if a.Certainty == Certain { // notes, which are no doubt
-		r.Maybe = nil
-	}
-	one.inGaps(&a, &s, phases)
-	if a.Certainty == Unknown {
+	switch one.besides(&a, ip, &s, phases, true, true); a.Certainty {
+	case Unknown:
 		r.Unknown = a.Doubts
-	}
-	if near := one.nearPruned(&s); near != "" {
-		r.Maybe = append(r.Maybe, near)
+	case Uncertain: // else they are notes, which are no doubt
+		r.Maybe = a.Doubts
 	}
 	meant := false
 	for i := range phases {
@@ -248,10 +238,12 @@ func (r *Row) take(h *History, p *phase) {
 	}
 	i := h.ranges.at(p.from.Seq)
 	switch unknown := p.state == StateUnknown && (p.why != noRanges && p.why != notRecorded); {
-	case unknown && p.candidate:
-		r.Unknown = append(r.Unknown, p.why)
 	case unknown:
-		r.Maybe = append(r.Maybe, momentOff+p.why)
+		if c, text := p.doubt(); c == Unknown {
+			r.Unknown = append(r.Unknown, text)
+		} else {
+			r.Maybe = append(r.Maybe, text)
+		}
 	case p.candidate && !slices.Contains(r.Candidates, i):
 		r.Candidates = append(r.Candidates, i)
 	case !p.candidate && !slices.Contains(r.Possible, i):

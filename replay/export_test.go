@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"net/netip"
+
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/state"
@@ -22,3 +24,6 @@ func (s *Sweep) ReadAhead(events int) {
 func ReadPartOn(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
 	return readPart(past, o, on)
 }
+
+// State says what an address is that nobody holds.
+func (f *InForce) State(ip netip.Addr) State { return stateIn(f.Known, f.Partial, f.Ranges, ip) }

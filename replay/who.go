@@ -73,15 +73,7 @@ func (h *History) Who(ip netip.Addr, q Asked) Holding {
 func (h *History) who(ip netip.Addr, q Asked, s span) Holding {
 	var a Holding
 	phases := h.phases(ip, &s)
-	a.Certainty, a.Doubts = h.outside(&s, !q.From.IsZero(), !q.To.IsZero(), ip)
-	if a.Certainty == Unknown {
-		a.around(phases, &s)
-	}
-	h.inGaps(&a, &s, phases)
-	if near := h.nearPruned(&s); near != "" {
-		a.maybe = true
-		a.doubt(Uncertain, "%s", near)
-	}
+	h.besides(&a, ip, &s, phases, !q.From.IsZero(), !q.To.IsZero())
 	for i := range phases {
 		a.take(h, &phases[i], &s)
 	}
@@ -110,6 +102,20 @@ func (h *History) who(ip netip.Addr, q Asked, s span) Holding {
 		}
 	})
 	return a
+}
+
+// besides begins an answer with what is to be said of it whatever its phases say: of times that the journal doesn't cover, of what is lost and
+// of what was passed over. An end that was not given is no question.
+func (h *History) besides(a *Holding, ip netip.Addr, s *span, phases []phase, from, to bool) {
+	a.Certainty, a.Doubts = h.outside(s, from, to, ip)
+	if a.Certainty == Unknown {
+		a.around(phases, s)
+	}
+	h.inGaps(a, s, phases)
+	if near := h.nearPruned(s); near != "" {
+		a.maybe = true
+		a.doubt(Uncertain, "%s", near)
+	}
 }
 
 func (a *Holding) doubt(c Certainty, format string, args ...any) {
@@ -164,15 +170,20 @@ func (a *Holding) named(p *phase, s *span) {
 // notHeld takes in that nobody held the address at some of the positions that are meant, or that this is unknown.
 func (a *Holding) notHeld(p *phase) {
 	if p.state == StateUnknown {
-		if p.candidate {
-			a.doubt(Unknown, "%s", p.why)
-			return
-		}
-		a.maybe = true
-		a.doubt(Uncertain, "%s", momentOff+p.why)
+		c, text := p.doubt()
+		a.maybe = a.maybe || c == Uncertain
+		a.doubt(c, "%s", text)
 		return
 	}
 	a.others = append(a.others, p)
+}
+
+// doubt says of a phase that is met why it is not known what the address was in it.
+func (p *phase) doubt() (c Certainty, text string) {
+	if p.candidate {
+		return Unknown, p.why
+	}
+	return Uncertain, momentOff + p.why
 }
 
 // unsure reports whether the lease's use is uncertain at a candidate of the span before `to`.

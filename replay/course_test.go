@@ -125,6 +125,16 @@ func compareCourse(t *testing.T, h *replay.History, covered time.Time, rnd *rand
 			if got != want {
 				t.Fatalf("at %s: %s is %s by its course, and %s %q", when.Format(time.RFC3339Nano), ip, got, want, a.Doubts)
 			}
+			row := rowOf(c, ip, at)
+			doubts := row.Unknown
+			if a.Certainty != replay.Unknown { // else the ranges in force may say why, and nobody asks what the address may be
+				doubts = slices.Concat(doubts, row.Maybe)
+			}
+			for _, text := range doubts {
+				if !slices.Contains(a.Doubts, text) {
+					t.Fatalf("at %s: of %s its course says %q, and Who says %q", when.Format(time.RFC3339Nano), ip, text, a.Doubts)
+				}
+			}
 		}
 	}
 	return plain
@@ -215,8 +225,8 @@ func rowAt(rows []replay.Row, at int64) *replay.Row {
 	return &rows[i]
 }
 
-// unheldText says what the course tells of an address that nobody holds, as docs/FORMAT.md says.
-func unheldText(c *replay.Course, ip netip.Addr, at int64) string {
+// rowOf returns what the course tells of an address that nobody holds.
+func rowOf(c *replay.Course, ip netip.Addr, at int64) *replay.Row {
 	rows := c.Rows
 	if own, ok := c.Own[ip]; ok {
 		rows = own
@@ -225,6 +235,12 @@ func unheldText(c *replay.Course, ip netip.Addr, at int64) string {
 	if r.General {
 		r = rowAt(c.Rows, at)
 	}
+	return r
+}
+
+// unheldText says what the course tells of an address that nobody holds, as docs/FORMAT.md says.
+func unheldText(c *replay.Course, ip netip.Addr, at int64) string {
+	r := rowOf(c, ip, at)
 	if len(r.Unknown) > 0 {
 		return fmt.Sprint(replay.StateUnknown, false)
 	}

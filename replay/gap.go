@@ -21,6 +21,7 @@ type gap struct {
 	known         Point
 	pruned        *journal.Pruning // the events were pruned; nil if they are lost
 	times         []stretch        // then what is known of their times
+	tree          *stretchTree     // of times
 }
 
 // loses takes in that events are lost.

@@ -137,11 +137,12 @@ func (g *gap) prunedTimes(c *Clocks) {
 	for _, r := range c.pruned {
 		g.times = append(g.times, stretch{first: c.point(r.first), last: c.point(r.last)})
 	}
+	g.tree = newStretchTree(g.times)
 }
 
 // meetsPruned reports whether the span has a time, by a clock, at which pruned events stood.
 func (g *gap) meetsPruned(s *span, clock clockOf) bool {
-	for i := range g.times {
+	for i := g.tree.next(0, s); i < len(g.times); i = g.tree.next(i+1, s) {
 		t, to := &g.times[i], &g.to
 		if i+1 < len(g.times) {
 			to = &g.times[i+1].first
@@ -162,7 +163,7 @@ func (g *gap) near(s *span) bool {
 	if g.pruned == nil || s.now {
 		return false
 	}
-	for i := range g.times {
+	for i := g.tree.next(0, s); i < len(g.times); i = g.tree.next(i+1, s) {
 		t, to := &g.times[i], &g.to
 		if i+1 < len(g.times) {
 			to = &g.times[i+1].first

@@ -132,7 +132,7 @@ type timeline struct {
 
 // next returns the first stretch from i on that the span may mean.
 func (c *timeline) next(i int, s *span) int {
-	if c.tree == nil || s.now {
+	if s.now {
 		return i
 	}
 	return c.tree.next(i, s)

@@ -49,9 +49,10 @@ func boundsOf(stretches []stretch, i int) (lo, hi int64) {
 	return lo, hi
 }
 
-// next returns the first stretch from i on that the span may mean, or a number that no stretch has.
+// next returns the first stretch from i on that the span may mean, or a number that no stretch has. Without a tree that
+// may be any.
 func (t *stretchTree) next(i int, s *span) int {
-	if i >= t.leaves {
+	if t == nil || i >= t.leaves {
 		return i
 	}
 	for p := i + t.leaves; ; p++ {

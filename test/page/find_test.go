@@ -151,6 +151,11 @@ func TestPicture(t *testing.T) {
 			meaning[drawn.Most] = state
 		}
 	}
+	p.press("u") // at the last of these instants all is unknown
+	p.wait(`leaselog.place.ip !== "" && leaselog.who(leaselog.place.ip).state === "unknown"`)
+	if band := p.text(`document.querySelector("#certainty").className + ": " + document.querySelector("#certainty").textContent`); !strings.HasPrefix(band, "band bad: Unknown") {
+		t.Errorf("above a grid in which all is unknown: %q", band)
+	}
 	if states["held, certain"] < 10 || states["free, certain"] < 10 || states["unknown, unknown"] < 10 {
 		t.Errorf("looked at too few cells: %v", states)
 	}

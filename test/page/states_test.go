@@ -166,7 +166,7 @@ type moment struct {
 	Who   map[string]said
 }
 
-// ask moves the page to one instant after the other, and has it tell the table and each of the addresses.
+// ask has the page tell the table and each of the addresses at one instant after the other, also such as its slider does not go to.
 func (p *tab) ask(addresses []string, at []int64) []moment {
 	p.Helper()
 	var times []string
@@ -174,9 +174,7 @@ func (p *tab) ask(addresses []string, at []int64) []moment {
 		times = append(times, stamp(instant))
 	}
 	var all []moment
-	p.eval(fmt.Sprintf(`%s.map(at => {
-		leaselog.go({at});
-		return {Table: leaselog.at(), Who: Object.fromEntries(%s.map(ip => [ip, leaselog.who(ip)]))};
-	})`, quote(times), quote(addresses)), &all)
+	p.eval(fmt.Sprintf(`%s.map(at => ({Table: leaselog.at(at), Who: Object.fromEntries(%s.map(ip => [ip, leaselog.who(ip, at)]))}))`,
+		quote(times), quote(addresses)), &all)
 	return all
 }

@@ -52,16 +52,17 @@ class Complaints {
 // valuesOf are the parts of a link by their names, each once.
 function valuesOf(hash: string, wrong: Complaints): Map<string, string> {
   const asked = new Map<string, string>();
-  const twice = new Set<string>();
+  const said = new Set<string>(); // names that have been complained of
+  const once = (name: string, value: string, why: string): void => {
+    if (!said.has(name)) wrong.add(name, value, why);
+    said.add(name);
+  };
   if (hash.length > longestLink) wrong.add("link", hash, `longer than ${count(longestLink)} characters: what is beyond them is left out`);
   for (const [name, value] of new URLSearchParams(hash.slice(0, longestLink).replace(/^#/, ""))) {
-    if (!names.includes(name)) wrong.add(name, value, "not known");
-    else if (value.length > longestValue) wrong.add(name, value, `longer than ${count(longestValue)} characters`);
+    if (!names.includes(name)) once(name, value, "not known");
+    else if (value.length > longestValue) once(name, value, `longer than ${count(longestValue)} characters`);
     else if (!asked.has(name)) asked.set(name, value);
-    else if (!twice.has(name)) {
-      twice.add(name);
-      wrong.add(name, asked.get(name)!, "given more than once");
-    }
+    else once(name, asked.get(name)!, "given more than once");
   }
   return asked;
 }

@@ -1,5 +1,5 @@
 // Which addresses are uncertain or unknown at an instant: how many, why, and where the next one is.
-import { parts, placed, runs, valueOf, type Run } from "./layout.ts";
+import { parts, placed, runs, valueOf, type Part, type Run } from "./layout.ts";
 import { State, type Moment, type Phase, type View } from "./types.ts";
 import { compare } from "./instant.ts";
 
@@ -21,8 +21,8 @@ interface Unleased {
   readonly open: readonly string[]; // one address of each run that is unknown or uncertain
 }
 
-// Counted is a run of the grid, and how many of its addresses were never leased.
-interface Counted extends Run {
+// Counted is how many addresses of a run of the grid were never leased.
+interface Counted {
   readonly never: number;
   readonly drawn: boolean; // the grid draws all of them
 }
@@ -30,21 +30,26 @@ interface Counted extends Run {
 // Open looks at one view.
 export class Open {
   private readonly view: View;
-  private readonly cells: readonly Counted[];
+  private readonly parts: readonly Part[];
+  private readonly runs: readonly Run[];
+  private counted: readonly Counted[] | null = null; // once any run is open: it takes a while
   private readonly phases = new Map<Phase | undefined, Unleased>();
 
   constructor(view: View) {
     this.view = view;
-    const all = parts(view, null);
-    const made = runs(all, view);
-    const last = all.at(-1);
+    this.parts = parts(view, null);
+    this.runs = runs(this.parts, view);
+  }
+
+  private count(): readonly Counted[] {
+    const last = this.parts.at(-1);
     const end = last ? last.first + last.cells : 0;
-    const leased = new Uint32Array(made.length);
-    for (const cell of placed(all, view.addresses)) if (cell >= 0) leased[runOf(made, cell)]++;
-    this.cells = made.map((run, i) => {
-      const part = all.findLast((p) => p.first <= run.cell)!;
-      const size = ((made[i + 1]?.cell ?? end) - run.cell) * 2 ** part.shift;
-      return { ...run, never: size - leased[i], drawn: !part.sparse };
+    const leased = new Uint32Array(this.runs.length);
+    for (const cell of placed(this.parts, this.view.addresses)) if (cell >= 0) leased[runOf(this.runs, cell)]++;
+    return this.runs.map((run, i) => {
+      const part = this.parts.findLast((p) => p.first <= run.cell)!;
+      const size = ((this.runs[i + 1]?.cell ?? end) - run.cell) * 2 ** part.shift;
+      return { never: size - leased[i], drawn: !part.sparse };
     });
   }
 
@@ -104,11 +109,12 @@ export class Open {
     let [unknown, others] = [0, false];
     const why = new Set<string>();
     const open: string[] = [];
-    for (const { probes, never, drawn } of this.cells) {
-      if (never === 0) continue;
+    for (const [i, { probes }] of this.runs.entries()) {
       for (const probe of probes) {
         const is = moment.unheld(probe);
         if (is.state !== State.unknown && is.sure) continue;
+        const { never, drawn } = (this.counted ??= this.count())[i];
+        if (never === 0) break;
         if (this.view.addresses.find(probe) < 0) open.push(probe);
         if (is.state === State.unknown) {
           if (drawn) unknown += never;

@@ -26,7 +26,7 @@ class Search {
   private readonly page: Page;
   private readonly input = el("input", {
     type: "search", id: "search-input", role: "combobox", "aria-expanded": "false", "aria-controls": "search-results", "aria-autocomplete": "list",
-    "aria-describedby": "search-hint", autocomplete: "off", spellcheck: "false", maxlength: 1000, placeholder: "10.0.0.7, 10.0.1.0/24, container ID, namespace/pod",
+    "aria-describedby": "search-hint", autocomplete: "off", spellcheck: "false", maxlength: 1000, placeholder: "address, CIDR, container ID, pod",
   });
   private readonly words = el("p", { class: "soft", id: "search-count", role: "status" });
   private readonly list = el("ul", { role: "listbox", id: "search-results", "aria-label": "Leases found", hidden: true });

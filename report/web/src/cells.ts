@@ -1,6 +1,6 @@
 // What each cell says at the instant: one code a cell, found without an allocation per cell.
 import { cellOf, placed, runs, valueOf, type Part, type Run } from "./layout.ts";
-import { bins, Code } from "./paint.ts";
+import { bins, Code, codes as codesOf } from "./paint.ts";
 import { State, type Moment, type Selection, type View } from "./types.ts";
 
 // Upper ends of the bins of age, in milliseconds, and of churn, in leases.
@@ -10,11 +10,12 @@ export const shares = [0, 0.25, 0.5, 0.75, 0.999999];
 
 export class Cells {
   readonly codes: Uint8Array;
-  readonly counts = new Uint32Array(16); // of cells, by code of their state
+  readonly counts = new Uint32Array(codesOf); // of cells, by what they say; those of many addresses are not counted
   private readonly parts: readonly Part[];
   private readonly view: View;
   private readonly place: Int32Array; // cell of each leased address
   private readonly runs: readonly Run[];
+  readonly sparse: boolean; // of some ranges only what is in use has cells
   readonly blocks: boolean; // there are cells of many addresses
   private readonly many: Uint8Array; // by cell: 1 if it is many addresses
   private readonly sums: Float64Array | null; // of blocks: what is coloured by
@@ -25,6 +26,7 @@ export class Cells {
   constructor(parts: readonly Part[], view: View) {
     this.parts = parts;
     this.view = view;
+    this.sparse = parts.some((part) => part.sparse);
     const last = parts.at(-1);
     const total = last ? last.first + last.cells : 0;
     this.codes = new Uint8Array(total);
@@ -48,16 +50,16 @@ export class Cells {
     if (by === "churn") this.countLeases(moment);
     this.single(moment);
     if (by !== "state") this.graded(moment, by);
+    for (let cell = 0; cell < this.codes.length; cell++) if (this.many[cell] === 0) this.counts[this.codes[cell]]++;
     if (this.blocks) this.shares(moment, by);
   }
 
   private single(moment: Moment): void {
-    const { place, codes, counts, many } = this;
+    const { place, codes, many } = this;
     for (let i = 0; i < place.length; i++) {
       const cell = place[i];
       if (cell >= 0 && many[cell] === 0) codes[cell] = 2 * moment.state(i) + (moment.sure(i) ? 0 : 1);
     }
-    for (let cell = 0; cell < codes.length; cell++) counts[codes[cell]]++;
   }
 
   // graded says in place of the state how long an address has been held, or how often it was leased. What is unknown stays so.

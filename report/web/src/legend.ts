@@ -14,7 +14,7 @@ export interface Legend {
 interface Entry {
   readonly code: number;
   readonly text: string;
-  readonly state: number; // whose cells are counted; -1 for none
+  readonly counted: readonly number[]; // codes of the cells that are counted; none for those of many addresses
 }
 
 const colours = [
@@ -27,7 +27,8 @@ const side = 14; // CSS pixels of a swatch
 
 export function mountLegend(page: Page): Legend {
   const list = element("legend");
-  let counts: { state: number; node: HTMLElement }[] = [];
+  const note = el("li", { class: "soft", hidden: true }, "counts are of the addresses drawn: of large ranges only what is in use is");
+  let counts: { counted: readonly number[]; node: HTMLElement }[] = [];
   let shown = "";
   const paint = (): void => {
     const made = entries(page.selection.colour, shown === "blocks");
@@ -35,9 +36,10 @@ export function mountLegend(page: Page): Legend {
     list.replaceChildren(
       ...made.map((entry) => {
         const node = el("span", { class: "count" });
-        if (entry.state >= 0) counts.push({ state: entry.state, node });
+        if (entry.counted.length > 0) counts.push({ counted: entry.counted, node });
         return el("li", {}, swatch(entry.code), el("span", {}, entry.text), node);
       }),
+      note,
     );
   };
   chooser(page, element("colour"));
@@ -53,19 +55,13 @@ export function mountLegend(page: Page): Legend {
         shown = kind;
         paint();
       }
-      for (const { state, node } of counts) {
-        const n = state < 16 ? cells.counts[state] : unsure(cells);
-        const text = cells.blocks ? "" : count(n);
+      note.hidden = cells.blocks || !cells.sparse;
+      for (const { counted, node } of counts) {
+        const text = cells.blocks ? "" : count(counted.reduce((sum, code) => sum + cells.counts[code], 0));
         if (node.textContent !== text) node.textContent = text;
       }
     },
   };
-}
-
-function unsure(cells: Cells): number {
-  let n = 0;
-  for (let state = 1; state < 8; state++) n += cells.counts[2 * state + 1];
-  return n;
 }
 
 function chooser(page: Page, into: HTMLElement): void {
@@ -79,22 +75,22 @@ function chooser(page: Page, into: HTMLElement): void {
   }
 }
 
-const uncertain: Entry = { code: 2 * State.held + 1, text: "uncertain: half a cell", state: 16 };
-const unknownEntry: Entry = { code: 0, text: "unknown, which is not free", state: 0 };
-
+// entries are what cells can say. Each cell is counted once as what it is, and once more if that is uncertain.
 function entries(colour: Selection["colour"], blocks: boolean): Entry[] {
-  const ramp = (first: number, texts: readonly string[], skip = 0): Entry[] => texts.map((text, i) => ({ code: first + 2 * (i + skip), text, state: -1 }));
+  const entry = (code: number, text: string): Entry => ({ code, text, counted: code >= Code.share ? [] : [code, code + 1] });
+  const ramp = (first: number, texts: readonly string[], skip = 0): Entry[] => texts.map((text, i) => entry(first + 2 * (i + skip), text));
   const first = blocks ? Code.share : colour === "age" ? Code.age : Code.churn;
-  const states = [State.held, State.free, State.cooling, State.gateway, State.reserved, State.excluded, State.notOurs].map((state) => ({
-    code: 2 * state,
-    text: stateNames[state],
-    state: 2 * state,
-  }));
-  if (colour === "age") return [...ramp(first, ageTexts()), ...states.slice(1), uncertain, unknownEntry];
-  if (colour === "churn") return [...ramp(first, churnTexts()), ...states.slice(1), uncertain, unknownEntry];
-  if (!blocks) return [...states, uncertain, unknownEntry];
-  const shares = ramp(Code.share, ["to 25 % held", "to 50 %", "to 75 %", "below 100 %", "all held"], 1);
-  return [...shares, ...states.slice(1), uncertain, { code: Code.unknownShare + 4, text: "some held, the rest unknown", state: -1 }, unknownEntry];
+  const states = [State.held, State.free, State.cooling, State.gateway, State.reserved, State.excluded, State.notOurs].map((state) => entry(2 * state, stateNames[state]));
+  const odd = Array.from({ length: Code.share / 2 }, (_, i) => 2 * i + 1).slice(1);
+  const last: Entry[] = [{ code: 2 * State.held + 1, text: "uncertain: half a cell", counted: odd }, entry(2 * State.unknown, "unknown, which is not free")];
+  if (colour === "age") return [...ramp(first, ageTexts()), ...states.slice(1), ...last];
+  if (colour === "churn") {
+    const never = states.map((s) => ({ ...s, text: s.code === 2 * State.free ? "free, no lease so far" : s.text }));
+    return [...ramp(first, churnTexts()), ...never.slice(1), ...last];
+  }
+  if (!blocks) return [...states, ...last];
+  const shares = ramp(Code.share, ["up to 25 % held", "up to 50 % held", "up to 75 % held", "below 100 % held", "100 % held"], 1);
+  return [...shares, ...states.slice(1), last[0], entry(Code.unknownShare + 4, "some held, the rest unknown"), last[1]];
 }
 
 function ageTexts(): string[] {

@@ -35,7 +35,7 @@ export class Painter {
     this.ratio = ratio;
     this.gap = size < 4 || !parted ? 0 : size < 10 * ratio ? Math.max(1, Math.round(ratio / 2)) : Math.round(ratio);
     this.period = Math.max(4, Math.round(hatch * ratio));
-    this.ramp = mixes(pixel("--ramp-low"), pixel("--ramp-high"), bins);
+    this.ramp = Array.from({ length: bins }, (_, i) => pixel(`--ramp-${i}`));
   }
 
   get background(): number {
@@ -115,16 +115,4 @@ export class Painter {
     if (found === undefined) this.colours.set(variable, (found = pixel(variable)));
     return found;
   }
-}
-
-// mixes are n colours from one to another, both included.
-function mixes(from: number, to: number, n: number): number[] {
-  return Array.from({ length: n }, (_, i) => {
-    let mixed = 0;
-    for (let shift = 0; shift < 32; shift += 8) {
-      const [a, b] = [(from >>> shift) & 255, (to >>> shift) & 255];
-      mixed |= Math.round(a + ((b - a) * i) / (n - 1)) << shift;
-    }
-    return mixed >>> 0;
-  });
 }

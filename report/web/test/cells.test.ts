@@ -66,6 +66,18 @@ test("age and churn go by bins", () => {
   assert.deepEqual(["10.0.0.5", "10.0.0.6"].map(codes(of, held, free, "churn")), [Code.churn, Code.churn + 1]);
 });
 
+test("the legend counts cells by what they show", () => {
+  const of = view("10.0.0.0/24", "10.0.0.0", "10.0.0.255", ["10.0.0.5", "10.0.0.6", "10.0.0.7"]);
+  const cells = new Cells(parts(of, null), of);
+  const at = moment(of, [{ state: State.held }, { state: State.held, sure: false }, { state: State.free }], free);
+  const counts = (by: Selection["colour"]) => {
+    cells.read(at, by);
+    return Object.fromEntries([...cells.counts.entries()].filter(([, n]) => n > 0));
+  };
+  assert.deepEqual(counts("state"), { [2 * State.held]: 1, [2 * State.held + 1]: 1, [2 * State.free]: 254 });
+  assert.deepEqual(counts("churn"), { [Code.churn]: 2, [Code.churn + 1]: 1, [2 * State.free]: 253 });
+});
+
 test("of many addresses a cell says how many are held, and never that they are free where one is unknown", () => {
   const of = view("10.0.0.0/8", "10.0.0.0", "10.255.255.255", ["10.1.0.5", "10.2.0.5", "10.3.0.5"]);
   const held: Said[] = [{ state: State.held }, { state: State.unknown }, { state: State.cooling }];

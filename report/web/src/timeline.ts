@@ -140,19 +140,25 @@ function offset(ms: number, zone: string): number {
   return Date.parse(format.format(ms).replace(" ", "T") + "Z") - Math.floor(ms / 1000) * 1000;
 }
 
-// key explains the ways of the drawing that occur in rows.
+const turns = "t-held t-turn0";
+
+// keyOf explains the ways of the drawing that occur in rows.
 export function keyOf(rows: readonly Row[]): HTMLElement {
   const ways = new Map<string, string>();
+  const holders = new Set<number>();
   for (const row of rows) {
     for (const { cell } of row.course) {
       const way = wayOf(cell, row.of, 0) || "t-free";
+      if (way === turns) holders.add(cell.leases[0]);
       ways.set(way, way === "t-other" ? "held by others" : (cell.sure ? "" : "uncertain: ") + stateNames[cell.state]);
     }
   }
+  if (holders.size > 1) ways.set(turns, "held, the next lease in the other shade");
   const key = el("ul", { class: "t-key" });
   for (const [way, words] of ways) {
     const sample = svg("svg", { class: "timeline", width: 18, height: 12, "aria-hidden": "true" },
       svg("rect", { class: "t-free", width: 18, height: 12 }), svg("path", { class: way, d: "M0 0h18v12h-18z" }));
+    if (way === turns && holders.size > 1) sample.append(svg("path", { class: "t-held t-turn1", d: "M9 0h9v12h-9z" }));
     key.append(el("li", {}, sample, " ", words));
   }
   return key;

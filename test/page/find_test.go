@@ -111,6 +111,39 @@ func TestCell(t *testing.T) {
 	}
 }
 
+// TestHolders chooses an address with many leases: the one that holds it comes before all others, with its container in full.
+func TestHolders(t *testing.T) {
+	s := shop(t)
+	p := open(t, s.report(t), "#at=2026-11-02T12:00:00Z")
+	var now table
+	p.eval(`leaselog.at()`, &now)
+	l := now.Leases[len(now.Leases)/2]
+	p.eval(fmt.Sprintf(`leaselog.go({ip: %s})`, quote(l.IP)), nil)
+	p.frame()
+	first := p.text(`document.querySelector("#detail .holders").textContent`)
+	for _, want := range []string{l.ContainerID, l.Pod.Name, fmt.Sprintf("event %d", l.Start.Seq)} {
+		if want == "" || !strings.Contains(first, want) {
+			t.Errorf("%s is held by %q: the detail begins with %q", l.IP, want, first)
+		}
+	}
+}
+
+// TestZoom zooms in by a double click: what was said of the cell that was there is gone.
+func TestZoom(t *testing.T) {
+	s := generated(t, "wide", "--leases", "24", "--events", "100", "--days", "1", "--subnet", "10.1.0.0/16")
+	p := open(t, s.report(t), "")
+	x, y := p.part("#map canvas", 0.6, 0.6)
+	p.frame() // scrolling hides it
+	p.do(chromedp.MouseEvent(chromedp.MouseMoved, x, y))
+	p.wait(`!document.querySelector(".tip").hidden`)
+	p.do(chromedp.MouseClickXY(x, y), chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	p.wait(`document.querySelectorAll(".crumb").length === 2`)
+	p.frame()
+	if !p.truth(`document.querySelector(".tip").hidden || document.querySelector(".tip").textContent.startsWith(document.querySelector("#status").textContent.split(",")[0])`) {
+		t.Errorf("the tooltip says %q", p.text(`document.querySelector(".tip").textContent`))
+	}
+}
+
 // TestPicture reads cells back from the canvas, at some instants, also such as the journal doesn't tell of: what is drawn for one state,
 // as leasectl who says it, is drawn for no other.
 func TestPicture(t *testing.T) {

@@ -75,6 +75,22 @@ func (s *store) compareFigures(t *testing.T, window []string) {
 	}
 }
 
+// TestUntold has a page of a time that nothing is known of: no strip says that there was none of it.
+func TestUntold(t *testing.T) {
+	s := shop(t)
+	p := open(t, s.report(t, "--since", "2025-11-28T00:00:00Z", "--until", "2025-11-29T00:00:00Z"), "")
+	p.wait(`document.querySelectorAll("#strips section").length >= 5`)
+	strips := p.text(`document.querySelector("#strips").textContent`)
+	if n := strings.Count(strips, "nothing is known of this time"); n != 5 {
+		t.Errorf("%d strips say that nothing is known, want 5", n)
+	}
+	for _, words := range []string{"no lease", "no address", "none", "0 ADD"} {
+		if strings.Contains(strips, words) {
+			t.Errorf("the strips say %q:\n%s", words, strips)
+		}
+	}
+}
+
 func text(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)

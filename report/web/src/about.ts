@@ -73,7 +73,7 @@ function leftOut(view: View): HTMLElement {
 }
 
 // commandsFor are the command lines that tell more about what is chosen.
-export function commandsFor(page: Page): { words: string; line: string }[] {
+function commandsFor(page: Page): { words: string; line: string }[] {
   const { selection, report } = page;
   // Of several data folders it is the store's own that is asked, of which the newest journal tells.
   const dir = report.asked.data_dir.includes(", ") ? page.moment.view.journals.at(-1)?.dir : report.asked.data_dir;

@@ -20,7 +20,7 @@ const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 const weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 // Mismatch says that a text is not of a layout; beyond names the part that is of it, but that there is not.
-export interface Mismatch {
+interface Mismatch {
   readonly beyond: string;
 }
 

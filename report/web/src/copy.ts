@@ -66,10 +66,15 @@ export function safeJSON(json: string): string {
   });
 }
 
-// endText says how a lease ended, as leasectl history does.
+// endText says when a lease ended. A copy does not tell what became of it since.
 export function endText(l: Lease): string {
   if (l.end) return format(l.end);
-  return l.lost || l.certainty === "unknown" ? "unknown" : "still held";
+  return l.lost || l.certainty === "unknown" ? "unknown" : l.live ? "still held" : "no end is recorded";
+}
+
+function toText(l: Lease): string {
+  const end = endText(l);
+  return l.end || end === "unknown" ? ` to ${end}` : `, ${end}`;
 }
 
 export function reasonText(l: Lease): string {
@@ -86,7 +91,7 @@ export function intervalsText(c: Copied): string {
   for (const l of c.leases) {
     const pod = podText(l);
     lines.push("", `${l.address}  ${pod ? `pod ${printable(pod)}  ` : ""}container ${printable(l.containerID)}${l.shortened ? "..." : ""}  ${printable(l.ifname)}`);
-    lines.push(`  from ${format(l.start)} (event ${l.startSeq}) to ${endText(l)}${l.endSeq ? ` (event ${l.endSeq}, ${printable(reasonText(l))})` : ""}`);
+    lines.push(`  from ${format(l.start)} (event ${l.startSeq})${toText(l)}${l.endSeq ? ` (event ${l.endSeq}, ${printable(reasonText(l))})` : ""}`);
     for (const [what, at, recorded] of [["start", l.start, l.startRecorded], ["end", l.end, l.endRecorded]] as const) {
       if (at && recorded && format(at) !== format(recorded)) lines.push(`  ${what} recorded as ${format(recorded)}`);
     }
@@ -136,8 +141,9 @@ export function copyButton(face: string, text: () => string, say: (words: string
   const made = el("button", { type: "button" }, face);
   const words = el("span", { class: "soft" });
   made.addEventListener("click", async () => {
-    words.textContent = await copy(text(), made);
-    say(`${face}: ${words.textContent}`);
+    const result = await copy(text(), made);
+    words.textContent = result === "copied" ? "copied to the clipboard" : result;
+    say(`${face}: ${result}`);
   });
   return el("span", { class: "copier" }, made, " ", words);
 }

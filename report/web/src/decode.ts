@@ -4,17 +4,16 @@ import { AddressList } from "./address.ts";
 import { Column, DataError, fromBase64, gunzip, utf8Text } from "./bytes.ts";
 import { fillRuns, indexOf, instantOf, readHeader, type At as AtData, type MoreData, type ViewData, type WindowsData } from "./header.ts";
 import { add, compare, format } from "./instant.ts";
+import { Kind, reasons } from "./kinds.ts";
 import { At, type Source } from "./moment.ts";
 import { stretchesOf } from "./stretches.ts";
 import { transitionBound, transitionsOf } from "./transitions.ts";
-import type { Boot, Containers, Events, Instant, Journal, Lease, Leases, Moment, Phase, Pods, Range, Report, Stretch, Times, View } from "./types.ts";
+import type { Boot, Certainty, Containers, Events, Instant, Journal, Lease, Leases, Moment, Phase, Pods, Range, Report, Stretch, Times, View } from "./types.ts";
 import { Course } from "./unheld.ts";
 import { before, Spans, type Window } from "./windows.ts";
 
 export { DataError } from "./bytes.ts";
 
-const kindRefuse = 3;
-const reasons = ["", "del", "gc", "force", "reboot", "replaced", "external", "wiped"];
 const certainties = ["certain", "uncertain", "unknown"] as const;
 
 // Bits of l.flags.
@@ -93,7 +92,7 @@ function decodeEvents(view: ViewData, columns: Columns): Events {
   const seq = new Float64Array(count);
   const effective = newTimes(count);
   const kind = columns.u8("e.kind", count);
-  const code = new Uint16Array(count);
+  const code = new Uint32Array(count);
   const journal = new Uint16Array(count);
   fillRuns(view.event_runs.journal, journal, view.journals.length, "journal");
   const [seqs, codes, ms, ns] = [columns.of("e.seq"), columns.of("e.code"), columns.of("e.ms"), columns.of("e.ns")];
@@ -104,7 +103,7 @@ function decodeEvents(view: ViewData, columns: Columns): Events {
     const n = ns.u24();
     if (n >= 1e6) ns.fail(`${n} is no rest of a millisecond`);
     effective.ns[i] = n;
-    if (kind[i] === kindRefuse) code[i] = codes.below(65536, "error code");
+    if (kind[i] === Kind.refuse) code[i] = codes.below(2 ** 32, "error code");
   }
   for (const c of [seqs, codes, ms, ns]) c.done();
   const boot = new Uint16Array(count);
@@ -330,6 +329,7 @@ class LeaseList implements Leases {
       file: text(this.file[lease]),
       lastSeq: more?.last_seq ?? (end < 0 ? view.journals[events.journal[start]].last_seq : events.seq[end]),
       journal: events.journal[start],
+      live: view.journals[events.journal[start]].live,
     };
   }
 
@@ -379,7 +379,7 @@ class ViewOf implements View {
   readonly from: Instant;
   readonly to: Instant;
   readonly covered: Instant | null;
-  readonly certainty: View["certainty"];
+  readonly certainty: Certainty;
   readonly doubts: readonly string[];
   readonly ranges: readonly Range[];
   readonly phases: readonly Phase[];

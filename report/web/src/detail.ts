@@ -12,6 +12,7 @@ import type { Instant, Lease, Moment, Page } from "./types.ts";
 
 const listed = 50; // intervals at once
 const drawn = 12; // addresses in one drawing
+const holdersShown = 4; // intervals above it
 
 // Subject is what the detail is about.
 interface Subject {
@@ -30,6 +31,8 @@ export class Detail {
   private offset = 0; // of the list
   private timeline: Timeline | null = null;
   private readonly state = el("p", { class: "state-words" });
+  private readonly holders = el("div", { class: "holders" }); // the intervals that hold at the instant, before all others
+  private held = ""; // what is in it
   private list = el("ol", { class: "intervals" });
   private due = 0;
   private said = ""; // by state
@@ -92,11 +95,12 @@ export class Detail {
     const heading = el("h2", { tabindex: -1 }, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
     const drawing = el("div", { class: "drawing" });
     this.list = el("ol", { class: "intervals", "aria-label": "Intervals, oldest first" });
-    const parts: (Node | string)[] = [heading, this.state, this.zoomBar(), drawing];
+    const parts: (Node | string)[] = [heading, this.state, this.holders, this.zoomBar(), drawing];
     parts.push(el("h3", {}, counted(subject.leases.length, "interval")), this.copyBar(subject), el("div", { class: "bar pager" }), this.list);
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(...parts);
     this.said = "";
+    this.held = "";
     this.draw();
     this.fill();
     this.follow();
@@ -194,7 +198,7 @@ export class Detail {
     const view = this.page.moment.view;
     const last = Math.min(this.offset + listed, subject.leases.length);
     this.list.start = this.offset + 1;
-    this.list.replaceChildren(...subject.leases.slice(this.offset, last).map((l) => this.interval(l, view.leases.of(l))));
+    this.list.replaceChildren(...subject.leases.slice(this.offset, last).map((l) => el("li", { "data-lease": l }, ...this.interval(view.leases.of(l)))));
     const pager = this.body.querySelector(".pager")!;
     pager.replaceChildren();
     if (subject.leases.length <= listed) return;
@@ -226,13 +230,16 @@ export class Detail {
       const held = [...holders].map((l) => moment.view.leases.of(l).address).join(", ");
       this.state.textContent = held ? `holds ${held} at the instant` : "holds no address at the instant";
     }
+    const first = [...holders].slice(0, holdersShown);
+    if (first.join() !== this.held) this.holders.replaceChildren(...first.map((l) => el("div", {}, ...this.interval(moment.view.leases.of(l)))));
+    this.held = first.join();
     for (const item of this.list.children) {
       if (holders.has(Number((item as HTMLElement).dataset.lease))) item.setAttribute("aria-current", "true");
       else item.removeAttribute("aria-current");
     }
   }
 
-  private interval(index: number, l: Lease): HTMLElement {
+  private interval(l: Lease): HTMLElement[] {
     const { page } = this;
     const pod = podText(l);
     const ask = (query: string, what: string, text: HTMLElement) => {
@@ -258,9 +265,9 @@ export class Detail {
     for (const doubt of l.doubts) fact("doubt", whole(doubt));
     const journal = page.moment.view.journals[l.journal];
     fact("evidence", el("span", { class: "soft" }, `events ${l.startSeq}-${l.endSeq || ""}, read up to ${l.lastSeq}, `, quoted(l.file), `, journal ${journal.id} of node `, quoted(journal.node)));
-    if (l.containerID !== shortID(l.containerID, l.shortened)) fact("container", whole(l.containerID));
-    else if (l.shortened) fact("container", quoted(l.containerID), " and more digits, which the page does not have");
-    return el("li", { "data-lease": index }, head, facts);
+    if (l.shortened) fact("container", quoted(l.containerID), " and more digits, which the page does not have");
+    else if (l.containerID !== shortID(l.containerID)) fact("container", whole(l.containerID));
+    return [head, facts];
   }
 
   // time is one that goes to that instant.
@@ -300,7 +307,7 @@ function stateNodes(moment: Moment, address: string): (Node | string)[] {
 }
 
 // stateText is stateNodes as text.
-export function stateText(moment: Moment, address: string): string {
+function stateText(moment: Moment, address: string): string {
   const cell = moment.cell(address);
   const holders = cell.leases.map((index) => {
     const l = moment.view.leases.of(index);

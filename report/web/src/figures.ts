@@ -1,15 +1,9 @@
 // What became of the addresses of a view in the time that the page shows: the figures of the strips. Where `leasectl stats --since
 // --until` has the same figure it is reckoned by the same rules (replay/use.go), and the strips say where they must differ.
 import { parseAddress } from "./address.ts";
-import { compare, parse } from "./instant.ts";
+import { compare, fromRFC3339 } from "./instant.ts";
+import { Kind, reasonDel } from "./kinds.ts";
 import type { Instant, Times, View } from "./types.ts";
-
-// Numbers of kinds and reasons, see docs/FORMAT.md.
-const kindAdd = 1;
-const kindDel = 2;
-const kindRefuse = 3;
-const kindRelease = 8;
-const reasonDel = 1;
 
 // causes are the names of the codes that an ADD is refused with, as in leasectl stats.
 const causes = new Map([[100, "exhausted"], [101, "duplicate"], [102, "not_available"]]);
@@ -48,7 +42,7 @@ export interface Use {
 }
 
 // heldAfter returns how many leases were held after each event, by the order of events. A journal's leases end with it.
-export function heldAfter(view: View): Int32Array {
+function heldAfter(view: View): Int32Array {
   const { events, leases } = view;
   const held = new Int32Array(events.count);
   for (let i = 0; i < leases.count; i++) {
@@ -150,6 +144,23 @@ function rangesOf(view: View, bins: Bins): { capacity: Float64Array; unknown: Ui
   return { capacity, unknown };
 }
 
+// nothingTold reports whether of no part of the time anything is known.
+export function nothingTold(use: Use): boolean {
+  return use.most.every(Number.isNaN);
+}
+
+// capacitiesOf are those of each family, of the time when most addresses could be given.
+export function capacitiesOf(view: View): { v4: number; v6: number } {
+  let most = { v4: 0, v6: 0 };
+  for (const phase of view.phases) {
+    if (!phase.known || !phase.whole || (phase.from && compare(phase.from, view.to) > 0)) continue;
+    const of = (colon: boolean) => capacityOf(view, phase.ranges.filter((i) => view.ranges[i].start.includes(":") === colon));
+    const now = { v4: of(false), v6: of(true) };
+    if (now.v4 + now.v6 > most.v4 + most.v6) most = now;
+  }
+  return most;
+}
+
 // capacityOf counts the addresses that can be given from ranges: all but gateways.
 export function capacityOf(view: View, ranges: readonly number[]): number {
   let total = 0n;
@@ -171,7 +182,7 @@ export function addressValue(text: string): bigint {
 }
 
 // Rate has counts of events for each bin.
-export interface Rate {
+interface Rate {
   readonly adds: Float64Array;
   readonly dels: Float64Array;
   readonly refused: Float64Array;
@@ -183,10 +194,10 @@ export interface Rate {
 export function rateOf(view: View, bins: Bins): Rate {
   const { events, leases } = view;
   const asked = new Uint8Array(events.count); // 1 for a DEL
-  for (let i = events.first; i <= events.last; i++) asked[i] = events.kind[i] === kindDel ? 1 : 0;
+  for (let i = events.first; i <= events.last; i++) asked[i] = events.kind[i] === Kind.del ? 1 : 0;
   for (let i = 0; i < leases.count; i++) {
     const end = leases.end[i];
-    if (end >= 0 && (events.kind[end] === kindDel || events.kind[end] === kindRelease)) asked[end] = leases.reason[i] === reasonDel ? 1 : 0;
+    if (end >= 0 && (events.kind[end] === Kind.del || events.kind[end] === Kind.release)) asked[end] = leases.reason[i] === reasonDel ? 1 : 0;
   }
   const adds = new Float64Array(bins.count);
   const dels = new Float64Array(bins.count);
@@ -196,10 +207,10 @@ export function rateOf(view: View, bins: Bins): Rate {
   for (let i = events.first; i <= events.last; i++) {
     if (!inside(view, i)) continue;
     const bin = Math.floor((events.effective.ms[i] - bins.start) / bins.width);
-    if (events.kind[i] === kindAdd) {
+    if (events.kind[i] === Kind.add) {
       adds[bin]++;
       totals.adds++;
-    } else if (events.kind[i] === kindRefuse) {
+    } else if (events.kind[i] === Kind.refuse) {
       refused[bin]++;
       totals.refused++;
       const cause = causes.get(events.code[i]) ?? "other";
@@ -235,7 +246,7 @@ export function reusesOf(view: View): Reuses {
     for (let k = 1; k < of.length; k++) {
       const end = leases.end[of[k - 1]];
       const start = leases.start[of[k]];
-      if (end < 0 || events.kind[start] !== kindAdd || events.journal[end] !== events.journal[start] || !inside(view, start)) continue;
+      if (end < 0 || events.kind[start] !== Kind.add || events.journal[end] !== events.journal[start] || !inside(view, start)) continue;
       const lag = apart(view, end, start);
       if (lag.ms < 0) negative++;
       else if (!lag.sure) uncertain++;
@@ -275,7 +286,7 @@ function logBins(sorted: Float64Array): { from: number; to: number; count: numbe
 }
 
 // Hold is how long a lease was held, also where that reaches beyond the time shown.
-export interface Hold {
+interface Hold {
   readonly lease: number;
   readonly ms: number;
   readonly ended: boolean;
@@ -304,7 +315,6 @@ export function longestOf(view: View, most: number): Hold[] {
 function lastTold(view: View, journal: number): number {
   const j = view.journals[journal];
   if (j.live && view.covered) return view.covered.ms + view.covered.ns / 1e6;
-  if (j.lastTime === "") return NaN;
-  const last = parse(j.lastTime, { now: view.to, zone: "UTC" });
-  return last.ms + last.ns / 1e6;
+  const last = fromRFC3339(j.lastTime);
+  return last === null ? NaN : last.ms + last.ns / 1e6;
 }

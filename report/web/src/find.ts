@@ -8,7 +8,7 @@ export const none = 0;
 const exact = 1;
 const beginning = 2;
 const part = 3;
-export const ranks = 3;
+const ranks = 3;
 
 // A Matcher answers for one question. It looks at each container and pod once, when it is first asked about a lease of it.
 export class Matcher {

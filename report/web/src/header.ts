@@ -1,9 +1,8 @@
 // The header of the page's data, as docs/FORMAT.md describes it, and what is checked of it.
 
 import { DataError } from "./bytes.ts";
-import type { Instant, Range, Report } from "./types.ts";
+import type { Certainty, Instant, Range, Report } from "./types.ts";
 
-export type Certainty = "certain" | "uncertain" | "unknown";
 export type At = [ms: number, ns: number];
 export type Runs = [from: number, value: number][];
 

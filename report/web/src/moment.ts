@@ -2,7 +2,7 @@
 
 import { parseAddress, type AddressList, type Parsed } from "./address.ts";
 import { leftOpen } from "./doubts.ts";
-import { State, type Cell, type Instant, type Leases, type Moment, type View } from "./types.ts";
+import { State, type Cell, type Certainty, type Instant, type Leases, type Moment, type View } from "./types.ts";
 import type { Transitions } from "./transitions.ts";
 import { rowAt, type Course, type Row, type Unheld } from "./unheld.ts";
 import { before, type Spans } from "./windows.ts";
@@ -209,7 +209,7 @@ export class At implements Moment {
     return this.of.course.rows[this.row]?.doubts ?? [];
   }
 
-  get certainty(): "certain" | "uncertain" | "unknown" {
+  get certainty(): Certainty {
     const certainty = this.of.course.rows[this.row]?.certainty ?? "unknown";
     return certainty === "certain" && this.unsure > 0 ? "uncertain" : certainty;
   }

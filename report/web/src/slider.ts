@@ -1,6 +1,7 @@
 // The time slider, and the histogram of what happened under it.
 import { el, element } from "./dom.ts";
 import { compare, format } from "./instant.ts";
+import { Kind } from "./kinds.ts";
 import { colour, themeChanged } from "./theme.ts";
 import { count } from "./text.ts";
 import type { Instant, Page, View } from "./types.ts";
@@ -123,9 +124,9 @@ function histogram(canvas: HTMLCanvasElement, view: View): string {
   for (let e = first; e <= last; e++) {
     const bin = Math.min(n - 1, Math.floor(n * share(view, { ms: effective.ms[e], ns: effective.ns[e] })));
     const k = kind[e];
-    if (k === 1 || k === 5) added[bin]++, totals[0]++;
-    else if (k === 2 || k === 8 || k === 9) ended[bin]++, totals[1]++;
-    else if (k === 3) refused[bin]++, totals[2]++;
+    if (k === Kind.add || k === Kind.import) added[bin]++, totals[0]++;
+    else if (k === Kind.del || k === Kind.release || k === Kind.reset) ended[bin]++, totals[1]++;
+    else if (k === Kind.refuse) refused[bin]++, totals[2]++;
   }
   const top = Math.max(1, added.reduce((a, b) => Math.max(a, b), 0), ended.reduce((a, b) => Math.max(a, b), 0));
   const context = canvas.getContext("2d")!;

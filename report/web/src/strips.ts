@@ -1,10 +1,11 @@
 // The strips: what became of the addresses over the time that the page shows.
 import { Chart } from "./charts.ts";
 import type { Series, Setup } from "./charts.ts";
+import { endText } from "./copy.ts";
 import { el } from "./dom.ts";
-import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
+import { binsOf, capacitiesOf, longestOf, nothingTold, rateOf, reusesOf, useOf } from "./figures.ts";
 import type { Bins, Reuses, Use } from "./figures.ts";
-import { compare, format, parse } from "./instant.ts";
+import { compare, format, fromRFC3339 } from "./instant.ts";
 import { goToLease } from "./search.ts";
 import { count, counted, inZone, lasted, podText, quoted, quotedPod, scrolled, shortID } from "./text.ts";
 import type { Page, View } from "./types.ts";
@@ -54,8 +55,8 @@ class Strips {
     this.charts = [];
     this.body.replaceChildren();
     const use = useOf(view, bins);
-    const steps = [() => this.inUse(view, bins, use), () => this.rate(bins, use), () => this.body.append(reuseStrip(this.page, reusesOf(view))),
-      () => this.body.append(longestStrip(this.page))];
+    const steps = [() => this.inUse(view, bins, use), () => this.rate(bins, use), () => this.body.append(reuseStrip(this.page, reusesOf(view), nothingTold(use))),
+      () => this.body.append(longestStrip(this.page, nothingTold(use)))];
     for (const step of steps) {
       await new Promise((go) => setTimeout(go));
       if (mine !== this.made) return;
@@ -87,7 +88,7 @@ class Strips {
     const drawn = capacity > 0 && capacity <= use.peak * 5;
     const series: Series[] = [{ values: use.most, style: "c-most" }, { values: use.least, style: "c-least" }];
     if (drawn) series.push({ values: use.capacity, style: "c-capacity" });
-    const words: (Node | string)[] = use.peakEvent < 0 ? ["nothing is known of this time"]
+    const words: (Node | string)[] = use.peakEvent < 0 ? [untold]
       : [`at most ${count(use.peak)} at once, `, peakLink(this.page, use.peakEvent)];
     words.push(capacityWords(view, use, capacity, drawn));
     if (use.unknown.includes(1)) words.push("; hatched: in this time or a part of it, what was held is unknown");
@@ -111,12 +112,13 @@ class Strips {
       mark.style.background = `var(${variable})`;
       return el("span", { class: "sampled" }, mark, ` ${count(n)} ${name}`);
     };
-    const words = [sample("ADD", adds, "--add"), sample("DEL", dels, "--del"), sample("refused", refused, "--refuse"), ` at least, per ${lasted(bins.width)}`];
+    const nothing = nothingTold(use) && adds + dels + refused === 0;
+    const words = nothing ? [untold] : [sample("ADD", adds, "--add"), sample("DEL", dels, "--del"), sample("refused", refused, "--refuse"), ` at least, per ${lasted(bins.width)}`];
     const binWords = (i: number) => `${binText(this.page, bins, i)}: ${count(rate.adds[i])} ADD, ${count(rate.dels[i])} DEL, ${count(rate.refused[i])} refused`;
     this.strip("ADD, DEL and refused", words, { bins, series, band: false, bars: true, unknown: use.unknown, most, zone: this.page.selection.zone, words: binWords },
       () => rateTable(this.page));
     this.body.append(el("section", { class: "strip", "aria-label": "Refusals by cause" }, el("h3", {}, "Refusals by cause"),
-      refused === 0 ? el("p", { class: "soft" }, "none is recorded")
+      refused === 0 ? el("p", { class: "soft" }, nothing ? untold : "none is recorded")
         : barTable(["cause", "at least"], rate.causes.map((c) => ({ name: c.cause, count: c.count, words: "" })))));
   }
 }
@@ -129,10 +131,22 @@ function peakLink(page: Page, event: number): HTMLElement {
   return el("span", {}, "first after event ", String(seq[event]), " at ", made);
 }
 
+const untold = "nothing is known of this time";
+
+// many is a number of addresses; beyond what anybody counts as a power of two.
+function many(n: number): string {
+  return n < 2 ** 40 ? count(n) : `about 2^${Math.round(Math.log2(n))}`;
+}
+
+// capacityWords says how many addresses can be given. A sum of IPv4 and IPv6 would mean nothing.
 function capacityWords(view: View, use: Use, capacity: number, drawn: boolean): string {
   if (capacity === 0) return view.phases.some((p) => p.known) ? "; capacity is unknown" : "";
+  const { v4, v6 } = capacitiesOf(view);
+  const how = drawn ? " (dashed)" : ", too many to draw";
+  if (v4 > 0 && v6 > 0) return `, of ${many(v4)} IPv4 and ${many(v6)} IPv6 addresses that can be given${how}`;
   const share = (use.peak / capacity) * 100;
-  return `, ${share >= 10 ? share.toFixed(0) : share.toPrecision(2)} % of ${capacity < 1e15 ? count(capacity) : capacity.toPrecision(3)} that can be given${drawn ? " (dashed)" : ", too many to draw"}`;
+  const part = capacity >= 2 ** 40 ? "" : `${share >= 10 ? share.toFixed(0) : share.toPrecision(2)} % `;
+  return `, ${part}of ${many(capacity)} that can be given${how}`;
 }
 
 function grid(caption: string, heads: string[], rows: (Node | string)[][]): HTMLElement {
@@ -179,9 +193,9 @@ function barTable(heads: [string, string], rows: { name: string; count: number; 
     el("tbody", {}, ...body));
 }
 
-function reuseStrip(page: Page, reuses: Reuses): HTMLElement {
+function reuseStrip(page: Page, reuses: Reuses, nothing: boolean): HTMLElement {
   const strip = el("section", { class: "strip", "aria-label": "Reuse" }, el("h3", {}, "How soon addresses are given again"));
-  if (reuses.count === 0) strip.append(el("p", { class: "soft" }, "no address was given again in this time"));
+  if (reuses.count === 0) strip.append(el("p", { class: "soft" }, nothing ? untold : "no address was given again in this time"));
   else {
     const link = el("button", { type: "button", class: "link" }, page.moment.view.leases.of(reuses.shortestLease).address);
     link.addEventListener("click", () => goToLease(page, reuses.shortestLease));
@@ -193,8 +207,8 @@ function reuseStrip(page: Page, reuses: Reuses): HTMLElement {
   if (reuses.negative) left.push(`${count(reuses.negative)} left out: by clocks that were set, the address was given again before it was given back`);
   if (reuses.uncertain) left.push(`${count(reuses.uncertain)} left out: within the error of the clocks, or these were not synchronised`);
   const { from, journals } = page.moment.view;
-  const begins = journals[0]?.firstTime;
-  if (begins && compare(parse(begins, { now: from, zone: "UTC" }), from) < 0) left.push("addresses given back before the time shown are not in it");
+  const begins = fromRFC3339(journals[0]?.firstTime ?? "");
+  if (begins && compare(begins, from) < 0) left.push("addresses given back before the time shown are not in it");
   if (left.length) strip.append(el("p", { class: "soft" }, left.join("; ")));
   return strip;
 }
@@ -205,15 +219,15 @@ function edge(ms: number): string {
   return `${ms}ms`;
 }
 
-function longestStrip(page: Page): HTMLElement {
+function longestStrip(page: Page, nothing: boolean): HTMLElement {
   const view = page.moment.view;
   const items = longestOf(view, 10).map((hold) => {
     const l = view.leases.of(hold.lease);
     const link = el("button", { type: "button", class: "link" }, l.address);
     link.addEventListener("click", () => goToLease(page, hold.lease));
     return el("li", {}, el("b", {}, lasted(hold.ms)), " ", link, " ", podText(l) ? quotedPod(l, 50) : quoted(shortID(l.containerID, l.shortened), 60),
-      el("span", { class: "soft" }, hold.ended ? ` until ${format(l.end!).slice(0, 19)}Z, ${l.reason}` : l.lost ? " its end is unknown" : " no end is recorded", `, event ${l.startSeq}`));
+      el("span", { class: "soft" }, hold.ended ? ` until ${format(l.end!).slice(0, 19)}Z, ${l.reason}` : ` ${l.lost ? "its end is unknown" : endText(l)}`, `, event ${l.startSeq}`));
   });
   return el("section", { class: "strip", "aria-label": "Longest held" }, el("h3", {}, "Longest held"),
-    items.length ? el("ol", { class: "longest" }, ...items) : el("p", { class: "soft" }, "no lease in this time"));
+    items.length ? el("ol", { class: "longest" }, ...items) : el("p", { class: "soft" }, nothing ? untold : "no lease in this time"));
 }

@@ -97,7 +97,7 @@ export function between(from: Instant, to: Instant): number {
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-// inZone writes an instant in a zone, to the second, with its offset from UTC: 2026-11-03 14:05:09 GMT+1.
+// inZone writes an instant in a zone, to the second, with its offset from UTC: 2026-11-03 14:05:09 UTC+1.
 export function inZone(at: Instant, zone: string): string {
   let format = formats.get(zone);
   if (!format) {
@@ -107,5 +107,5 @@ export function inZone(at: Instant, zone: string): string {
     });
     formats.set(zone, format);
   }
-  return format.format(at.ms);
+  return format.format(at.ms).replace("GMT", "UTC");
 }

@@ -21,6 +21,9 @@ export type State = (typeof State)[keyof typeof State];
 
 export const stateNames = ["unknown", "held", "free", "cooling", "gateway", "reserved", "excluded", "not ours"] as const;
 
+// Certainty is that of an answer, in the words of leasectl.
+export type Certainty = "certain" | "uncertain" | "unknown";
+
 // Cell is what one address is at an instant. sure is false where leasectl answers "uncertain".
 export interface Cell {
   readonly state: State;
@@ -41,7 +44,7 @@ export interface Events {
   readonly count: number;
   readonly seq: Float64Array;
   readonly kind: Uint8Array;
-  readonly code: Uint16Array; // of a refuse: the CNI error code
+  readonly code: Uint32Array; // of a refuse: the CNI error code
   readonly effective: Times; // the corrected clock
   readonly recorded: Times; // the wall clock as it was written
   readonly journal: Uint16Array; // index into View.journals
@@ -82,11 +85,12 @@ export interface Lease {
   readonly text: string; // what an operator or a rule says of its end
   readonly lost: boolean; // its end is lost: it is not known to be still held
   readonly windowStart: Instant | null; // from when on its use is uncertain
-  readonly certainty: "certain" | "uncertain" | "unknown";
+  readonly certainty: Certainty;
   readonly doubts: readonly string[];
   readonly file: string; // that holds its first event
   readonly lastSeq: number; // none of the events up to this one ends it, but that itself
   readonly journal: number;
+  readonly live: boolean; // its journal is the one in use: without an end it is held still
 }
 
 // Addresses are those that were leased in the time shown, ascending: IPv4 before IPv6.
@@ -162,7 +166,7 @@ export interface View {
   readonly from: Instant; // the time that the page shows, both included
   readonly to: Instant;
   readonly covered: Instant | null; // up to which the journal tells all; null if nothing is known
-  readonly certainty: "certain" | "uncertain" | "unknown";
+  readonly certainty: Certainty;
   readonly doubts: readonly string[];
   readonly ranges: readonly Range[]; // of all times shown, each once, by start
   readonly phases: readonly Phase[]; // by from
@@ -192,7 +196,7 @@ export interface Moment {
   unheld(address: string): { state: State; sure: boolean; why: readonly string[] };
   readonly held: number; // addresses held, sure or not
   readonly doubts: readonly string[]; // about the table as a whole
-  readonly certainty: "certain" | "uncertain" | "unknown"; // of the table, as `leasectl at` says
+  readonly certainty: Certainty; // of the table, as `leasectl at` says
   readonly open: boolean; // leases may be missing, or be there that were not held
 }
 

@@ -3,8 +3,8 @@
 import { compareAddresses, parseAddress, type AddressList, type Parsed } from "./address.ts";
 import { DataError } from "./bytes.ts";
 import { leftOpen, nearUnknown, notRecorded, notRecordedYet } from "./doubts.ts";
-import { indexOf, instantOf, type Certainty, type RowData, type ViewData } from "./header.ts";
-import { State, type Instant, type Phase, type Range } from "./types.ts";
+import { indexOf, instantOf, type RowData, type ViewData } from "./header.ts";
+import { State, type Certainty, type Instant, type Phase, type Range } from "./types.ts";
 import { before } from "./windows.ts";
 
 // Row is what is known from an instant on, until the next row's.

@@ -1,5 +1,6 @@
 // What the grid says in words: of an address, and of an event.
 import { format } from "./instant.ts";
+import { Kind, kindName } from "./kinds.ts";
 import { cut, podText, printable, shortID } from "./text.ts";
 import { State, stateNames, type Lease, type Moment, type View } from "./types.ts";
 
@@ -28,13 +29,6 @@ export function about(moment: Moment, address: string): string[] {
   if (said.length === 0) said.push(stateNames[cell.state]);
   if (cell.state !== State.unknown) said.push(cell.sure ? "certain" : "uncertain");
   return said.concat(cell.why.map(shown));
-}
-
-const kinds = ["pruned", "add", "del", "refuse", "config", "import", "genesis", "repair", "release", "reset", "annotate"];
-const laterKinds = ["prune", "hold", "unhold"]; // from 64 on
-
-export function kindName(kind: number): string {
-  return kinds[kind] || laterKinds[kind - 64] || `kind ${kind}`;
 }
 
 // Happenings tells of events what they did to leases. Which lease an event ended is looked up in a list that is made when it is first asked for.
@@ -75,7 +69,7 @@ export class Happenings {
     const { events, leases } = this.view;
     const kind = events.kind[event];
     const head = `event ${events.seq[event]}: ${kindName(kind)}`;
-    if (kind === 3) return `${head}, CNI error code ${events.code[event]}`;
+    if (kind === Kind.refuse) return `${head}, CNI error code ${events.code[event]}`;
     const all = this.leases(event);
     if (all.length === 0) return head;
     if (all.length > 4) return `${head}, ${all.length} leases`;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { intervalsJSON, intervalsText, safeJSON, shell, type Copied } from "../src/copy.ts";
+import { endText, intervalsJSON, intervalsText, safeJSON, shell, type Copied } from "../src/copy.ts";
 import { decode } from "../src/decode.ts";
 import { cut, lasted, printable } from "../src/text.ts";
 import { at, encode, type LeaseMade } from "./encode.ts";
@@ -40,10 +40,15 @@ test("intervals as text tell who, when, by which events, and what is not sure", 
   const text = intervalsText(copied);
   for (const line of [
     "at 2023-11-14T22:14:00.000000000Z: held", "  from 2023-11-14T22:13:20.000000000Z (event 5) to 2023-11-14T22:13:30.000000000Z (event 6, force, a",
-    "  end recorded as 2023-11-14T22:13:29.999999999Z", "  from 2023-11-14T22:13:40.000000000Z (event 7) to still held\n", "  use is uncertain from 2023-11-14T22:13:50.000000000Z",
+    "  end recorded as 2023-11-14T22:13:29.999999999Z", "  from 2023-11-14T22:13:40.000000000Z (event 7), no end is recorded\n", "  use is uncertain from 2023-11-14T22:13:50.000000000Z",
     "container fedcba9876543210...  eth0", "  uncertain; journal 735e1b1fee51e7df017f5643339cb66b of node \"n1\", journal/1, events 7-\n",
   ]) assert.ok(text.includes(line), `${line}\nis not in\n${text}`);
   assert.doesNotMatch(text, /start recorded/);
+});
+
+test("of what has no end only the journal in use says that it is still held", () => {
+  const of = (live: boolean, flags: number) => decode(encode([{ journals: [{ ...journals[0], live }], made: { events, leases: [{ ...leases[1], flags, certainty: 0 }] } }])).views[0].leases.of(0);
+  assert.deepEqual([endText(of(true, 0)), endText(of(false, 0)), endText(of(true, 8))], ["still held", "no end is recorded", "unknown"]);
 });
 
 test("words of a command line are quoted", () => {

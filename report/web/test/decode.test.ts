@@ -21,7 +21,7 @@ const odd: ViewMade = {
       { seq: 7, kind: 0, effective: -1n, recorded: -56n * 31_557_600n * second - 1n }, // off by 56 years
       { seq: 8, kind: 1, effective: 1_700_000_000n * second + 999_999n, recorded: 1_700_000_001n * second },
       { seq: 300, kind: 3, code: 101, effective: 1_700_000_000n * second, boot: 1 },
-      { seq: 301, kind: 3, code: 11, effective: 1_699_999_999n * second, recorded: 9_223_372_036n * second, boot: 1 },
+      { seq: 301, kind: 3, code: 2 ** 31 - 1, effective: 1_699_999_999n * second, recorded: 9_223_372_036n * second, boot: 1 },
       { seq: 2, kind: 2, effective: 1_700_000_005n * second, boot: 2, journal: 1 },
     ],
     leases: [
@@ -38,7 +38,7 @@ test("all that the page has of events and leases", () => {
   const view = decode(encode([odd])).views[0];
   const { events, leases } = view;
   assert.deepEqual([...events.seq], [7, 8, 300, 301, 2]);
-  assert.deepEqual([...events.code], [0, 0, 101, 11, 0]);
+  assert.deepEqual([...events.code], [0, 0, 101, 2 ** 31 - 1, 0]);
   assert.deepEqual([...events.journal], [0, 0, 0, 0, 1]);
   assert.deepEqual([...events.boot], [0, 0, 1, 1, 2]);
   const times = (t: typeof events.recorded) => Array.from(t.ms, (ms, i) => BigInt(ms) * 1_000_000n + BigInt(t.ns[i]));

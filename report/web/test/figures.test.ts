@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { decode } from "../src/decode.ts";
-import { binsOf, capacityOf, longestOf, rateOf, reusesOf, useOf } from "../src/figures.ts";
+import { binsOf, capacitiesOf, capacityOf, longestOf, nothingTold, rateOf, reusesOf, useOf } from "../src/figures.ts";
 import type { View } from "../src/types.ts";
 import { at, encode, row, type EventMade, type LeaseMade, type ViewMade } from "./encode.ts";
 
@@ -79,6 +79,28 @@ test("what is unknown has no value, and no capacity", () => {
 test("capacity leaves out gateways within their range", () => {
   const view = viewOf([{ kind: genesis, s: 0 }], []);
   assert.deepEqual([capacityOf(view, [0]), capacityOf(view, [1]), capacityOf(view, [0, 1])], [253, 256, 509]);
+});
+
+test("IPv4 and IPv6 are counted apart, when most can be given", () => {
+  const ranges = [{ start: "10.0.0.2", end: "10.0.0.254", subnet: "10.0.0.0/24", gateway: "" }, { start: "fd00::1", end: "fd00::ffff:ffff:ffff:ffff", subnet: "fd00::/64", gateway: "" }];
+  const changes = [[0, 1], [0]].map((of) => ({ known: true, partial: false, ranges: of }));
+  const view = viewOf([{ kind: genesis, s: 0 }], [], { ranges, changes, rows: [row, { ...row, from: at(base + second), candidates: [1] }] });
+  assert.deepEqual(capacitiesOf(view), { v4: 253, v6: 2 ** 64 });
+});
+
+test("nothing is told of a time that is unknown from end to end", () => {
+  const told = (unknown: number[]) => {
+    const view = viewOf([{ kind: genesis, s: 0 }], [], { rows: [{ ...row, unknown, candidates: [] }] });
+    return nothingTold(useOf(view, binsOf(view.from, view.to, 10)));
+  };
+  assert.deepEqual([told([1]), told([])], [true, false]);
+});
+
+test("a journal may end at the last instant of all", () => {
+  const last = "2262-04-11T23:47:16.854775807Z";
+  const journals = [{ id: "", node: "", dir: "", first_seq: 1, last_seq: 1, first_time: last, last_time: last, live: false }];
+  const view = viewOf([{ kind: add, s: 0 }], [{ address: "10.0.0.5", start: 0 }], { journals });
+  assert.equal(longestOf(view, 1)[0].ms, 9_223_372_036_854 + 0.775807 - Number(base / 1_000_000n));
 });
 
 test("a DEL is what a runtime asked for; refusals are counted by cause", () => {

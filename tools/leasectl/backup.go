@@ -106,6 +106,9 @@ func (a *app) backup(b *backupRun) error {
 		m, err = backup.Stream(a.stdout, os.TempDir(), dirs, o)
 	} else {
 		if file, err = filepath.Abs(file); err == nil {
+			err = a.keepOut(file)
+		}
+		if err == nil {
 			m, err = backup.Write(file, dirs, o)
 		}
 	}

@@ -130,7 +130,7 @@ func (a *app) join(file string, q *joinAsked) (err error) {
 		return err
 	}
 	defer look.close()
-	out, err := createFile(q.out, a.stdout)
+	out, err := a.createFile(q.out)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type joiner struct {
 	table   joinTable
 	look    joinLookup
 	out     *newFile
+	buf     []byte // rows that are not in out yet
 	times   rowTimes
 	columns *joinColumns
 	bar     *progress // nil where none is shown
@@ -61,6 +62,16 @@ type lateRow struct {
 	whole            bool // begin is all of it
 }
 
+// flush writes what is in buf, if that is enough to be worth it or all.
+func (j *joiner) flush(all bool) error {
+	if len(j.buf) < joinBuffer && !all || len(j.buf) == 0 {
+		return nil
+	}
+	_, err := j.out.w.Write(j.buf)
+	j.buf = j.buf[:0]
+	return err
+}
+
 func (j *joiner) run() error {
 	var row joinRow
 	for {
@@ -76,14 +87,14 @@ func (j *joiner) run() error {
 		if j.rows%progressStep == 0 {
 			j.bar.tell("rows", uint64(j.rows), 0)
 		}
-		if err := j.out.flush(false); err != nil {
+		if err := j.flush(false); err != nil {
 			return err
 		}
 	}
 	if err := j.settle(); err != nil {
 		return err
 	}
-	return j.out.flush(true)
+	return j.flush(true)
 }
 
 // row answers for a row and puts it out, or keeps it until that can be done.
@@ -121,12 +132,12 @@ func (j *joiner) row(row *joinRow) error {
 	if late || len(j.late.rows) > 0 {
 		return j.keep(row, at, reason)
 	}
-	buf := j.table.begin(j.out.buf, row)
+	buf := j.table.begin(j.buf, row)
 	for i, ans := range j.answers {
 		j.count(ans)
 		buf = j.table.answer(buf, i, ans)
 	}
-	j.out.buf = j.table.end(buf, row, reason)
+	j.buf = j.table.end(buf, row, reason)
 	return nil
 }
 
@@ -174,7 +185,7 @@ func (j *joiner) count(ans *joinAnswer) {
 // pass puts out what needs no answer, behind rows that wait for theirs.
 func (j *joiner) pass(text []byte) {
 	if len(j.late.rows) == 0 {
-		j.out.buf = append(j.out.buf, text...)
+		j.buf = append(j.buf, text...)
 		return
 	}
 	l := &j.late
@@ -220,7 +231,7 @@ func (j *joiner) settle() error {
 	}
 	from, column, width := 0, 0, len(j.columns.ips)
 	for _, r := range l.rows {
-		j.out.buf = append(j.out.buf, l.text[from:r.begin]...)
+		j.buf = append(j.buf, l.text[from:r.begin]...)
 		if !r.whole {
 			for i := range width {
 				ans := l.answers[column+i]
@@ -228,14 +239,14 @@ func (j *joiner) settle() error {
 					ans = l.questions[p].ans
 				}
 				j.count(ans)
-				j.out.buf = j.table.answer(j.out.buf, i, ans)
+				j.buf = j.table.answer(j.buf, i, ans)
 			}
 			column += width
 			row := joinRow{line: l.text[r.begin:r.tail], eol: l.text[r.tail:r.eol]}
-			j.out.buf = j.table.end(j.out.buf, &row, r.reason)
+			j.buf = j.table.end(j.buf, &row, r.reason)
 		}
 		from = r.eol
-		if err := j.out.flush(false); err != nil {
+		if err := j.flush(false); err != nil {
 			return err
 		}
 	}

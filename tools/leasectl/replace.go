@@ -23,7 +23,7 @@ func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
 		return err
 	}
 	folder := filepath.Dir(path)
-	f, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(folder, besideName(path, ".*"))
 	if err != nil {
 		return err
 	}

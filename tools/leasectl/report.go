@@ -138,13 +138,13 @@ func (a *app) report(r *reportRun) error {
 // create makes the file to write, before anything is read that takes long.
 func (r *reportRun) create(a *app) (*newFile, error) {
 	if r.file == "-" {
-		return createFile("", a.stdout)
+		return a.createFile("")
 	}
 	file, err := filepath.Abs(r.file)
 	if err != nil {
 		return nil, err
 	}
-	return createFile(file, a.stdout)
+	return a.createFile(file)
 }
 
 // roomForHistory lets a page take the memory that its history needs: it has all leases at once, and the collector would do nothing

@@ -134,6 +134,13 @@ func (a *app) stats(f statsFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, file := range []string{f.prometheus, f.state} {
+		if file != "" && file != "-" {
+			if err := a.keepOut(file); err != nil {
+				return err
+			}
+		}
+	}
 	tally := a.readCounters(f.state)
 	ans := newAnswer("stats", statsAsked{a.scope(), stamp(a.now), bound(f.window.since), bound(f.window.until)})
 	var items []statsItem

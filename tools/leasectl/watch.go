@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What a terminal is told around pictures that are drawn anew.
@@ -31,35 +33,59 @@ type watcher struct {
 	stale  time.Time // when the picture is not right any more; zero for never
 	words  string    // that were said
 	drawn  bool
+	ours   bool // the terminal shows the picture's screen, not the shell's
 }
 
 // watch draws until it is interrupted. Stores are looked at as events --follow does: the plugin tells nobody that it has written.
 func (a *app) watch(draw func(*app) (time.Duration, error)) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
-	defer signal.Stop(resized)
-	w := &watcher{a: a, draw: draw, terminal: isTerminal(a.stdout)}
+	w := &watcher{a: a, draw: draw, terminal: isTerminal(a.stdout) && os.Getenv("TERM") != "dumb"}
+	ended, told := make(chan os.Signal, 1), make(chan os.Signal, 8) // none is lost while a picture is drawn
+	notify(ended, os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	notify(told, unix.SIGWINCH)
+	if w.terminal {
+		notify(told, unix.SIGTSTP, unix.SIGCONT, unix.SIGQUIT)
+	}
+	defer signal.Stop(ended)
+	defer signal.Stop(told)
 	defer w.leave()
 	tick := time.NewTicker(defaultPoll)
 	defer tick.Stop()
 	for due := true; ; {
-		if due = w.changed() || due; due {
+		if due = w.changed() || due; due && !w.away() {
 			if err := w.show(); err != nil {
 				return err
 			}
+			due = false
 		}
-		due = false
 		select {
-		case <-ctx.Done():
+		case <-ended:
 			a.code = exitFound
 			return nil
-		case <-resized:
+		case sig := <-told:
 			due = true
+			switch sig {
+			case unix.SIGTSTP:
+				w.leave()
+				stop()
+			case unix.SIGCONT:
+				w.ours = false // what stopped us may have been a signal that nobody is told of
+			case unix.SIGQUIT:
+				w.leave()
+				dieOf(unix.SIGQUIT)
+			}
 		case <-tick.C:
 		}
 	}
+}
+
+// away reports whether the terminal is somebody else's for now: the shell's, after bg.
+func (w *watcher) away() bool {
+	f, ok := w.a.stdout.(*os.File)
+	if !ok || !w.terminal {
+		return false
+	}
+	front, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
+	return err == nil && front != unix.Getpgrp()
 }
 
 // again returns the app for one more run.
@@ -97,8 +123,24 @@ func (w *watcher) look() string {
 		if s.reader != nil {
 			fmt.Fprintln(&text, s.reader.Coverage().Durable)
 		}
+		s.files(&text)
+		for _, spare := range s.spares {
+			spare.files(&text)
+		}
 	}
 	return text.String()
+}
+
+// files tells in words which files the store has, and when each was changed: what was read before may be damaged since.
+func (s *store) files(text *strings.Builder) {
+	_ = filepath.WalkDir(s.dir, func(path string, _ fs.DirEntry, err error) error { // every error is told, and none ends it
+		var st unix.Stat_t
+		if err == nil {
+			err = unix.Lstat(path, &st)
+		}
+		fmt.Fprintln(text, path, err, st.Ino, st.Size, st.Ctim)
+		return nil
+	})
 }
 
 // show draws. What goes wrong at first ends the watching; later it is said, and may pass.
@@ -107,7 +149,9 @@ func (w *watcher) show() error {
 	b := w.a.again(&out, &words)
 	defer b.close()
 	sc := w.a.screen()
-	_, sc.height, _ = sizeOf(w.a.stdout)
+	if w.terminal {
+		_, sc.height, _ = sizeOf(w.a.stdout)
+	}
 	b.drawnOn = sc
 	right, err := w.draw(b)
 	if err != nil && !w.drawn {
@@ -154,17 +198,18 @@ func (w *watcher) paint(sc *screen, picture, words string) error {
 		lines = append(lines[:sc.height-1:sc.height-1], fmt.Sprintf("... %s", count(n-sc.height+1, "more line")))
 	}
 	text := screenTop + strings.Join(lines, lineEnd+"\n") + lineEnd + screenEnd
-	if !w.drawn {
+	if !w.ours {
 		text = enterScreen + text
 	}
-	w.drawn = true
+	w.drawn, w.ours = true, true
 	_, err := io.WriteString(w.a.stdout, text)
 	return err
 }
 
 // leave gives the terminal back as it was.
 func (w *watcher) leave() {
-	if w.terminal && w.drawn {
+	if w.ours {
 		_, _ = io.WriteString(w.a.stdout, leaveScreen)
+		w.ours = false
 	}
 }

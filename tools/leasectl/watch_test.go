@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -23,18 +24,27 @@ type watched struct {
 
 func watchOn(t *testing.T, width, height uint16, args ...string) *watched {
 	t.Helper()
+	cmd, _ := command(t, args...)
+	return runOn(t, width, height, cmd)
+}
+
+// runOn runs a command on a terminal of its own.
+func runOn(t *testing.T, width, height uint16, cmd *exec.Cmd, env ...string) *watched {
+	t.Helper()
 	near, far := openTerminal(t)
-	w := &watched{t: t, near: near}
+	w := &watched{t: t, near: near, cmd: cmd}
 	w.resize(width, height)
-	w.cmd, _ = command(t, args...)
 	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = far, far, far
 	w.cmd.Env = append(w.cmd.Env, "TERM=xterm", "LC_ALL=C.UTF-8", "NO_COLOR=1")
+	w.cmd.Env = append(w.cmd.Env, env...)
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // so that keys and sizes reach it as signals
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	far.Close()
+	late := time.AfterFunc(time.Minute, func() { w.cmd.Process.Kill() }) // what never comes ends the reading
 	t.Cleanup(func() {
+		late.Stop()
 		w.cmd.Process.Kill()
 		w.cmd.Wait()
 	})
@@ -152,6 +162,7 @@ func TestWatchPiped(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
+	defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop() // what never comes fails
 	lines := bufio.NewScanner(out)
 	var text string
 	until := func(want string) {
@@ -187,4 +198,102 @@ func TestWatchFails(t *testing.T) {
 	if w.cmd.Wait(); w.cmd.ProcessState.ExitCode() != exitError || !strings.Contains(w.text, "no network has a store") || strings.Contains(w.text, enterScreen) {
 		t.Errorf("exit code %d, %q", w.cmd.ProcessState.ExitCode(), w.text)
 	}
+}
+
+// until waits for a text.
+func (w *watched) until(text string) {
+	w.t.Helper()
+	for !strings.Contains(w.text, text) {
+		if !w.more() {
+			w.t.Fatalf("no %q in %q", text, w.text)
+		}
+	}
+	w.text = w.text[strings.Index(w.text, text)+len(text):]
+}
+
+// TestWatchDamage: damage of what was read before shows at once, as it does without --watch.
+func TestWatchDamage(t *testing.T) {
+	dataDir := t.TempDir()
+	appendTo(t, dataDir, "1 config subnet=10.0.0.0/29\n1 add id=c1 ip=10.0.0.2/29 config=2\n2 add id=c2 ip=10.0.0.3/29 config=2\n")
+	w := watchOn(t, 90, 30, "map", "--watch", "--data-dir", dataDir)
+	w.with("2 held")
+	if err := flipBit(filepath.Join(dataDir, historyName, "net", firstSegment), "c1"); err != nil {
+		t.Fatal(err)
+	}
+	w.with("; unknown")
+}
+
+// TestWatchStopped: Control-Z gives the shell its screen back, and fg draws the picture again. So does SIGCONT by itself, and Control-\
+// leaves the shell's screen behind.
+func TestWatchStopped(t *testing.T) {
+	dataDir := t.TempDir()
+	appendTo(t, dataDir, "1 config subnet=10.0.0.0/24\n1 add id=c1 ip=10.0.0.2/24 config=2\n")
+	cmd, _ := command(t, "map", "--watch", "--data-dir", dataDir)
+	shell := exec.Command("sh", "-mc", `"$0" "$@"; echo the shell; fg; echo code $?`)
+	shell.Args, shell.Env = append(shell.Args, cmd.Args...), cmd.Env
+	w := runOn(t, 90, 30, shell)
+	w.with("1 held")
+	press := func(key string) {
+		t.Helper()
+		if _, err := w.near.WriteString(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	press("\x1a")
+	w.until(leaveScreen)
+	w.until("the shell")
+	w.until(enterScreen)
+	w.with("1 held")
+	press("\x1c")
+	w.until(leaveScreen)
+	w.until("SIGQUIT")
+	w.until("code 2")
+}
+
+// TestWatchAlone: where there is no shell to go back to, nothing stops it, and what was drawn over is drawn again.
+func TestWatchAlone(t *testing.T) {
+	dataDir := t.TempDir()
+	appendTo(t, dataDir, "1 config subnet=10.0.0.0/24\n1 add id=c1 ip=10.0.0.2/24 config=2\n")
+	w := watchOn(t, 90, 30, "map", "--watch", "--data-dir", dataDir)
+	w.with("1 held")
+	for _, sig := range []os.Signal{syscall.SIGTSTP, syscall.SIGCONT} {
+		if err := w.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		w.until(enterScreen)
+		w.with("1 held")
+	}
+}
+
+// TestWatchDumb: a terminal that knows no more than lines is told no more.
+func TestWatchDumb(t *testing.T) {
+	dataDir := t.TempDir()
+	appendTo(t, dataDir, "1 config subnet=10.0.0.0/24\n1 add id=c1 ip=10.0.0.2/24 config=2\n")
+	cmd, _ := command(t, "map", "--watch", "--data-dir", dataDir)
+	w := runOn(t, 90, 5, cmd, "TERM=dumb")
+	w.until("unknown\r\n") // the legend, below what 5 lines have room for
+	if _, err := w.near.WriteString("\x03"); err != nil {
+		t.Fatal(err)
+	}
+	for w.more() {
+	}
+	if w.cmd.Wait(); strings.Contains(w.text, "\x1b") {
+		t.Errorf("got %q", w.text)
+	}
+}
+
+// TestWatchNohup: what is to be ignored is.
+func TestWatchNohup(t *testing.T) {
+	dataDir := t.TempDir()
+	appendTo(t, dataDir, "1 config subnet=10.0.0.0/24\n1 add id=c1 ip=10.0.0.2/24 config=2\n")
+	cmd, _ := command(t, "map", "--watch", "--data-dir", dataDir)
+	shell := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`)
+	shell.Args, shell.Env = append(shell.Args, cmd.Args...), cmd.Env
+	w := runOn(t, 90, 30, shell)
+	w.with("1 held")
+	if err := w.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, dataDir, "1 add id=c2 ip=10.0.0.5/24 config=2\n")
+	w.with("2 held")
 }

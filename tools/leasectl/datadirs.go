@@ -74,6 +74,14 @@ func (s *store) title() string {
 	return fmt.Sprintf("network %q of %s", s.network, s.place)
 }
 
+// onNode names the store above a picture.
+func (s *store) onNode() string {
+	if s.meta.Node == "" {
+		return escape(s.network)
+	}
+	return escape(s.network) + " on " + escape(s.meta.Node)
+}
+
 // stores finds the stores that the flags mean, ordered by network, node and folder, and opens them. What
 // goes wrong with one store, or with one of several data folders, is reported and leaves the others.
 func (a *app) stores() ([]*store, error) {

@@ -38,7 +38,7 @@ func (a *app) mapCommand() *cobra.Command {
 		Long: `The addresses of each network as a picture: what each was at a time, as who says of it. Without --at, what they are
 now; of a copy, as of its last event. Large ranges are drawn with many addresses to a sign: as much of it is filled as is
 held, and where anything is unknown, all of the sign is. Of very large ones only those parts are drawn in which something is
-held. --cidr draws one part.
+held. --cidr draws one part, and is as certain as what is known of that.
 
 --watch draws anew whenever the store changes, until it is interrupted.
 
@@ -133,6 +133,18 @@ type mapped struct {
 	known     bool  // the ranges are those that addresses were given from
 	rows      []row // ascending; rows of one region follow one another
 	regions   []region
+	causes    []cause
+	others    *big.Int // addresses that are not certain for other causes
+}
+
+// causesAtMost are told of a network: who tells of one address.
+const causesAtMost = 3
+
+// cause is why something of addresses is not certain.
+type cause struct {
+	text  string
+	first netip.Addr
+	addrs *big.Int
 }
 
 // region is a part of the address space that is looked at as a whole, first and last included.
@@ -161,6 +173,7 @@ func (a *app) addressMap(q *mapQuestion) error {
 			continue
 		}
 		ans.worst = max(ans.worst, m.certainty)
+		m.tell(ans)
 		ans.Summaries = append(ans.Summaries, m.summary())
 		all = append(all, m)
 	}
@@ -203,9 +216,9 @@ func (s *store) mapped(a *app, ans *answer, q *mapQuestion) (*mapped, error) {
 		return nil, err
 	}
 	t := &tables[0]
-	of := &mapped{store: t.store, at: m.at, certainty: t.Certainty}
+	of := &mapped{store: t.store, at: m.at, certainty: t.Certainty, others: new(big.Int)}
 	if q.prefix.IsValid() {
-		of.regions = []region{regionOf(q.prefix)}
+		of.regions, of.certainty = []region{regionOf(q.prefix)}, replay.Certain // but for what its rows say
 	}
 	if t.h == nil {
 		for _, r := range of.regions {
@@ -270,10 +283,13 @@ func (m *mapped) fill(r region, t *tableOf, unheld *replay.Unheld) {
 	i, _ := slices.BinarySearchFunc(leases, r.first, func(l replay.Holder, ip netip.Addr) int { return l.Lease.IP.Compare(ip) })
 	for ip := r.first; ip.IsValid() && ip.Compare(r.last) <= 0; {
 		next := row{first: ip, last: ip}
+		var doubts []string
 		if i < len(leases) && leases[i].Lease.IP == ip {
 			next.state, next.unsure = replay.StateHeld, t.outside
 			for ; i < len(leases) && leases[i].Lease.IP == ip; i++ {
-				next.unsure = next.unsure || leases[i].Unsure
+				if leases[i].Unsure {
+					next.unsure, doubts = true, append(doubts, t.item(&leases[i]).Doubts...)
+				}
 			}
 		} else {
 			was, last := unheld.At(ip)
@@ -281,10 +297,49 @@ func (m *mapped) fill(r region, t *tableOf, unheld *replay.Unheld) {
 			if i < len(leases) && leases[i].Lease.IP.Compare(next.last) <= 0 {
 				next.last = leases[i].Lease.IP.Prev()
 			}
-			next.state, next.unsure = was.State, was.Certainty == replay.Uncertain
+			next.state, next.unsure, doubts = was.State, was.Certainty == replay.Uncertain, was.Doubts
 		}
 		m.put(next)
+		if next.certainty() != replay.Certain {
+			m.because(&next, doubts, t.Doubts)
+		}
 		ip = next.last.Next()
+	}
+}
+
+// because notes why a row is not certain. What is said of the whole table need not be said again.
+func (m *mapped) because(w *row, doubts, said []string) {
+	n, other := countAddrs(w.first, w.last), false
+	for i, text := range doubts {
+		if slices.Contains(said, text) || slices.Contains(doubts[:i], text) {
+			continue
+		}
+		at := slices.IndexFunc(m.causes, func(c cause) bool { return c.text == text })
+		switch {
+		case at >= 0:
+			m.causes[at].addrs.Add(m.causes[at].addrs, n)
+		case len(m.causes) < causesAtMost:
+			m.causes = append(m.causes, cause{text, w.first, new(big.Int).Set(n)})
+		default:
+			other = true
+		}
+	}
+	if other {
+		m.others.Add(m.others, n)
+	}
+}
+
+// tell says why what is drawn is not certain.
+func (m *mapped) tell(ans *answer) {
+	for _, c := range m.causes {
+		of := c.first.String()
+		if more := new(big.Int).Sub(c.addrs, big.NewInt(1)); more.Sign() > 0 {
+			of += fmt.Sprintf(" and %s more", more)
+		}
+		ans.doubt(replay.Certain, "%s: %s: %s", m.title(), of, c.text)
+	}
+	if m.others.Sign() > 0 {
+		ans.doubt(replay.Certain, "%s: addresses that are not certain for other causes: %s; leasectl who tells why of each", m.title(), m.others)
 	}
 }
 
@@ -308,7 +363,7 @@ func lesser(a, b netip.Addr) netip.Addr {
 	return a
 }
 
-// sizeOfRow returns how many addresses there are from one to another, both included.
+// countAddrs returns how many addresses there are from one to another, both included.
 func countAddrs(first, last netip.Addr) *big.Int {
 	n := new(big.Int).Sub(new(big.Int).SetBytes(last.AsSlice()), new(big.Int).SetBytes(first.AsSlice()))
 	return n.Add(n, big.NewInt(1))
@@ -324,11 +379,14 @@ func (w *row) certainty() replay.Certainty {
 	return replay.Certain
 }
 
-// counts returns how many addresses there are of each state, and how many of a state that is uncertain.
-func (m *mapped) counts() (by map[replay.State]*big.Int, unsure, unsureHeld *big.Int) {
+// counts returns how many of the addresses that are meant there are of each state, and how many of a state that is uncertain.
+func (m *mapped) counts(means func(netip.Addr) bool) (by map[replay.State]*big.Int, unsure, unsureHeld *big.Int) {
 	by, unsure, unsureHeld = map[replay.State]*big.Int{}, new(big.Int), new(big.Int)
 	for i := range m.rows {
 		w := &m.rows[i]
+		if !means(w.first) {
+			continue
+		}
 		n := countAddrs(w.first, w.last)
 		if by[w.state] == nil {
 			by[w.state] = new(big.Int)
@@ -347,7 +405,7 @@ func (m *mapped) counts() (by map[replay.State]*big.Int, unsure, unsureHeld *big
 func (m *mapped) summary() summaryItem {
 	it := summaryItem{Schema: "leaselog.summary/1", Network: m.network, Node: m.meta.Node, StoreID: m.idText(), At: stamp(m.at),
 		Certainty: m.certainty.String(), Known: m.known, States: map[string]json.Number{}}
-	by, unsure, _ := m.counts()
+	by, unsure, _ := m.counts(netip.Addr.IsValid)
 	it.Uncertain = json.Number(unsure.String())
 	for s, n := range by {
 		it.States[s.String()] = json.Number(n.String())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"math/bits"
 	"net/netip"
@@ -74,8 +75,14 @@ func regionsOf(ranges []journal.Range, leases []replay.Holder) []region {
 	all = merge(all)
 	for i := range leases {
 		ip := leases[i].Lease.IP
-		if _, inside := slices.BinarySearchFunc(all, ip, region.compare); !inside && (i == 0 || around(ip) != around(leases[i-1].Lease.IP)) {
+		if _, inside := slices.BinarySearchFunc(all, ip, region.compare); inside {
+			continue
+		}
+		switch n := len(elsewhere); {
+		case n == 0 || part(ip) != part(elsewhere[n-1].first):
 			elsewhere = append(elsewhere, around(ip))
+		case elsewhere[n-1].compare(ip) != 0:
+			elsewhere[n-1] = part(ip)
 		}
 	}
 	return merge(append(all, elsewhere...))
@@ -95,6 +102,12 @@ func (r region) compare(ip netip.Addr) int {
 // around returns the 16 addresses that an address is one of.
 func around(ip netip.Addr) region {
 	p, _ := ip.Prefix(ip.BitLen() - 4)
+	return regionOf(p)
+}
+
+// part returns the addresses that are drawn together where an address is one of them.
+func part(ip netip.Addr) region {
+	p, _ := ip.Prefix(ip.BitLen() - partBits)
 	return regionOf(p)
 }
 
@@ -269,16 +282,22 @@ func (m *mapped) nothing() string {
 
 // head says what is drawn, in words.
 func (m *mapped) head(p *picture, sc *screen) {
-	where := ""
-	if m.meta.Node != "" {
-		where = " on " + escape(m.meta.Node)
+	p.add(sc.title(fmt.Sprintf("%s at %s", m.onNode(), stamp(m.at)))...)
+	families := map[string]func(netip.Addr) bool{"": netip.Addr.IsValid}
+	if n := len(m.rows); n > 0 && m.rows[0].first.Is4() && m.rows[n-1].first.Is6() { // their sum would tell nothing
+		families = map[string]func(netip.Addr) bool{"IPv4: ": netip.Addr.Is4, "IPv6: ": netip.Addr.Is6}
 	}
-	lines := sc.wrap(fmt.Sprintf("%s%s at %s", escape(m.network), where, stamp(m.at)), 2)
-	for i := range lines {
-		lines[i] = sc.paint(bold, lines[i])
+	text := ""
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		text += name + m.numbers(families[name]) + "; "
 	}
-	p.add(lines...)
-	by, _, unsure := m.counts()
+	certainty := m.certainty.String()
+	p.add(sc.certain(sc.wrap(text+certainty, 2), certainty)...)
+}
+
+// numbers says how many of the addresses that are meant are held, free and unknown.
+func (m *mapped) numbers(means func(netip.Addr) bool) string {
+	by, _, unsure := m.counts(means)
 	n := func(s replay.State) *big.Int {
 		if by[s] == nil {
 			return new(big.Int)
@@ -308,14 +327,7 @@ func (m *mapped) head(p *picture, sc *screen) {
 	case unknown.Sign() > 0:
 		text += fmt.Sprintf(", %s unknown", unknown)
 	}
-	text += "; "
-	certainty := m.certainty.String()
-	lines = sc.wrap(text+certainty, 2)
-	last := len(lines) - 1
-	if head, ok := strings.CutSuffix(lines[last], certainty); ok {
-		lines[last] = head + sc.paint(colourOf("certainty", certainty), certainty)
-	}
-	p.add(lines...)
+	return text
 }
 
 // layOut chooses how many addresses make a sign, how many signs a row, and how rows are labelled.

@@ -165,6 +165,24 @@ func (sc *screen) paint(how, text string) string {
 	return paint(how, text)
 }
 
+// title sets text that heads a picture.
+func (sc *screen) title(text string) []string {
+	lines := sc.wrap(text, 2)
+	for i := range lines {
+		lines[i] = sc.paint(bold, lines[i])
+	}
+	return lines
+}
+
+// certain paints the last word of lines, which says how certain they are.
+func (sc *screen) certain(lines []string, certainty string) []string {
+	last := len(lines) - 1
+	if head, ok := strings.CutSuffix(lines[last], certainty); ok {
+		lines[last] = head + sc.paint(colourOf("certainty", certainty), certainty)
+	}
+	return lines
+}
+
 // legend names the looks that a picture has, and always those that must not be taken for one another.
 func (sc *screen) legend(seen *[looks]bool, part string) []string {
 	var entries []entry

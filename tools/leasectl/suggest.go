@@ -40,7 +40,7 @@ func alternatives(name string, there []string) string {
 	return strings.Join(names, ", ") + more
 }
 
-// noArgument is for commands that have subcommands: an argument is one that there is not.
+// noArgument is for commands that take no argument: where there are subcommands, one that there is not was meant.
 func noArgument(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -50,6 +50,9 @@ func noArgument(cmd *cobra.Command, args []string) error {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%s takes no argument, and %q is one; a network is named by --network", cmd.Name(), args[0])
 	}
 	return noSuch("command", args[0], names)
 }

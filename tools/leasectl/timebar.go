@@ -11,23 +11,17 @@ import (
 
 // draw draws an address through time.
 func (t *timed) draw(p *picture, sc *screen, q *timelineQuestion) {
-	where := ""
-	if t.meta.Node != "" {
-		where = " on " + escape(t.meta.Node)
-	}
-	title := fmt.Sprintf("%s in %s%s", q.ip, escape(t.network), where)
+	p.add(sc.title(fmt.Sprintf("%s in %s", q.ip, t.onNode()))...)
 	if len(t.spans) == 0 {
-		p.add(sc.wrap(title, 2)...)
 		p.add(sc.wrap("unknown: nothing tells of it", 2)...)
 		return
 	}
-	p.add(t.bolded(sc, title)...)
-	p.add(sc.wrap(fmt.Sprintf("from %s to %s: %s; %s", stamp(t.from()), stamp(t.to().Add(-1)), count(len(t.intervals), "lease"), t.certainty), 2)...)
 	var seen [looks]bool
 	row := t.looks(sc.width)
 	for _, l := range row {
 		seen[l] = true
 	}
+	p.add(sc.wrap(fmt.Sprintf("from %s to %s: %s, %s%s", stamp(t.from()), stamp(t.to().Add(-1)), count(len(t.intervals), "lease"), t.certainty, t.less(row)), 2)...)
 	marks := t.marks()
 	if text := t.markRow(marks, sc.width); text != "" {
 		p.add(sc.paint(bold, text))
@@ -39,12 +33,32 @@ func (t *timed) draw(p *picture, sc *screen, q *timelineQuestion) {
 	}
 }
 
-func (t *timed) bolded(sc *screen, text string) []string {
-	lines := sc.wrap(text, 2)
-	for i := range lines {
-		lines[i] = sc.paint(bold, lines[i])
+// less says that of the time drawn less is certain than of the leases: who held the address may be certain, and not the instants around
+// the events.
+func (t *timed) less(row []look) string {
+	worst, n := replay.Certain, 0
+	for _, l := range row {
+		was := replay.Certain
+		switch {
+		case l == lookUnknown:
+			was = replay.Unknown
+		case l == lookUnsure || l >= lookUnsureShare:
+			was = replay.Uncertain
+		}
+		if was > worst {
+			worst, n = was, 0
+		}
+		if was == worst {
+			n++
+		}
 	}
-	return lines
+	switch {
+	case worst <= t.certainty:
+		return ""
+	case n == len(row):
+		return fmt.Sprintf("; all of this time is %s", worst)
+	}
+	return fmt.Sprintf("; some of this time is %s", worst)
 }
 
 // looks returns the time as a row of signs.
@@ -211,13 +225,7 @@ func (t *timed) entry(p *picture, sc *screen, mark string, it *leaseItem) {
 		text += ", " + escape(reason)
 	}
 	text += fmt.Sprintf(", events %s-%s, %s", number(it.Start.Seq), number(it.end().Seq), it.Certainty)
-	lines := sc.wrapBehind(mark+"  ", text)
-	if last := len(lines) - 1; sc.colours {
-		if head, ok := strings.CutSuffix(lines[last], it.Certainty); ok {
-			lines[last] = head + paint(colourOf("certainty", it.Certainty), it.Certainty)
-		}
-	}
-	p.add(lines...)
+	p.add(sc.certain(sc.wrapBehind(mark+"  ", text), it.Certainty)...)
 	for _, d := range it.Doubts {
 		p.add(sc.wrapBehind(strings.Repeat(" ", len(mark)+2), escape(d))...)
 	}

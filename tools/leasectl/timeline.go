@@ -35,7 +35,8 @@ func (a *app) timelineCommand() *cobra.Command {
 		Short: "An address through time as a picture: who held it, and when",
 		Long: `An address through time as a picture, as who says at each instant, with a line for each lease below: those of history,
 oldest first. Without --since and --until, all that the journal tells of. A sign stands for a part of that time: as much of
-it is filled as the address was held, and where anything is unknown, all of the sign is.
+it is filled as the address was held, and where anything is unknown, all of the sign is. Certainty and exit code are those of
+the leases; where less is certain of the time drawn, such as the moment around an event, that is said behind it.
 
 --watch draws anew whenever the store changes, until it is interrupted.
 

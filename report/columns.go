@@ -45,10 +45,19 @@ func floor(n, by int64) (quotient, rest int64) {
 	return quotient, rest
 }
 
+// offset returns by how much a time is later than another. It may be more than an int64 holds.
+func offset(of, from int64) instant {
+	a, b := instantOf(of), instantOf(from)
+	if a[1] -= b[1]; a[1] < 0 {
+		a[0], a[1] = a[0]-1, a[1]+perMilli
+	}
+	return instant{a[0] - b[0], a[1]}
+}
+
 // run is from which index on a value is so: [index, value].
 type run [2]int
 
-// runs appends to a list of runs.
+// addRun appends to a list of runs.
 func addRun(runs []run, index, value int) []run {
 	if n := len(runs); n > 0 && runs[n-1][1] == value {
 		return runs

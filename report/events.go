@@ -1,9 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"iter"
 	"slices"
-	"sort"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
@@ -108,12 +108,13 @@ func (e *Events) fill(h *replay.History) {
 	for seq, p := range missing {
 		e.list = append(e.list, event{seq: seq, recorded: p.Time.UnixNano(), effective: p.Effective.UnixNano(), boot: e.boot(p.Boot()), kind: pruned})
 	}
-	slices.SortFunc(e.list, func(a, b event) int { return int(a.seq) - int(b.seq) })
+	slices.SortFunc(e.list, func(a, b event) int { return cmp.Compare(a.seq, b.seq) })
 }
 
 // from returns the index of the first event at or behind a place.
 func (e *Events) from(seq journal.Seq) int {
-	return sort.Search(len(e.list), func(i int) bool { return e.list[i].seq >= seq })
+	i, _ := slices.BinarySearchFunc(e.list, seq, func(ev event, seq journal.Seq) int { return cmp.Compare(ev.seq, seq) })
+	return i
 }
 
 // find returns the index of an event. Where none is missing before it, that is plain.

@@ -4,6 +4,7 @@ package report
 var (
 	Template = template
 	Floor    = floor
+	Offset   = offset
 	Policy   = policy
 	Pack     = pack
 )

@@ -31,15 +31,9 @@ const (
 // selectLeases finds the leases of the page: those that were, or may have been, held at some time that it shows, and those of which no
 // clock showed a time at which they were.
 func (e *encoding) selectLeases() {
-	for number, p := range e.parts {
+	for _, p := range e.parts {
 		if p.History == nil {
 			continue
-		}
-		base := 0
-		for _, before := range e.parts[:number] {
-			if before.History != nil {
-				base += len(before.Events.list)
-			}
 		}
 		for i := range p.History.Intervals {
 			l := leaseRef{Interval: &p.History.Intervals[i], part: p}
@@ -54,7 +48,7 @@ func (e *encoding) selectLeases() {
 			if !l.explicit {
 				l.windows = nil
 			}
-			l.start, l.end, l.doubtful = l.events(base)
+			l.start, l.end, l.doubtful = l.events()
 			e.leases = append(e.leases, l)
 		}
 	}
@@ -82,8 +76,8 @@ func (p *partOf) within(windows []replay.Window) (cut []replay.Window, changed b
 }
 
 // events finds the lease's events, which stand in Events: settle has seen to that.
-func (l *leaseRef) events(base int) (start, end, doubtful int) {
-	events := l.part.Events
+func (l *leaseRef) events() (start, end, doubtful int) {
+	events, base := l.part.Events, l.part.base
 	i, _ := events.find(l.Start.Seq)
 	start = base + i
 	end, doubtful = start, start

@@ -159,7 +159,7 @@ func (o *owners) addID(id string, short bool) byte {
 	return form
 }
 
-// take hands the columns over.
+// takeOwners takes the columns over.
 func (e *encoding) takeOwners(o *owners) {
 	e.IDs, e.Pods = o.ids, o.pods
 	var ns column

@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"math/big"
 	"net/netip"
 	"regexp"
 	"runtime"
@@ -53,6 +54,21 @@ func TestFloor(t *testing.T) {
 	for _, n := range []int64{0, 1, -1, 999_999, 1_000_000, -1_000_000, -1_000_001, math.MaxInt64, math.MinInt64} {
 		if q, r := report.Floor(n, 1_000_000); r < 0 || r > 999_999 || q*1_000_000+r != n {
 			t.Errorf("%d: %d, rest %d", n, q, r)
+		}
+	}
+}
+
+// TestOffset has times that lie further apart than a Duration is long.
+func TestOffset(t *testing.T) {
+	times := []int64{0, 1, -1, 1_999_999, time.Date(1678, 10, 26, 0, 12, 43, 145224192, time.UTC).UnixNano(), time.Now().UnixNano(), math.MaxInt64, math.MinInt64}
+	for _, of := range times {
+		for _, from := range times {
+			q := report.Offset(of, from)
+			got := new(big.Int).Mul(big.NewInt(q[0]), big.NewInt(1_000_000))
+			got.Add(got, big.NewInt(q[1]))
+			if want := new(big.Int).Sub(big.NewInt(of), big.NewInt(from)); q[1] < 0 || q[1] > 999_999 || got.Cmp(want) != 0 {
+				t.Errorf("%d less %d: %v is %d, want %d", of, from, q, got, want)
+			}
 		}
 	}
 }
@@ -213,6 +229,7 @@ func TestPolicy(t *testing.T) {
 
 // TestReadEnds has readings that end early leave no goroutine behind, whatever ended them.
 func TestReadEnds(t *testing.T) {
+	defer time.AfterFunc(20*time.Second, func() { panic("a reading does not end") }).Stop()
 	before := runtime.NumGoroutine()
 	failed := errors.New("disk")
 	broken := func(yield func(journal.Piece, error) bool) {

@@ -9,10 +9,6 @@ import (
 	"github.com/leaselog/leaselog/replay"
 )
 
-const kindRefuse = journal.KindRefuse
-
-func clockOf(id journal.BootID) journal.Clock { return journal.Clock{Boot: id} }
-
 type rangeItem struct {
 	Start   string `json:"start"`
 	End     string `json:"end"`
@@ -28,7 +24,7 @@ type changeItem struct {
 
 // rowItem is what is so from an instant on, up to the next row.
 type rowItem struct {
-	From       *instant `json:"from"` // null: since ever
+	From       *instant `json:"from"`              // null: since ever
 	General    bool     `json:"general,omitempty"` // of an address with rows of its own: those of all others are valid from here on
 	Unknown    []int    `json:"unknown"`
 	Candidates []int    `json:"candidates"`

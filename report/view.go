@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -147,8 +148,9 @@ func encode(v *View, made time.Time) (*encoding, error) {
 	e.span(made)
 	e.journals()
 	e.rows()
+	total := e.numberEvents()
 	e.selectLeases()
-	e.selectEvents()
+	e.selectEvents(total)
 	e.encodeAddresses()
 	e.ownRows()
 	e.encodeEvents()
@@ -231,7 +233,7 @@ func (e *encoding) journals() {
 			continue
 		}
 		for _, id := range p.Events.boots {
-			known := p.History.Clocks.Point(0, clockOf(id))
+			known := p.History.Clocks.Point(0, journal.Clock{Boot: id})
 			p.boots = append(p.boots, len(e.Boots))
 			e.Boots = append(e.Boots, bootItem{id.String(), int64(known.MaxError), known.Synced})
 		}
@@ -244,15 +246,19 @@ func (e *encoding) column(name string, data column) {
 	}
 }
 
-// selectEvents numbers the events that are on the page: those of its time, and those that its leases name.
-func (e *encoding) selectEvents() {
-	total := 0
+// numberEvents gives the parts' events numbers among those of all parts, and returns how many these are.
+func (e *encoding) numberEvents() (total int) {
 	for _, p := range e.parts {
 		p.base = total
 		if p.History != nil {
 			total += len(p.Events.list)
 		}
 	}
+	return total
+}
+
+// selectEvents numbers the events that are on the page: those of its time, and those that its leases name.
+func (e *encoding) selectEvents(total int) {
 	first, last := total, -1
 	e.each(func(n int, ev *event, _ *partOf) {
 		if ev.effective >= e.from && ev.effective <= e.to {
@@ -313,7 +319,8 @@ func (e *encoding) encodeEvents() {
 	var seq, kind, code, ms, ns, offMS, offNS column
 	e.EventRuns = eventRuns{[]run{}, []run{}}
 	var before event
-	var beforeMS, beforeQ, beforeR int64
+	var beforeMS int64
+	var beforeOff instant
 	for number, p := range e.parts {
 		before.seq = 0
 		for i, n := range p.number {
@@ -325,16 +332,16 @@ func (e *encoding) encodeEvents() {
 			e.EventRuns.Boot = addRun(e.EventRuns.Boot, int(n), p.boots[ev.boot])
 			seq.uvarint(uint64(ev.seq - before.seq))
 			kind.byte(byte(ev.kind))
-			if ev.kind == kindRefuse {
+			if ev.kind == journal.KindRefuse {
 				code.uvarint(uint64(max(ev.code, 0)))
 			}
 			at := instantOf(ev.effective)
 			ms.zigzag(at[0] - beforeMS)
 			ns = append(ns, byte(at[1]), byte(at[1]>>8), byte(at[1]>>16))
-			q, r := floor(ev.recorded-ev.effective, perMilli)
-			offMS.zigzag(q - beforeQ)
-			offNS.zigzag(r - beforeR)
-			before, beforeMS, beforeQ, beforeR = *ev, at[0], q, r
+			off := offset(ev.recorded, ev.effective)
+			offMS.zigzag(off[0] - beforeOff[0])
+			offNS.zigzag(off[1] - beforeOff[1])
+			before, beforeMS, beforeOff = *ev, at[0], off
 		}
 	}
 	e.column("e.seq", seq)

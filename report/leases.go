@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/leaselog/leaselog/replay"
 )
@@ -32,24 +33,13 @@ const (
 // clock showed a time at which they were.
 func (e *encoding) selectLeases() {
 	for _, p := range e.parts {
-		if p.History == nil {
-			continue
-		}
-		for i := range p.History.Intervals {
-			l := leaseRef{Interval: &p.History.Intervals[i], part: p}
-			windows, plain := p.course.Windows(i)
-			l.windows, l.explicit = p.within(windows)
-			// The formula has one end of time, that of the newest journal.
-			l.explicit = l.explicit || !plain || l.End == nil && p != e.parts[len(e.parts)-1]
-			if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) &&
-				!p.course.Never(i, max(e.from, p.begin), min(e.to, p.end)) {
+		if p.History != nil {
+			some := e.leasesOf(p)
+			if len(e.leases) == 0 {
+				e.leases = some // most pages have one part, and there may be very many
 				continue
 			}
-			if !l.explicit {
-				l.windows = nil
-			}
-			l.start, l.end, l.doubtful = l.events()
-			e.leases = append(e.leases, l)
+			e.leases = append(e.leases, some...)
 		}
 	}
 	for i := range e.leases {
@@ -58,6 +48,55 @@ func (e *encoding) selectLeases() {
 	for _, ip := range e.owners() {
 		e.addresses[ip] = 0
 	}
+}
+
+// chosenAtOnce is how many leases are worth a goroutine.
+const chosenAtOnce = 1 << 14
+
+// leasesOf returns the leases of a part that are on the page.
+func (e *encoding) leasesOf(p *partOf) []leaseRef {
+	n := len(p.History.Intervals)
+	all, chosen := make([]leaseRef, n), make([]int, (n+chosenAtOnce-1)/chosenAtOnce)
+	var open sync.Mutex // a Course keeps what leases without an end have in common
+	var choosing sync.WaitGroup
+	for k := range chosen {
+		choosing.Go(func() {
+			some := all[k*chosenAtOnce : min((k+1)*chosenAtOnce, n)]
+			for i := range some {
+				if e.lease(p, k*chosenAtOnce+i, &open, &some[chosen[k]]) {
+					chosen[k]++
+				}
+			}
+		})
+	}
+	choosing.Wait()
+	count := 0
+	for k, n := range chosen {
+		count += copy(all[count:], all[k*chosenAtOnce:k*chosenAtOnce+n])
+	}
+	return all[:count]
+}
+
+// lease makes what is known of a lease, and reports whether it is on the page.
+func (e *encoding) lease(p *partOf, i int, open sync.Locker, l *leaseRef) bool {
+	*l = leaseRef{Interval: &p.History.Intervals[i], part: p}
+	if l.End == nil {
+		open.Lock()
+		defer open.Unlock()
+	}
+	windows, plain := p.course.Windows(i)
+	l.windows, l.explicit = p.within(windows)
+	// The formula has one end of time, that of the newest journal.
+	l.explicit = l.explicit || !plain || l.End == nil && p != e.parts[len(e.parts)-1]
+	if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) &&
+		!p.course.Never(i, max(e.from, p.begin), min(e.to, p.end)) {
+		return false
+	}
+	if !l.explicit {
+		l.windows = nil
+	}
+	l.start, l.end, l.doubtful = l.events()
+	return true
 }
 
 // within cuts windows to the time in which the part tells, and reports whether that changed them.

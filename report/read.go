@@ -12,7 +12,7 @@ import (
 // comes next is read while what came before is folded.
 func Read(pieces iter.Seq2[journal.Piece, error], o replay.Options) (*replay.History, *Events, error) {
 	var events Events
-	h, err := replay.ReadPieces(ahead(events.of(pieces)), o)
+	h, err := replay.ReadPieces(events.of(ahead(pieces)), o)
 	if err != nil {
 		return nil, nil, err
 	}

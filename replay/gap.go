@@ -22,6 +22,8 @@ type gap struct {
 	pruned        *journal.Pruning // the events were pruned; nil if they are lost
 	times         []stretch        // then what is known of their times
 	tree          *stretchTree     // of times
+	told          string           // what is lost, and when that was
+	parts         []prunedPart     // then what each prune removed
 }
 
 // loses takes in that events are lost.
@@ -219,6 +221,10 @@ func (g *gap) points(c *Clocks) {
 	}
 	if g.pruned != nil {
 		g.prunedTimes(c)
+	}
+	g.told = fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+	if g.pruned != nil && g.after.seq != 0 {
+		g.prunedParts()
 	}
 }
 

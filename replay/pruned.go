@@ -177,13 +177,14 @@ func (g *gap) near(s *span) bool {
 	return s.from < effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
 }
 
-// toldOf says what is lost that a span meets, and when that was: of what was pruned, by the prunes that removed it.
-func (g *gap) toldOf(s *span) string {
-	if g.pruned == nil || g.after.seq == 0 {
-		return fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
-	}
+// prunedPart is what one prune removed, in words and by the times of the events around.
+type prunedPart struct {
+	from, to int64 // both included
+	text     string
+}
+
+func (g *gap) prunedParts() {
 	parts := g.pruned.Parts()
-	var texts []string
 	for i := range parts {
 		p := &parts[i]
 		from, to := g.from.Effective, g.to.Effective
@@ -193,12 +194,21 @@ func (g *gap) toldOf(s *span) string {
 		if i+1 < len(parts) {
 			to = time.Unix(0, parts[i+1].FirstWall).UTC()
 		}
-		if s.from <= to.UnixNano() && s.to >= from.UnixNano() {
-			texts = append(texts, fmt.Sprintf("events %d to %d were %s, between %s and %s", p.First, p.Last, p.Error(), from.Format(timeLayout), to.Format(timeLayout)))
+		text := fmt.Sprintf("events %d to %d were %s, between %s and %s", p.First, p.Last, p.Error(), from.Format(timeLayout), to.Format(timeLayout))
+		g.parts = append(g.parts, prunedPart{from.UnixNano(), to.UnixNano(), text})
+	}
+}
+
+// toldOf says what is lost that a span meets, and when that was: of what was pruned, by the prunes that removed it.
+func (g *gap) toldOf(s *span) string {
+	var texts []string
+	for i := range g.parts {
+		if p := &g.parts[i]; s.from <= p.to && s.to >= p.from {
+			texts = append(texts, p.text)
 		}
 	}
-	if len(texts) == 0 || len(texts) == len(parts) || len(texts) > 2 {
-		return fmt.Sprintf("%s, %s", g.lostEvents(), g.bounds())
+	if len(texts) == 0 || len(texts) == len(g.parts) || len(texts) > 2 {
+		return g.told
 	}
 	return strings.Join(texts, "; ")
 }

@@ -22,6 +22,7 @@ func Read(pieces iter.Seq2[journal.Piece, error], o replay.Options) (*replay.His
 const (
 	batchPieces  = 256
 	batchesAhead = 4
+	batches      = batchesAhead + 2 // one is read, one is folded
 )
 
 // batch is a row of pieces, and the error behind them that ends the reading.
@@ -33,8 +34,8 @@ type batch struct {
 // ahead yields the pieces while the next ones are read on another goroutine. That has ended when the walk is over.
 func ahead(pieces iter.Seq2[journal.Piece, error]) iter.Seq2[journal.Piece, error] {
 	return func(yield func(journal.Piece, error) bool) {
-		full, free, done := make(chan *batch, batchesAhead), make(chan *batch, batchesAhead+2), make(chan struct{})
-		for range batchesAhead + 2 {
+		full, free, done := make(chan *batch, batchesAhead), make(chan *batch, batches), make(chan struct{})
+		for range batches {
 			free <- &batch{}
 		}
 		var running sync.WaitGroup
@@ -56,8 +57,9 @@ func ahead(pieces iter.Seq2[journal.Piece, error]) iter.Seq2[journal.Piece, erro
 	}
 }
 
-// fill reads pieces into free batches until there are no more, or it is told that nobody wants them.
-func fill(pieces iter.Seq2[journal.Piece, error], full chan<- *batch, free <-chan *batch, done <-chan struct{}) {
+// fill reads pieces into free batches until there are no more, or it is told that nobody wants them. Behind a gap nothing is read ahead:
+// there the fold may read snapshots of the same files.
+func fill(pieces iter.Seq2[journal.Piece, error], full chan<- *batch, free chan *batch, done <-chan struct{}) {
 	defer close(full)
 	var b *batch
 	hand := func() bool {
@@ -69,7 +71,9 @@ func fill(pieces iter.Seq2[journal.Piece, error], full chan<- *batch, free <-cha
 			return false
 		}
 	}
+	lost := false
 	for p, err := range pieces {
+		lost = lost || err == nil && p.Loss != nil
 		if b == nil {
 			select {
 			case b = <-free:
@@ -83,7 +87,7 @@ func fill(pieces iter.Seq2[journal.Piece, error], full chan<- *batch, free <-cha
 			b.pieces = append(b.pieces, p)
 		}
 		if err != nil || len(b.pieces) == batchPieces {
-			if !hand() || err != nil {
+			if !hand() || err != nil || lost && !folded(free, done) {
 				return
 			}
 		}
@@ -91,4 +95,20 @@ func fill(pieces iter.Seq2[journal.Piece, error], full chan<- *batch, free <-cha
 	if b != nil {
 		hand()
 	}
+}
+
+// folded waits until all batches are free, and returns false if nobody wants any.
+func folded(free chan *batch, done <-chan struct{}) bool {
+	var all [batches]*batch
+	for i := range all {
+		select {
+		case all[i] = <-free:
+		case <-done:
+			return false
+		}
+	}
+	for _, b := range all {
+		free <- b
+	}
+	return true
 }

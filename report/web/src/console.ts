@@ -12,7 +12,7 @@ import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import { format, parse } from "./instant.ts";
 import { beyond } from "./link.ts";
 import { cidrOf, textOf, valueOf } from "./layout.ts";
-import { State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection } from "./types.ts";
+import { type Certainty, State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection } from "./types.ts";
 import { homeOf, matching, storeOf, within } from "./views.ts";
 import { focusOf } from "./zoom.ts";
 
@@ -33,7 +33,7 @@ export interface Held {
 }
 
 export interface Table extends Asked {
-  readonly certainty: "certain" | "uncertain" | "unknown";
+  readonly certainty: Certainty;
   readonly doubts: readonly string[];
   readonly open: boolean; // leases may be missing, or be there that were not held
   readonly leases: readonly Held[]; // by address
@@ -42,7 +42,7 @@ export interface Table extends Asked {
 export interface Answer extends Asked {
   readonly ip: string;
   readonly state: string;
-  readonly certainty: "certain" | "uncertain" | "unknown";
+  readonly certainty: Certainty;
   readonly doubts: readonly string[];
   readonly holders: readonly Held[]; // several if any of them may have held it
 }

@@ -1,6 +1,6 @@
 // Numbers of docs/FORMAT.md: kinds of events, and reasons for which leases end.
 
-export const Kind = { add: 1, del: 2, refuse: 3, config: 4, import: 5, release: 8, reset: 9 } as const;
+export const Kind = { add: 1, del: 2, refuse: 3, import: 5, release: 8, reset: 9 } as const;
 
 const kinds = ["pruned", "add", "del", "refuse", "config", "import", "genesis", "repair", "release", "reset", "annotate"];
 const laterKinds = ["prune", "hold", "unhold"]; // from 64 on

@@ -60,6 +60,8 @@ func (s *store) compare(t *testing.T) {
 	addresses := s.addresses(t)
 	made := time.Now().UnixNano()
 	p := open(t, s.report(t), "")
+	from, to := p.span()
+	at = slices.DeleteFunc(at, func(instant int64) bool { return instant < instantOf(t, from) || instant > instantOf(t, to) })
 	got := p.ask(addresses, at)
 	who := s.join(t, addresses, at)
 	for i, instant := range at {

@@ -114,12 +114,22 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	if !r.keeps(l) {
 		return nil
 	}
-	d := newDraft(detached(l), file)
+	d := newDraft(r.detached(l), file)
 	r.open[l.IP] = d
 	if l.Import && r.based(file) {
 		d.own().doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
 	}
 	return d
+}
+
+// detached returns the lease as it is kept.
+func (r *reading) detached(l *state.Lease) *state.Lease {
+	if r.Brief {
+		brief := *l
+		brief.NetNS, brief.NetNSID, brief.Pod.UID = "", journal.NetNSID{}, ""
+		l = &brief
+	}
+	return detached(l)
 }
 
 // annotate takes over what an event adds to open leases.
@@ -128,7 +138,7 @@ func (r *reading) annotate(ev *journal.Event) {
 	for _, a := range ev.Addresses {
 		if d := r.told(a, ev); d != nil && note != "" {
 			annotated(d.lease, ev)
-			d.lease = detached(d.lease)
+			d.lease = r.detached(d.lease)
 			d.note(note)
 		}
 	}

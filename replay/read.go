@@ -36,6 +36,9 @@ type Options struct {
 	Clocks *Clocks
 	Asked  []Asked
 	Unheld bool // what addresses were that nobody held is asked, too; see History.Unheld
+	// Brief forgets of leases which network namespace they were for, and the UID of their pod: a fifth of the memory that a long history takes
+	// are texts.
+	Brief bool
 }
 
 // Snapshot is a snapshot of the journal with where it was read from.

@@ -264,6 +264,27 @@ func TestReadEnds(t *testing.T) {
 	}
 }
 
+// TestBrief has a history keep of leases what a page shows of them, and no more: there may be very many.
+func TestBrief(t *testing.T) {
+	pieces := func(yield func(journal.Piece, error) bool) {
+		for p, err := range chronicle(100) {
+			p.Event.NetNS, p.Event.Pod.UID = "/run/netns/a", "b"
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+	h, _, err := report.Read(pieces, replay.Options{})
+	if err != nil || len(h.Intervals) == 0 {
+		t.Fatalf("%d leases, error %v", len(h.Intervals), err)
+	}
+	for _, iv := range h.Intervals {
+		if l := iv.Lease; l.ContainerID == "" || l.Pod.Name == "" || l.NetNS != "" || l.Pod.UID != "" {
+			t.Fatalf("kept: %+v", l)
+		}
+	}
+}
+
 func BenchmarkPage(b *testing.B) {
 	for b.Loop() {
 		page(b, &report.View{}, chronicle(40_000))

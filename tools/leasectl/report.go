@@ -152,7 +152,7 @@ func (r *reportRun) create(a *app) (*newFile, error) {
 func roomForHistory() {
 	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
 		debug.SetMemoryLimit(math.MaxInt64)
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(50)
 	}
 }
 

@@ -152,7 +152,6 @@ func (r *reportRun) create(a *app) (*newFile, error) {
 func roomForHistory() {
 	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
 		debug.SetMemoryLimit(math.MaxInt64)
-		debug.SetGCPercent(50)
 	}
 }
 

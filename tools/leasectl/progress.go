@@ -61,6 +61,33 @@ func (p *progress) hide() {
 	}
 }
 
+// during tells of a work that does not say itself how far it is: for how long it has been done.
+func (p *progress) during(what string, work func() error) error {
+	if p == nil {
+		return work()
+	}
+	begun, done, told := p.now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				p.tell(what+", seconds", uint64(p.now().Sub(begun)/time.Second), 0)
+			}
+		}
+	}()
+	defer func() {
+		close(done)
+		<-told
+		p.hide()
+	}()
+	return work()
+}
+
 // counted tells of a store's records after an event while they are read.
 func (p *progress) counted(s *store, after journal.Seq, records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
 	if p == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,4 +40,34 @@ func TestProgress(t *testing.T) {
 	var none *progress
 	none.tell("nothing", 1, 1)
 	none.hide()
+}
+
+// TestProgressDuring: a work that doesn't say how far it is is told of by time, and the line is gone when it is done.
+func TestProgressDuring(t *testing.T) {
+	told, out := make(chan bool), ""
+	begun := epoch
+	p := &progress{w: writerFunc(func(text string) {
+		if out += text; strings.HasPrefix(text, wipeLine+"packing, seconds: ") {
+			select {
+			case told <- true:
+			default: // it was told often enough
+			}
+		}
+	}), now: func() time.Time {
+		begun = begun.Add(time.Second)
+		return begun
+	}, begun: epoch}
+	if err := p.during("packing", func() error { <-told; return errNotRegular }); err != errNotRegular {
+		t.Errorf("got %v", err)
+	}
+	if !strings.HasSuffix(out, wipeLine) {
+		t.Errorf("got %q", out)
+	}
+}
+
+type writerFunc func(string)
+
+func (w writerFunc) Write(b []byte) (int, error) {
+	w(string(b))
+	return len(b), nil
 }

@@ -120,7 +120,7 @@ func (a *app) report(r *reportRun) error {
 		items = append(items, it)
 	}
 	a.exit(ans.worst, true)
-	if err := page.Page(out.w); err != nil {
+	if err := a.bar.during("packing the page", func() error { return page.Page(out.w) }); err != nil {
 		return fmt.Errorf("write %s: %w", asked.File, err)
 	}
 	if err := out.finish(); err != nil {
@@ -171,7 +171,11 @@ func (a *app) reported(page *report.Report, ans *answer, s *store, w window) (re
 		return reportedItem{}, errors.New("no journal can be read")
 	}
 	slices.Reverse(v.Parts)
-	sum, err := page.Add(&v)
+	var sum report.Summary
+	err = a.bar.during("working out what addresses were, "+s.title(), func() (err error) {
+		sum, err = page.Add(&v)
+		return err
+	})
 	if err != nil {
 		return reportedItem{}, err
 	}

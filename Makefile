@@ -23,7 +23,7 @@ FUZZTIME ?= 10s
 # detector makes them many times slower and finds nothing in them. Neither does it in the tests of these packages that try one
 # thing after another by the thousand: those are run without it, as all others are once more.
 RACY := journal allocator replay report tools/leasectl
-CALM := ^(TestScripts|TestSchemas.*|TestMan|Test.*Killed|Test.*Flip.*|Test.*Damage.*|TestBuilderRepeatsAppend|TestSparse.*|TestChooseModel|TestOddSnapshots|TestViewSinceReboot|TestReadPart|TestVerify|TestVerifyPacked.*|TestMeasureAgainstOracle)$$
+CALM := ^(TestScripts|TestCourse|TestStretch.*|TestUnheld.*|TestSchemas.*|TestMan|Test.*Killed|Test.*Flip.*|Test.*Damage.*|TestBuilderRepeatsAppend|TestSparse.*|TestChooseModel|TestOddSnapshots|TestViewSinceReboot|TestReadPart|TestVerify|TestVerifyPacked.*|TestMeasureAgainstOracle)$$
 
 # Tests that try one thing after another by the hundred thousand, or start processes by the thousand. Those that wait
 # most and use one core come first, those that use all at the end.

@@ -613,7 +613,7 @@ func TestReplaceFile(t *testing.T) {
 		}
 	}
 	content()
-	if err := replaceFile(filepath.Join(folder, strings.Repeat("x", 250)), nil, 0o600); err == nil {
+	if err := replaceFile(filepath.Join(folder, strings.Repeat("x", 256)), nil, 0o600); err == nil {
 		t.Error("a name that is too long was written")
 	}
 	content()

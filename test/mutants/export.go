@@ -19,7 +19,7 @@ var exportMutants = []mutant{
 		"labelText(network)"}},
 		[]string{"./tools/leasectl -run ^TestStatsOfHostileNames$"}},
 	{"files of an earlier run are written over", []edit{{"tools/leasectl/replace.go",
-		"os.CreateTemp(folder, \".\"+filepath.Base(path)+\".*\")",
+		"os.CreateTemp(folder, besideName(path, \".*\"))",
 		"os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)"}},
 		[]string{"./tools/leasectl -run ^TestReplaceFileOnAFullDisk$"}},
 	{"the view is relied on while files are written", []edit{{"allocator/export.go",

@@ -20,6 +20,8 @@ func TestRead(t *testing.T) {
 7 newfstatat(3</d>, "name", 0xc000, 0) = -1 ENOENT (No such file or directory)
 7 epoll_ctl(4<anon_inode:[eventpoll]>, EPOLL_CTL_ADD, 3</d/f>, {events=EPOLLIN, data={u32=1, u64=2}}) = -1 EPERM (Operation not permitted)
 7 fsync(3</d/f>) = -1 EIO (Input/output error) (INJECTED)
+9 syscall_0x665(0x351486439f00, 0, 0, 0, 0x1d68e02a919d, 0x1d68df981ace) = ?
+9 syscall_0x1d0(0, 0, 0, 0, 0, 0) = -1 ENOSYS (Function not implemented)
 7 fsync(3</d/f> <unfinished ...>
 8 +++ killed by SIGKILL +++
 `
@@ -47,6 +49,7 @@ func TestRead(t *testing.T) {
 		{"7", "newfstatat", "/d/name", "", "3", -1, true, true, false, 1},
 		{"7", "epoll_ctl", "/d/f", "", "4", -1, true, true, false, 1},
 		{"7", "fsync", "/d/f", "", "3", -1, true, true, true, 1},
+		{"9", "syscall_0x1d0", "", "", "", -1, true, true, false, 1},
 		{"7", "fsync", "/d/f", "", "3", -1, false, false, false, 2},
 	}
 	if !reflect.DeepEqual(got, want) {

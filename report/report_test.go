@@ -259,8 +259,8 @@ func TestReadEnds(t *testing.T) {
 	if err != nil || h.Stopped == nil || h.Last.Seq != 2999 {
 		t.Errorf("error %v, stopped by %v after event %d", err, h.Stopped, h.Last.Seq)
 	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines more", n-before)
+	for runtime.NumGoroutine() > before { // one that has said that it is done may still be on its way out
+		runtime.Gosched()
 	}
 }
 

@@ -72,7 +72,7 @@ func (tn *tenure) differs(l lease) string {
 		return "another container"
 	case !inside(l.Start, tn.begin):
 		return "it began outside of the call"
-	case reason != tn.how && !(tn.how == byReboot && reason == "replaced"): // an ADD may want the very address
+	case reason != tn.how && !(tn.how == byReboot && (reason == "replaced" || reason == byGC)): // an ADD may want the very address, or a GC come first
 		return "another end"
 	case l.End != nil && !inside(l.End.point, tn.end):
 		return "it ended outside of the call"

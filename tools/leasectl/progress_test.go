@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestProgressDuring(t *testing.T) {
 		begun = begun.Add(time.Second)
 		return begun
 	}, begun: epoch}
-	if err := p.during("packing", func() error { <-told; return errNotRegular }); err != errNotRegular {
+	if err := p.during("packing", func() error { <-told; return errNotRegular }); !errors.Is(err, errNotRegular) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.HasSuffix(out, wipeLine) {

@@ -399,6 +399,48 @@ func TestBetweenAfterDamage(t *testing.T) {
 	}
 }
 
+// TestBetweenInGap: all from the ADD to the DEL was at one instant, of which a snapshot tells that the lease was held. That is as
+// certain where the ADD is lost, too.
+func TestBetweenInGap(t *testing.T) {
+	exact := at(20)
+	exact.MaxError = 0
+	add := event(journal.KindAdd, exact, "a", addrA)
+	events := journalOf(add, event(journal.KindRefuse, exact, "x"), ended(event(journal.KindDel, exact, "a", addrA), journal.ReasonDel))
+	st := state.New()
+	for i := range events[:3] {
+		if err := st.Apply(&events[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := state.WriteSnapshot(t.TempDir(), journal.ID{1}, "net0", st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := journal.Seq(2); first <= 3; first++ {
+		snap, err := state.OpenSnapshot(path, journal.ID{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer snap.Close()
+		pieces := func(yield func(journal.Piece, error) bool) {
+			for i := range events[:first-1] {
+				if !yield(journal.Piece{Record: journal.Record{Event: events[i]}}, nil) {
+					return
+				}
+			}
+			_ = yield(journal.Piece{Loss: &journal.Loss{First: first, Last: 3, Cause: errors.New("rot")}}, nil) &&
+				yield(journal.Piece{Record: journal.Record{Event: events[3]}}, nil)
+		}
+		h, err := replay.ReadPieces(pieces, replay.Options{Snapshots: []replay.Snapshot{{Snapshot: snap, File: "snap/3"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := h.Of(addrA).Between(instant(20), time.Time{}, time.Time{}); len(a.Intervals) != 1 || a.Certainty != replay.Certain {
+			t.Errorf("events %d to 3 lost: got %d intervals, %s, %q; want one, certain", first, len(a.Intervals), a.Certainty, a.Doubts)
+		}
+	}
+}
+
 func TestMayHold(t *testing.T) {
 	config := event(journal.KindConfig, at(1), "")
 	config.Ranges = [][]journal.Range{{{Start: addrA, End: addrA}}}

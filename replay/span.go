@@ -244,7 +244,7 @@ func (s *span) surelyIn(row []portion) bool {
 	begun, first := false, int64(0)
 	for i := range row {
 		p := &row[i]
-		begin, end, _ := s.window(p, effective)
+		begin, end, closed := s.window(p, effective)
 		if begin > end {
 			begun = false
 			continue
@@ -252,8 +252,8 @@ func (s *span) surelyIn(row []portion) bool {
 		if !begun && (s.to == math.MaxInt64 || s.to >= begin+int64(p.from.MaxError)) {
 			begun, first = true, begin
 		}
-		empty := p.to != nil && first >= end
-		if p.to != nil && s.from != math.MinInt64 {
+		empty := !closed && first >= end
+		if !closed && s.from != math.MinInt64 {
 			end -= int64(p.to.MaxError) + 1
 		}
 		if begun && !empty && s.from <= end {

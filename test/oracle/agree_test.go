@@ -21,6 +21,9 @@ var (
 // perCase is how many questions are asked about one case.
 const perCase = 250
 
+// disagreed are seeds that have shown a disagreement before, and are asked about first.
+var disagreed = []uint64{1795978694348215587}
+
 // query is one that both are asked.
 type query struct {
 	verb string
@@ -138,38 +141,44 @@ func TestAgree(t *testing.T) {
 	dir := memory(t)
 	kinds := map[string]int{}
 	asked := 0
-	for s := *seed; asked < n; s++ {
-		w := newWorld(t, dir, oracle.Random(s))
-		if open(w) {
-			continue
-		}
-		think := &asker{rand.New(rand.NewPCG(s, 1)), w, w.addresses()}
-		for _, ip := range think.ips {
-			if a, b := w.s.MayHold(ip), w.read.MayHold(ip); a != b {
-				t.Fatalf("-seed %d: may hold %s: oracle %t, replay %t\n%s", s, ip, a, b, w.s)
-			}
-		}
-		for range perCase {
-			q := think.next()
-			asked++
-			a, b := w.ask(q)
-			if a.equal(b) {
-				continue
-			}
-			kind := q.verb + ": " + a.headline() + " | " + b.headline()
-			if kinds[kind]++; kinds[kind] == 1 {
-				report(t, dir, w, q, kind)
-			}
-		}
-		w.close(t)
-		if len(kinds) >= *failures {
-			break
-		}
+	for _, s := range disagreed {
+		asked += agree(t, dir, s, kinds)
+	}
+	for s := *seed; asked < n && len(kinds) < *failures; s++ {
+		asked += agree(t, dir, s, kinds)
 	}
 	for kind, n := range kinds {
 		t.Logf("%d: %s", n, kind)
 	}
 	t.Logf("%d questions from -seed %d on", asked, *seed)
+}
+
+// agree asks both about one random history, and counts the kinds of disagreement. It returns how many questions that were.
+func agree(t *testing.T, dir string, s uint64, kinds map[string]int) int {
+	t.Helper()
+	w := newWorld(t, dir, oracle.Random(s))
+	defer w.close(t)
+	if open(w) {
+		return 0
+	}
+	think := &asker{rand.New(rand.NewPCG(s, 1)), w, w.addresses()}
+	for _, ip := range think.ips {
+		if a, b := w.s.MayHold(ip), w.read.MayHold(ip); a != b {
+			t.Fatalf("-seed %d: may hold %s: oracle %t, replay %t\n%s", s, ip, a, b, w.s)
+		}
+	}
+	for range perCase {
+		q := think.next()
+		a, b := w.ask(q)
+		if a.equal(b) {
+			continue
+		}
+		kind := q.verb + ": " + a.headline() + " | " + b.headline()
+		if kinds[kind]++; kinds[kind] == 1 {
+			report(t, dir, w, q, kind)
+		}
+	}
+	return perCase
 }
 
 // report shows a disagreement about the smallest case that has one of its kind.

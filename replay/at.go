@@ -123,10 +123,13 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 		m = met{}
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
 		for b.shown(iv); len(b.phases) > 0; b.phases = b.phases[1:] {
-			if p := &b.phases[0]; p.lease != nil {
-				m.candidate, m.possible = m.candidate || p.candidate, m.possible || p.possible
-				unsure = unsure || p.candidate && h.unsure(iv, p.to, s)
+			p := &b.phases[0]
+			if p.lease == nil {
+				partly = partly || p.possible
+				continue
 			}
+			m.candidate, m.possible = m.candidate || p.candidate, m.possible || p.possible
+			unsure = unsure || p.candidate && h.unsure(iv, p.to, s)
 		}
 	} else if m.candidate {
 		unsure = h.unsure(iv, to, s)
@@ -134,7 +137,7 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 	if !m.possible {
 		return false, false, false
 	}
-	partly = h.time.meet(s, h.First, &iv.Start).possible || to != nil && h.time.meet(s, *to, nil).possible
+	partly = partly || h.time.meet(s, h.First, &iv.Start).possible || to != nil && h.time.meet(s, *to, nil).possible
 	return true, partly, partly || !m.candidate || unsure
 }
 

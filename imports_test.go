@@ -38,11 +38,12 @@ var mayImport = map[string][]string{
 
 	"internal/hostlocal": {"journal"},
 	"internal/netns":     {"journal"},
+	"internal/printable": nil,
 	"journal/archive":    {"state", "journal", "internal/wire", "internal/crc32c"},
 	"replay":             {"state", "journal", "journal/archive", "allocator"},
 	"compaction":         {"state", "journal", "journal/archive", "allocator"},
 	"backup":             {"state", "journal", "journal/archive", "allocator"},
-	"report":             {"replay", "journal"},
+	"report":             {"replay", "journal", "internal/printable"},
 
 	// It is held against replay, so it may share nothing with it but what an event is.
 	"test/oracle": {"journal"},
@@ -78,10 +79,11 @@ var pluginMustNotLink = []string{
 // mayTouch names, by package, the only files that may use the file system, through the
 // packages in impure, or the clock. Everything else there is a function of its arguments.
 var mayTouch = map[string][]string{
-	"internal/wire":   nil,
-	"internal/crc32c": nil,
-	"state":           {"snapshot.go"},
-	"allocator":       {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "restore.go", "settle.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
+	"internal/wire":      nil,
+	"internal/crc32c":    nil,
+	"internal/printable": nil,
+	"state":              {"snapshot.go"},
+	"allocator":          {"export.go", "hostlocalview.go", "import.go", "inspect.go", "reclaim.go", "repair.go", "restore.go", "settle.go", "store.go", "transaction.go", "upkeep.go", "wipe.go"},
 }
 
 var impure = []string{

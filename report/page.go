@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"strconv"
 	"strings"
+
+	"github.com/leaselog/leaselog/internal/printable"
 )
 
 //go:embed web/index.html
@@ -51,19 +52,6 @@ func (r *Report) title() string {
 	return title
 }
 
-// visible is a text with escapes for what doesn't print, or turns text around.
-func visible(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
 // dataMark is where the page's data goes.
 const dataMark = "{{.Data}}"
 
@@ -73,7 +61,7 @@ func (r *Report) Page(w io.Writer) error {
 	if !found {
 		panic("report: the page has no place for its data")
 	}
-	fill := strings.NewReplacer("{{.Title}}", html.EscapeString(visible(r.title())), "{{.CSP}}", policy(), "{{.Style}}", style, "{{.Script}}", script)
+	fill := strings.NewReplacer("{{.Title}}", html.EscapeString(printable.Text(r.title())), "{{.CSP}}", policy(), "{{.Style}}", style, "{{.Script}}", script)
 	out := bufio.NewWriterSize(w, 1<<16)
 	if _, err := fill.WriteString(out, before); err != nil {
 		return err

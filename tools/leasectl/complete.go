@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
 )
@@ -72,7 +73,7 @@ func (a *app) completeFirst(of func(*known) map[string]bool) cobra.CompletionFun
 func offered(names map[string]bool, begun string) []cobra.Completion {
 	var list []cobra.Completion
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if strings.HasPrefix(name, begun) && escape(name) == name && !strings.ContainsAny(name, " '\"$`") {
+		if strings.HasPrefix(name, begun) && printable.Text(name) == name && !strings.ContainsAny(name, " '\"$`") {
 			list = append(list, name)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
@@ -77,9 +78,9 @@ func (s *store) title() string {
 // onNode names the store above a picture.
 func (s *store) onNode() string {
 	if s.meta.Node == "" {
-		return escape(s.network)
+		return printable.Text(s.network)
 	}
-	return escape(s.network) + " on " + escape(s.meta.Node)
+	return printable.Text(s.network) + " on " + printable.Text(s.meta.Node)
 }
 
 // stores finds the stores that the flags mean, ordered by network, node and folder, and opens them. What

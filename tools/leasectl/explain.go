@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/journal/archive"
 	"github.com/leaselog/leaselog/replay"
@@ -310,10 +311,10 @@ func (a *app) showSentences(ans *answer) error {
 	for i := range ans.Sentences {
 		it := &ans.Sentences[i]
 		if before < 0 || ans.Sentences[before].StoreID != it.StoreID || ans.Sentences[before].Network != it.Network {
-			fmt.Fprintf(w, "%s:\n", escape(it.title()))
+			fmt.Fprintf(w, "%s:\n", printable.Text(it.title()))
 		}
 		before = i
-		fmt.Fprintf(w, "  %s\n", escape(it.Text))
+		fmt.Fprintf(w, "  %s\n", printable.Text(it.Text))
 	}
 	return w.Flush()
 }

@@ -54,6 +54,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -228,7 +229,7 @@ nothing to do, 1 there is something to repair (--dry-run). compact, prune, gc: l
 func (a *app) say(format string, args ...any) {
 	a.bar.hide()
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		fmt.Fprintf(a.stderr, "leasectl: %s\n", escape(line))
+		fmt.Fprintf(a.stderr, "leasectl: %s\n", printable.Text(line))
 	}
 }
 

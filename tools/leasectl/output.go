@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -220,7 +221,7 @@ func heads[T any](columns []column[T]) []string {
 func tableRow[T any](columns []column[T], item *T) []string {
 	row := make([]string, len(columns))
 	for i, c := range columns {
-		if row[i] = escape(c.cell(item)); row[i] == "" {
+		if row[i] = printable.Text(c.cell(item)); row[i] == "" {
 			row[i] = "-"
 		}
 	}

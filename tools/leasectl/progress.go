@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
@@ -47,10 +48,10 @@ func (p *progress) tell(what string, done, total uint64) {
 	}
 	p.told, p.shown = now, true
 	if total == 0 {
-		fmt.Fprintf(p.w, "%s%s: %d", wipeLine, escape(what), done)
+		fmt.Fprintf(p.w, "%s%s: %d", wipeLine, printable.Text(what), done)
 		return
 	}
-	fmt.Fprintf(p.w, "%s%s: %d of %d (%d%%)", wipeLine, escape(what), done, total, done*100/max(total, 1))
+	fmt.Fprintf(p.w, "%s%s: %d of %d (%d%%)", wipeLine, printable.Text(what), done, total, done*100/max(total, 1))
 }
 
 // hide wipes the line away before something else is said.

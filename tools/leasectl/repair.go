@@ -10,6 +10,7 @@ import (
 
 	"github.com/leaselog/leaselog/allocator"
 	"github.com/leaselog/leaselog/backup"
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/journal"
 )
 
@@ -206,7 +207,7 @@ func eventTime(t time.Time) string {
 
 // tell prints what was done, or would be, for people.
 func (a *app) tell(it *mendingItem) {
-	line := func(format string, args ...any) { fmt.Fprintln(a.stdout, escape(fmt.Sprintf(format, args...))) }
+	line := func(format string, args ...any) { fmt.Fprintln(a.stdout, printable.Text(fmt.Sprintf(format, args...))) }
 	switch {
 	case !it.Needed && len(it.Losses) == 0:
 		line("network %s in %s: nothing to repair", it.Network, it.Dir)

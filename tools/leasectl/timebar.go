@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leaselog/leaselog/internal/printable"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -220,13 +221,13 @@ func (t *timed) entry(p *picture, sc *screen, mark string, it *leaseItem) {
 	if it.IfName != "" {
 		who += " " + it.IfName
 	}
-	text := fmt.Sprintf("%s, from %s to %s", escape(who), it.Start.Effective, it.endText())
+	text := fmt.Sprintf("%s, from %s to %s", printable.Text(who), it.Start.Effective, it.endText())
 	if reason := it.reasonText(); reason != "" {
-		text += ", " + escape(reason)
+		text += ", " + printable.Text(reason)
 	}
 	text += fmt.Sprintf(", events %s-%s, %s", number(it.Start.Seq), number(it.end().Seq), it.Certainty)
 	p.add(sc.certain(sc.wrapBehind(mark+"  ", text), it.Certainty)...)
 	for _, d := range it.Doubts {
-		p.add(sc.wrapBehind(strings.Repeat(" ", len(mark)+2), escape(d))...)
+		p.add(sc.wrapBehind(strings.Repeat(" ", len(mark)+2), printable.Text(d))...)
 	}
 }

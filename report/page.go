@@ -48,8 +48,21 @@ func (r *Report) title() string {
 		if v.Node != "" {
 			title += " on " + v.Node
 		}
+		if r.twins(v) > 1 {
+			title += " in " + v.Journals[len(v.Journals)-1].Dir
+		}
 	}
 	return title
+}
+
+// twins counts the views of the same network and node, in stores of their own.
+func (r *Report) twins(of *header) (n int) {
+	for _, v := range r.header.Views {
+		if v.Network == of.Network && v.Node == of.Node {
+			n++
+		}
+	}
+	return n
 }
 
 // dataMark is where the page's data goes.

@@ -201,6 +201,46 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestTitle names what the page is of, and two stores of the same network and node by their folders.
+func TestTitle(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		views []report.View // Title is the folder
+		want  string
+	}{
+		{"one", []report.View{{Network: "pods", Node: "n1", Title: "/a"}}, "Leases of pods on n1"},
+		{"no node", []report.View{{Network: "pods", Title: "/a"}}, "Leases of pods"},
+		{"two nodes", []report.View{{Network: "pods", Node: "n1", Title: "/a"}, {Network: "pods", Node: "n2", Title: "/b"}}, "Leases of pods on n1, pods on n2"},
+		{"twins", []report.View{{Network: "pods", Node: "n1", Title: "/a"}, {Network: "pods", Node: "n1", Title: "/b\u202e"}},
+			`Leases of pods on n1 in /a, pods on n1 in /b\u202e`},
+		{"more", []report.View{{Network: "a"}, {Network: "b"}, {Network: "c", Title: "/a"}, {Network: "c", Title: "/b"}}, "Leases of a, b, c in /a and 1 more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := report.New(report.Asked{}, "v1", time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC))
+			for _, v := range tt.views {
+				h, events, err := report.Read(chronicle(3), replay.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The newest journal is the last one.
+				v.Parts = []report.Part{{Dir: "/old", Unread: "damaged"}, {Dir: v.Title, History: h, Events: events}}
+				if _, err := r.Add(&v); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var b bytes.Buffer
+			if err := r.Page(&b); err != nil {
+				t.Fatal(err)
+			}
+			for _, tag := range []string{"<title>", `<h1 id="title">`} {
+				if want := tag + tt.want + "<"; !strings.Contains(b.String(), want) {
+					t.Errorf("the page does not have %s", want)
+				}
+			}
+		})
+	}
+}
+
 // TestPolicy finds the hash of everything that the page may run in its policy, and nothing else allowed.
 func TestPolicy(t *testing.T) {
 	got := page(t, &report.View{}, chronicle(3))

@@ -40,6 +40,8 @@ type reportedItem struct {
 	Addresses int      `json:"addresses"`
 	Certainty string   `json:"certainty"`
 	Doubts    []string `json:"doubts"`
+
+	place string // as origin has it; the table always has the node
 }
 
 // reportRun is one run of the command: its flags.
@@ -184,7 +186,7 @@ func (a *app) reported(page *report.Report, ans *answer, s *store, w window) (re
 		ans.doubt(replay.Certain, "%s", d)
 	}
 	return reportedItem{Schema: "leaselog.reported/1", Network: s.network, Node: s.meta.Node, StoreID: s.idText(), From: stamp(sum.From), To: stamp(sum.To),
-		Events: sum.Events, Leases: sum.Leases, Addresses: sum.Addresses, Certainty: sum.Certainty.String(), Doubts: sum.Doubts}, nil
+		Events: sum.Events, Leases: sum.Leases, Addresses: sum.Addresses, Certainty: sum.Certainty.String(), Doubts: sum.Doubts, place: s.place}, nil
 }
 
 // part is the era as a page takes it.
@@ -209,7 +211,7 @@ func (e *era) part(a *app, r *reading, w window, oldest bool) report.Part {
 
 var reportedTable = []column[reportedItem]{
 	{"network", func(it *reportedItem) string { return it.Network }},
-	{"node", func(it *reportedItem) string { return it.Node }},
+	{"node", func(it *reportedItem) string { return cmp.Or(it.place, it.Node) }},
 	{"from", func(it *reportedItem) string { return it.From }},
 	{"to", func(it *reportedItem) string { return it.To }},
 	{"events", func(it *reportedItem) string { return strconv.Itoa(it.Events) }},

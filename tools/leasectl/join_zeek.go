@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/leaselog/leaselog/internal/printable"
 )
 
 // zeekTable is the log format of Zeek: lines that begin with # say what the columns are, and may come again
@@ -190,7 +192,7 @@ func (t *zeekTable) answer(dst []byte, _ int, ans *joinAnswer) []byte {
 	return append(dst, ans.cells...)
 }
 
-// text returns a cell as Zeek writes it: what doesn't print or could be taken for something else as \xNN.
+// text returns a cell as Zeek writes it: what shows nothing or could be taken for something else as \xNN.
 func (t *zeekTable) text(s string) string {
 	if s != "" && (s == t.unset || s == t.empty) {
 		return fmt.Sprintf(`\x%02x`, s[0]) + s[1:]
@@ -198,7 +200,7 @@ func (t *zeekTable) text(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == '\\' || s[i] == t.separator || r == utf8.RuneError && n == 1 || !strconv.IsPrint(r) {
+		if r == '\\' || s[i] == t.separator || r == utf8.RuneError && n == 1 || !printable.Shown(r) {
 			for ; n > 0; n-- {
 				fmt.Fprintf(&b, `\x%02x`, s[i])
 				i++

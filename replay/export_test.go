@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"iter"
 	"net/netip"
 
 	"github.com/leaselog/leaselog/journal"
@@ -18,6 +19,26 @@ func Detached(l state.Lease) state.Lease { return *detached(&l) }
 func (s *Sweep) ReadAhead(events int) {
 	s.ahead = events
 	s.rewind()
+}
+
+// KeepEnded has the sweep keep so many leases that ended, at most, beside those read ahead.
+func (s *Sweep) KeepEnded(leases int) { s.kept = leases }
+
+// LastPoint returns the last event that the journal tells.
+func (s *Sweep) LastPoint() Point { return s.survey.h.Last }
+
+// MeasureRecords is Measure of all these records.
+func MeasureRecords(records iter.Seq2[journal.Record, error], clocks *Clocks, q Asked, wiped bool) (Use, error) {
+	u := newUsing(clocks, q, wiped)
+	for rec, err := range records {
+		if err == nil {
+			err = u.take(&rec)
+		}
+		if err != nil {
+			return Use{}, err
+		}
+	}
+	return u.used()
 }
 
 // ReadPartOn is ReadPart that reads on for so many events rather than look for ends.

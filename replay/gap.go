@@ -149,7 +149,7 @@ func (r *reading) settleAt(s Snapshot) error {
 	}
 	r.gap.resolve(r.gap.before)
 	r.gap = nil
-	if !r.Sparse {
+	if !r.sparse {
 		r.st, r.head = st, s.Head()
 	}
 	return nil

@@ -114,11 +114,11 @@ func (d *draft) began(file string) {
 
 // leasesOf yields the leases of a snapshot that are kept.
 func (r *reading) leasesOf(st *state.State) func(func(state.Lease, error) bool) {
-	if r.Addrs == nil {
+	if r.addrs == nil {
 		return st.Leases()
 	}
 	return func(yield func(state.Lease, error) bool) {
-		for _, ip := range r.Addrs {
+		for _, ip := range r.addrs {
 			l, ok, err := st.Lease(ip)
 			if err != nil {
 				yield(l, err)
@@ -268,7 +268,7 @@ func readPruned(past *archive.Reader, o Options, on journal.Seq) (*History, erro
 		return nil, err
 	}
 	defer k.Close()
-	o.Sparse, o.Snapshots = true, []Snapshot{{k.Snapshot, k.File}}
+	o.sparse, o.Snapshots = true, []Snapshot{{k.Snapshot, k.File}}
 	p := &part{past: past, alone: make(map[netip.Addr]bool), first: 1, last: gone.Last, on: on, gone: gone.Last}
 	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
 	if ok, err := r.behind(gone.Last); err != nil || !ok {
@@ -367,6 +367,6 @@ func ReadAbout(past *archive.Reader, addrs []netip.Addr, o Options) (*History, e
 	for _, ip := range addrs {
 		wanted[ip] = true
 	}
-	o.Sparse, o.Addrs, o.Keep = true, addrs, func(l *state.Lease) bool { return wanted[l.IP] }
+	o.sparse, o.addrs, o.Keep = true, addrs, func(l *state.Lease) bool { return wanted[l.IP] }
 	return ReadLeft(past, past.Sparse(addrs, 0), o)
 }

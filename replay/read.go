@@ -26,11 +26,6 @@ type Options struct {
 	Base      *state.Snapshot         // start with its leases; the records follow its Seq
 	BaseFile  string                  // where Base was read from, within the store's folder
 	Snapshots []Snapshot              // tell what was held where events before them are lost
-	// Sparse says that events which are about nothing that Keep keeps may have been left out, or be light: then the rules
-	// of the lease map are not checked.
-	Sparse bool
-	// Addrs, unless nil, are all addresses whose leases Keep keeps: in snapshots no others are looked for.
-	Addrs []netip.Addr
 	// Clocks are those of all events, from a reading before. With them, and Asked, intervals are forgotten that no
 	// question of Asked is about. Nil if they become known on the way.
 	Clocks *Clocks
@@ -39,6 +34,12 @@ type Options struct {
 	// Brief forgets of leases which network namespace they were for, and the UID of their pod: a fifth of the memory that a long history takes
 	// are texts.
 	Brief bool
+
+	// sparse says that events which are about nothing that Keep keeps may have been left out, or be light: then the rules
+	// of the lease map are not checked.
+	sparse bool
+	// addrs, unless nil, are all addresses whose leases Keep keeps: in snapshots no others are looked for.
+	addrs []netip.Addr
 }
 
 // Snapshot is a snapshot of the journal with where it was read from.
@@ -94,7 +95,7 @@ func ReadPieces(pieces iter.Seq2[journal.Piece, error], o Options) (*History, er
 		st:      state.New(),
 		open:    make(map[netip.Addr]*draft),
 	}
-	if o.Sparse {
+	if o.sparse {
 		r.st = nil
 	}
 	if err := r.base(); err != nil {

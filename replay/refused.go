@@ -19,10 +19,10 @@ const maxRefused = 5
 type Refused struct {
 	Events   uint64 // taken in
 	Refusals uint64
-	Newest   journal.Event // that was no refusal; its Seq is 0 if there is none
 
-	list []refused
-	held map[netip.Addr]journal.Seq // by the owner, and which event gave it
+	newest journal.Event // that was no refusal; its Seq is 0 if there is none
+	list   []refused
+	held   map[netip.Addr]journal.Seq // by the owner, and which event gave it
 }
 
 // refused is a refusal.
@@ -48,7 +48,7 @@ func (r *Refused) Take(ev *journal.Event) {
 			r.list[i].after = *ev
 		}
 	}
-	r.Newest = *ev
+	r.newest = *ev
 	for _, a := range ev.Addresses {
 		switch ev.Kind {
 		case journal.KindAdd, journal.KindImport:
@@ -68,7 +68,7 @@ func (r *Refused) Addresses() []netip.Addr {
 	for i := range r.list {
 		all = append(append(all, r.list[i].event.Requested...), r.list[i].held...)
 	}
-	for _, a := range r.Newest.Addresses {
+	for _, a := range r.newest.Addresses {
 		all = append(all, a.IP)
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
@@ -89,10 +89,10 @@ func (e *Explainer) Owner(who string, r *Refused) ([]Sentence, error) {
 		e.say(rest(h.First.Seq, h.Last.Seq),
 			"No refusal of %s is recorded. A refusal is recorded once a minute at most, and only where the reason was the addresses "+
 				"(codes 100 to 102): an ADD that failed otherwise, as for a lock, a disk or a configuration, leaves no event.", who)
-		if r.Newest.Seq == 0 {
+		if r.newest.Seq == 0 {
 			e.say(rest(h.First.Seq, h.Last.Seq), "No event names it.")
 		} else {
-			e.since(&r.Newest)
+			e.since(&r.newest)
 		}
 		return e.said, nil
 	}
@@ -106,7 +106,7 @@ func (e *Explainer) Owner(who string, r *Refused) ([]Sentence, error) {
 			e.since(after)
 		}
 	}
-	if newest := &r.Newest; newest.Seq > r.list[len(r.list)-1].after.Seq && newest.Seq > r.list[len(r.list)-1].event.Seq {
+	if newest := &r.newest; newest.Seq > r.list[len(r.list)-1].after.Seq && newest.Seq > r.list[len(r.list)-1].event.Seq {
 		e.since(newest)
 	}
 	e.say(nil, "Refusals that repeat are not all recorded: there were at least %d.", r.Refusals)

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sort"
 	"time"
-
-	"github.com/leaselog/leaselog/journal"
 )
 
 // Asked is the time that a question is about.
@@ -287,24 +285,4 @@ func (s *span) backwards(iv *Interval) bool {
 		begin, end := clock(&iv.Start), clock(&iv.End.Point)
 		return end <= begin && s.from <= begin && s.to >= end
 	})
-}
-
-// Seqs returns the first and the last event between which the positions lie that may be meant by q, and false if
-// there are none. It lets a reader begin late and end early.
-func (h *History) Seqs(q Asked) (first, last journal.Seq, ok bool) {
-	s := h.span(q)
-	h.time.portions(&h.First, nil, func(p portion) {
-		var m met
-		if m.add(&s, &p, [2]bool{}); !m.candidate && !m.possible {
-			return
-		}
-		if !ok {
-			first, ok = p.from.Seq, true
-		}
-		last = p.from.Seq
-		if p.to != nil {
-			last = p.to.Seq
-		}
-	})
-	return first, last, ok
 }

@@ -18,7 +18,6 @@ type SweepOptions struct {
 	Wiped   bool          // as in Options
 	Covered time.Time     // as in Asked
 	Window  time.Duration // how far behind the newest question others may be without being late
-	Kept    int           // ended leases that are kept for such questions, at most, beside those read ahead; 0 is 100,000
 }
 
 // Sweep answers who held addresses at many instants, as History.Who does, with memory that doesn't depend on how many they
@@ -34,6 +33,7 @@ type Sweep struct {
 
 	fold    *sweepFold
 	ahead   int   // events that are read at a time
+	kept    int   // ended leases that are kept for questions within the window, at most, beside those read ahead
 	newest  int64 // instant asked about
 	horizon int64 // the oldest that is not late
 
@@ -53,10 +53,7 @@ type Question struct {
 
 // NewSweep reads the journal once. Close has to follow.
 func NewSweep(o SweepOptions) (*Sweep, error) {
-	if o.Kept == 0 {
-		o.Kept = 100_000
-	}
-	s := &Sweep{SweepOptions: o, ahead: chunkEvents}
+	s := &Sweep{SweepOptions: o, ahead: chunkEvents, kept: 100_000}
 	var err error
 	if s.survey, err = surveyed(o.Records(), o); err != nil {
 		return nil, err
@@ -76,11 +73,8 @@ func NewSweep(o SweepOptions) (*Sweep, error) {
 // Plain reports whether questions are answered on the way; see Sweep.
 func (s *Sweep) Plain() bool { return s.survey.plain && s.survey.last.seq != 0 }
 
-// First and Last return the events between which the journal tells; their Seq is 0 if there is none.
+// First returns the event from which on the journal tells; its Seq is 0 if there is none.
 func (s *Sweep) First() Point { return s.survey.h.First }
-
-// Last is the other end.
-func (s *Sweep) Last() Point { return s.survey.h.Last }
 
 // MayHold is History.MayHold.
 func (s *Sweep) MayHold(ip netip.Addr) bool { return !s.Plain() || s.survey.h.MayHold(ip) }

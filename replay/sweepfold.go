@@ -251,7 +251,7 @@ func (f *sweepFold) close(ip netip.Addr, ev *journal.Event) {
 
 // forget drops leases that no instant from the horizon on means, and more if there are too many.
 func (f *sweepFold) forget(s *Sweep) {
-	for len(f.ended) > 0 && (f.ended[0].upTo < s.horizon || len(f.ended) > s.Kept) {
+	for len(f.ended) > 0 && (f.ended[0].upTo < s.horizon || len(f.ended) > s.kept) {
 		e := heap.Pop(&f.ended).(endedLease)
 		s.horizon = max(s.horizon, e.upTo+1)
 		entry := f.addrs[e.ip]

@@ -3,7 +3,6 @@ package replay
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"math/bits"
 	"net/netip"
@@ -87,24 +86,11 @@ type using struct {
 
 // Measure measures the use of addresses in a window from all events of a journal. The clocks are those of all these events. wiped
 // says that the network's data folder was deleted and no event says so yet. Memory is bounded by the number of addresses.
+// Where events were pruned, what they led to is taken from the keyframe behind them, and the figures begin with the first event that
+// is left.
 //
 // The error is what ended the reading: damage, an event of a newer version, or the file system's. Then nothing is known.
-func Measure(records iter.Seq2[journal.Record, error], clocks *Clocks, q Asked, wiped bool) (Use, error) {
-	u := newUsing(clocks, q, wiped)
-	for rec, err := range records {
-		if err == nil {
-			err = u.take(&rec)
-		}
-		if err != nil {
-			return Use{}, err
-		}
-	}
-	return u.used()
-}
-
-// MeasureLeft is Measure of a journal of which events may have been pruned: then what they led to is taken from the keyframe
-// behind them, and the figures begin with the first event that is left.
-func MeasureLeft(past *archive.Reader, clocks *Clocks, q Asked, wiped bool) (Use, error) {
+func Measure(past *archive.Reader, clocks *Clocks, q Asked, wiped bool) (Use, error) {
 	u := newUsing(clocks, q, wiped)
 	for p, err := range past.Left(0) {
 		switch {

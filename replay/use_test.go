@@ -21,7 +21,7 @@ func measure(t *testing.T, events []journal.Event, q replay.Asked, wiped bool) r
 	for i := range events {
 		clocks.Add(&events[i])
 	}
-	u, err := replay.Measure(records(events, nil), &clocks, q, wiped)
+	u, err := replay.MeasureRecords(records(events, nil), &clocks, q, wiped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +379,7 @@ func TestMeasureDamage(t *testing.T) {
 			for i := range tt.events {
 				clocks.Add(&tt.events[i])
 			}
-			u, err := replay.Measure(records(tt.events, tt.err), &clocks, replay.Asked{From: instant(0), To: instant(9)}, false)
+			u, err := replay.MeasureRecords(records(tt.events, tt.err), &clocks, replay.Asked{From: instant(0), To: instant(9)}, false)
 			_, damage := errors.AsType[*journal.CorruptionError](err)
 			if err == nil || damage != tt.damage || tt.is != nil && !errors.Is(err, tt.is) || !reflect.DeepEqual(u, replay.Use{}) {
 				t.Errorf("got %+v, %v", u, err)

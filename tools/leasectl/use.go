@@ -113,7 +113,7 @@ func (a *app) measure(s *store, ans *answer, w *useWindow) (*useItem, error) {
 	clocks, err := replay.ClocksOf(past)
 	var u replay.Use
 	if err == nil {
-		u, err = replay.MeasureLeft(past, clocks, replay.Asked{From: w.since, To: w.until, Covered: covered}, s.wiped)
+		u, err = replay.Measure(past, clocks, replay.Asked{From: w.since, To: w.until, Covered: covered}, s.wiped)
 	}
 	if err != nil && !unreadable(err) {
 		return nil, err

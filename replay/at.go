@@ -66,21 +66,21 @@ func (h *History) At(q Asked) Table {
 func (h *History) asOf(iv *Interval, s *span) {
 	if d := iv.Doubtful; d != nil && iv.doubt == "" && !iv.Lease.Blocked && !h.meetOf(iv, s, *d, iv.behind()).possible {
 		if iv.use > 0 {
-			iv.Doubts = slices.Delete(slices.Clone(iv.Doubts), iv.use-1, iv.use)
+			iv.Doubts = slices.Delete(slices.Clone(iv.Doubts), int(iv.use)-1, int(iv.use))
 			iv.ends = max(0, iv.ends-1)
 		}
 		if iv.Doubtful = nil; iv.Certainty == Uncertain {
 			iv.Certainty = Certain
 		}
 	}
-	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && (end != nil && iv.endBoot != iv.Start.boot || end == nil && !h.wiped) {
+	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && (end != nil && end.boot != iv.Start.boot || end == nil && !h.wiped) {
 		iv.Doubts = slices.Clone(iv.Doubts)
 		iv.Doubts[iv.use-1] = useDoubt(d, "the node has booted since")
 	}
 	if iv.ends > 0 {
 		iv.Doubts = iv.Doubts[: iv.ends-1 : iv.ends-1]
 	}
-	iv.End, iv.LastSeq, iv.use, iv.ends, iv.endBoot = nil, iv.Start.Seq, 0, 0, journal.BootID{}
+	iv.End, iv.LastSeq, iv.use, iv.ends = nil, iv.Start.Seq, 0, 0
 }
 
 // stepsBefore names the clock steps since the beginning of a lease of the table, up to the positions that the span means.

@@ -31,7 +31,7 @@ func (r *reading) doubts(iv *Interval) {
 		say("taken from a snapshot: the events before were not read")
 	}
 	if p := iv.Doubtful; p != nil && !iv.Lease.Blocked {
-		iv.use = len(iv.Doubts) + 1
+		iv.use = int32(len(iv.Doubts) + 1)
 		say("%s", useDoubt(p, r.cause(iv)))
 	}
 	if iv.lostTo.Seq != 0 {
@@ -41,10 +41,10 @@ func (r *reading) doubts(iv *Interval) {
 	} else if iv.lost {
 		say("its end is not known: events after event %d are lost", iv.LastSeq)
 	}
-	clockDoubts(iv.Start, say)
+	clockDoubts(&iv.Start, say)
 	if iv.End != nil {
-		iv.ends = len(iv.Doubts) + 1
-		clockDoubts(iv.End.Point, say)
+		iv.ends = int32(len(iv.Doubts) + 1)
+		clockDoubts(&iv.End.Point, say)
 	}
 }
 
@@ -93,9 +93,9 @@ func (r *reading) cause(iv *Interval) string {
 }
 
 // otherBoot reports whether the lease was ended in another boot than it began in.
-func (r *reading) otherBoot(iv *Interval) bool { return iv.endBoot != iv.Lease.Clock.Boot }
+func (r *reading) otherBoot(iv *Interval) bool { return iv.End.boot != iv.Lease.Clock.Boot }
 
-func clockDoubts(p Point, say func(string, ...any)) {
+func clockDoubts(p *Point, say func(string, ...any)) {
 	if off := p.Time.Sub(p.Effective); off > stepAtLeast || off < -stepAtLeast {
 		say("event %d: its clock was off by %s, as a later event of the same boot shows", p.Seq, off)
 	}

@@ -41,7 +41,13 @@ type rare struct {
 var nothingRare rare
 
 func newDraft(l *state.Lease, file string) *draft {
-	return &draft{lease: l, file: file, start: mark{l.Start, l.Clock}, rare: &nothingRare}
+	d := new(draft)
+	d.set(l, file)
+	return d
+}
+
+func (d *draft) set(l *state.Lease, file string) {
+	*d = draft{lease: l, file: file, start: mark{l.Start, l.Clock}, rare: &nothingRare}
 }
 
 // own returns what the draft has of its own, to be written to.
@@ -81,6 +87,12 @@ func leaseOf(ev *journal.Event, a journal.Address) state.Lease {
 	}
 }
 
+// leaseOf is the package's function with room that is there, good until the next call.
+func (r *reading) leaseOf(ev *journal.Event, a journal.Address) *state.Lease {
+	r.lease = leaseOf(ev, a)
+	return &r.lease
+}
+
 func (r *reading) begin(rec *journal.Record) {
 	ev := &rec.Event
 	m := mark{ev.Seq, ev.Clock}
@@ -95,8 +107,7 @@ func (r *reading) begin(rec *journal.Record) {
 			}
 			r.loseEnd(d)
 		}
-		l := leaseOf(ev, a)
-		if d := r.carry(&l, rec.File); d != nil {
+		if d := r.carry(r.leaseOf(ev, a), rec.File); d != nil {
 			r.gap.settle(a.IP, ev.Seq)
 			if ev.Kind == journal.KindImport {
 				d.own().doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
@@ -114,7 +125,14 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 	if !r.keeps(l) {
 		return nil
 	}
-	d := newDraft(r.detached(l), file)
+	kept := r.detached(l)
+	var d *draft
+	if r.Brief {
+		d = r.together.draft()
+		d.set(kept, file)
+	} else {
+		d = newDraft(kept, file)
+	}
 	r.open[l.IP] = d
 	if l.Import && r.based(file) {
 		d.own().doubt = fmt.Sprintf("imported by event %d, which was not read: it may call the lease uncertain", l.Start)
@@ -125,9 +143,7 @@ func (r *reading) carry(l *state.Lease, file string) *draft {
 // detached returns the lease as it is kept.
 func (r *reading) detached(l *state.Lease) *state.Lease {
 	if r.Brief {
-		brief := *l
-		brief.NetNS, brief.NetNSID, brief.Pod.UID = "", journal.NetNSID{}, ""
-		l = &brief
+		return r.together.brief(l)
 	}
 	return detached(l)
 }
@@ -190,15 +206,15 @@ func (r *reading) told(a journal.Address, ev *journal.Event) *draft {
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
 	case d != nil || !r.gap.unsettledAt(a.IP):
-		if l := leaseOf(ev, a); r.keeps(&l) && r.st == nil {
+		if r.st == nil && r.keeps(r.leaseOf(ev, a)) {
 			r.h.odd(a.IP, "event %d is about a lease of %s, which %s did not hold", ev.Seq, a.IP, owner.ContainerID)
 		}
 		return nil
 	}
-	l := leaseOf(ev, a)
+	l := r.leaseOf(ev, a)
 	l.Blocked = ev.ContainerID == "" // host-local's file named no owner
 	l.Start, l.Clock = r.gap.before.seq, r.gap.before.clock
-	if d = r.carry(&l, r.gap.file); d != nil {
+	if d = r.carry(l, r.gap.file); d != nil {
 		d.fromGap = true
 		d.note(r.gap.begins())
 		r.gap.settle(a.IP, ev.Seq)
@@ -226,7 +242,8 @@ func (r *reading) end(d *draft, m mark, ev *journal.Event) {
 	d.end, d.reason = m, reason(ev)
 	d.window = &d.end
 	if w := r.window(d, m, d.reason); w != m {
-		d.window = &w
+		own := w // few need one, and it is allocated
+		d.window = &own
 	}
 }
 
@@ -314,16 +331,16 @@ func (r *reading) lastOfBoot(d *draft) mark {
 	return d.start // the boot's other events are before the snapshot
 }
 
-// interval turns a draft into an interval.
-func (r *reading) interval(d *draft) Interval {
+// interval turns a draft into an interval. end is room for its end, if it has one.
+func (r *reading) interval(d *draft, end *End) Interval {
 	clocks := &r.h.Clocks
 	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
 		few: d.few(clocks), fromGap: d.fromGap, pruned: d.pruned}
 	doubtful := mark{}
 	switch {
 	case d.end.seq != 0:
-		iv.LastSeq, iv.endBoot = d.end.seq, d.end.clock.Boot
-		iv.End = &End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, released: d.released}
+		iv.LastSeq, iv.End = d.end.seq, end
+		*end = End{Point: clocks.point(d.end), Reason: d.reason, Text: d.words, released: d.released}
 		iv.End.Window = &iv.End.Point
 		if *d.window != d.end {
 			window := clocks.point(*d.window)

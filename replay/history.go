@@ -41,12 +41,11 @@ type Interval struct {
 	File      string      // that holds the first event, within the store's folder
 	LastSeq   journal.Seq // the ending event, or the last one read: none up to it ends the lease
 
-	endBoot journal.BootID
 	*few
-	pruned    bool // the event at Start was pruned
-	fromGap   bool // Start is the first event behind those that are lost
-	lost      bool // no event that can be read ends it, and none after LastSeq shows it
-	use, ends int  // 1 + which of Doubts is about its use, and from which on they are about its end; 0 for none
+	pruned    bool  // the event at Start was pruned
+	fromGap   bool  // Start is the first event behind those that are lost
+	lost      bool  // no event that can be read ends it, and none after LastSeq shows it
+	use, ends int32 // 1 + which of Doubts is about its use, and from which on they are about its end; 0 for none
 }
 
 // few is what few intervals have, of which a long history has very many: all others share one that is empty, and not to be written to.

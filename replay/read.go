@@ -70,6 +70,8 @@ type reading struct {
 	part *part          // nil where all is read
 	boot journal.BootID // of the newest event
 
+	lease    state.Lease // room for the one that an event gives
+	together together    // what Brief keeps
 }
 
 // Read folds records into intervals. They must begin with the journal's first event,
@@ -265,6 +267,9 @@ func (r *reading) settle(ev *journal.Event, m mark) {
 // located adds the record's place to damage that the lease map found: it sees events
 // and no files.
 func located(err error, rec *journal.Record) error {
+	if err == nil {
+		return nil // as nearly always: what is looked for would be allocated
+	}
 	var damage *journal.CorruptionError
 	if !errors.As(err, &damage) || damage.File != "" {
 		return err
@@ -312,14 +317,28 @@ func (r *reading) finish() {
 	h.Intervals = make([]Interval, len(r.done))
 	var making sync.WaitGroup
 	for from := 0; from < len(r.done); from += finishedAtOnce { // each depends on nothing but what is known by now
-		making.Go(func() {
-			for i := from; i < min(from+finishedAtOnce, len(r.done)); i++ {
-				h.Intervals[i] = r.interval(r.done[i])
-				r.done[i] = nil // of many leases there must not be more copies than needed
-			}
-		})
+		making.Go(func() { r.intervals(h.Intervals[from:], r.done[from:min(from+finishedAtOnce, len(r.done))]) })
 	}
 	making.Wait()
+}
+
+// intervals turns some drafts into intervals. Their ends share memory, since a history keeps all or none of them.
+func (r *reading) intervals(to []Interval, drafts []*draft) {
+	n := 0
+	for _, d := range drafts {
+		if d.end.seq != 0 {
+			n++
+		}
+	}
+	ends := make([]End, n)
+	for i, d := range drafts {
+		var end *End
+		if d.end.seq != 0 {
+			end, ends = &ends[0], ends[1:]
+		}
+		to[i] = r.interval(d, end)
+		drafts[i] = nil // of many leases there must not be more copies than needed
+	}
 }
 
 // finishedAtOnce is how many intervals are worth a goroutine.

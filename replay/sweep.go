@@ -293,7 +293,7 @@ func (s *Sweep) interval(l *sweepLease) *Interval {
 // interval finishes a draft as reading does.
 func (s *survey) interval(d *draft) Interval {
 	r := reading{Options: Options{Wiped: s.h.wiped}, h: s.h, last: s.last}
-	return r.interval(d)
+	return r.interval(d, new(End))
 }
 
 // ending sets how a draft ended.

@@ -69,13 +69,10 @@ func CompleteRecord(dst []byte, start int, id ID, seq Seq) []byte {
 // look at: that is DecodeRecord's.
 func CheckRecord(id ID, seq Seq, record []byte) error { return checkRecord(id, seq, record) }
 
-// DecodeOwned is DecodeRecord for bytes that nobody changes any more: the event's strings share them.
-func DecodeOwned(id ID, seq Seq, record []byte) (Event, error) {
-	var ev Event
-	if err := decodeRecord(&ev, id, seq, record, unsafe.String(unsafe.SliceData(record), len(record))); err != nil {
-		return Event{}, err
-	}
-	return ev, nil
+// DecodeOwned is DecodeRecord for bytes that nobody changes any more: the event's strings share them. Its addresses and cursors are
+// written over those that are in ev. After an error ev means nothing.
+func DecodeOwned(ev *Event, id ID, seq Seq, record []byte) error {
+	return decodeRecord(ev, id, seq, record, unsafe.String(unsafe.SliceData(record), len(record)))
 }
 
 // Read sets the outline to a record's. It returns false where the record isn't laid out as AppendRecord lays it

@@ -51,7 +51,16 @@ type Record struct {
 	File   string // below the store's folder, such as "journal/00000000000000000001"
 	Offset int64  // of the record in File, after its length
 	Raw    []byte // must not be changed: the event's strings are made of it
+	Hash   Hash   // of Raw; zero if nothing needed it so far: see Head
 	Light  bool   // only Seq, Clock, Kind and maybe Reason of Event are set, and mostly no Raw: who asked did not need the rest
+}
+
+// Head returns the hash of the record, as RecordHash does: what the next event's Prev holds.
+func (r *Record) Head() Hash {
+	if r.Hash != (Hash{}) {
+		return r.Hash
+	}
+	return RecordHash(r.Raw)
 }
 
 // maxRestarts bounds how often a Reader lists the store anew because files moved under it.

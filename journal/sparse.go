@@ -140,11 +140,10 @@ func (s *scanner) sparse(n *Needles, rec *Record) ([]byte, error) {
 	var o Outline
 	if !o.Read(raw) || n.Whole(&o, raw) {
 		raw = slices.Clone(raw)
-		ev, err := DecodeOwned(s.id, s.next, raw)
-		if err != nil {
+		*rec = Record{Raw: raw}
+		if err := DecodeOwned(&rec.Event, s.id, s.next, raw); err != nil {
 			return nil, err
 		}
-		*rec = Record{Event: ev, Raw: raw}
 	} else {
 		if err := checkRecord(s.id, s.next, raw); err != nil {
 			return nil, err

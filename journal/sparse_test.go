@@ -191,7 +191,8 @@ func TestOutline(t *testing.T) {
 		for n := range raw { // cut short it must not end in a panic
 			o.Read(raw[:n])
 		}
-		if own, err := journal.DecodeOwned(testID, ev.Seq, raw); err != nil || !reflect.DeepEqual(own.Clock, ev.Clock) {
+		var own journal.Event
+		if err := journal.DecodeOwned(&own, testID, ev.Seq, raw); err != nil || !reflect.DeepEqual(own.Clock, ev.Clock) {
 			t.Errorf("event %d: decoded %+v, %v", i+1, own, err)
 		}
 	}

@@ -65,7 +65,7 @@ func (c *Counts) Take(rec *journal.Record) error {
 		}
 		c.Refused[ev.Code]++
 	}
-	c.Seq, c.Head = ev.Seq, journal.RecordHash(rec.Raw)
+	c.Seq, c.Head = ev.Seq, rec.Head()
 	return nil
 }
 
@@ -122,7 +122,7 @@ func continues(r Recorder, c *Counts) bool {
 		return false
 	}
 	for rec, err := range r.Records(c.Seq - 1) {
-		return err == nil && rec.Event.Seq == c.Seq && journal.RecordHash(rec.Raw) == c.Head
+		return err == nil && rec.Event.Seq == c.Seq && rec.Head() == c.Head
 	}
 	return false
 }

@@ -200,7 +200,7 @@ func (r *reading) event(rec *journal.Record) error {
 	}
 	r.last, r.head = m, journal.Hash{}
 	if len(rec.Raw) > 0 && r.st != nil {
-		r.head = journal.RecordHash(rec.Raw)
+		r.head = rec.Head()
 	}
 	return nil
 }

@@ -188,7 +188,7 @@ func (u *using) take(rec *journal.Record) error {
 	}
 	u.last = m
 	if len(rec.Raw) > 0 {
-		u.head = journal.RecordHash(rec.Raw)
+		u.head = rec.Head()
 	}
 	return nil
 }

@@ -256,7 +256,7 @@ func (v *verifier) record(rec *journal.Record) error {
 		f.What = errChain.Error()
 		v.find(f)
 	}
-	v.prev, v.head = ev.Seq, journal.RecordHash(rec.Raw)
+	v.prev, v.head = ev.Seq, rec.Head()
 	if !ev.Understood() {
 		return fmt.Errorf("%s: event %d: %w", filepath.Join(v.dir, rec.File), ev.Seq, journal.ErrNewer)
 	}

@@ -151,8 +151,8 @@ func (s *search) mark(m *mark, place int64) error {
 		return s.hand(journal.Record{Event: m.event(), Offset: place, Light: true})
 	}
 	w := walk{f: s.f, place: place}
-	rec, err := w.decode(m.seq, m.raw)
-	if err != nil {
+	var rec journal.Record
+	if err := w.decode(&rec, m.seq, m.raw); err != nil {
 		return err
 	}
 	return s.hand(rec)
@@ -182,8 +182,8 @@ func (s *search) look(number int) error {
 			if before.Event.Seq > s.after {
 				s.held = append(s.held, before)
 			}
-			rec, err := w.decode(seq, raw)
-			if err != nil {
+			var rec journal.Record
+			if err := w.decode(&rec, seq, raw); err != nil {
 				return err
 			}
 			s.held = append(s.held, rec)

@@ -123,7 +123,8 @@ func (a *audit) file(f *file) error {
 	if u == nil { // others have been read in its place
 		u = a.of(f, f.head.first)
 		f.auditor = u
-		err := f.records(0, a.against(f))
+		var rec journal.Record
+		err := f.records(0, &rec, a.against(f, &rec))
 		f.auditor = nil
 		if err := a.damage(f, err); err != nil {
 			return err
@@ -149,11 +150,11 @@ func (a *audit) file(f *file) error {
 	return a.damage(f, f.Check())
 }
 
-// against compares the records of a file that is not read with those of the one that is read in its place.
-func (a *audit) against(f *file) func(journal.Record) error {
+// against compares the records of a file that is not read, one by one, with those of the one that is read in its place.
+func (a *audit) against(f *file, rec *journal.Record) func() error {
 	var other *walk
 	differs := false
-	return func(rec journal.Record) error {
+	return func() error {
 		seq := rec.Event.Seq
 		best := a.r.next(seq).file
 		if differs || best == nil || best == f {

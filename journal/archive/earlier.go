@@ -169,8 +169,9 @@ func (r *Reader) upTo(first journal.Seq, w *earlierWriter) error {
 	if s.file == nil {
 		return nil
 	}
+	var rec journal.Record
 	var last, collected, added journal.Event
-	err := s.file.records(0, func(rec journal.Record) error {
+	err := s.file.records(0, &rec, func() error {
 		if rec.Event.Seq >= first {
 			return errStopped
 		}

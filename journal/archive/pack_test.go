@@ -49,6 +49,9 @@ func TestRoundTrip(t *testing.T) {
 					if !bytes.Equal(rec.Raw, h.records[next]) {
 						t.Fatalf("event %d: got % x, want % x", next+1, rec.Raw, h.records[next])
 					}
+					if rec.Head() != journal.RecordHash(rec.Raw) || rec.Event.Seq != journal.Seq(next+1) {
+						t.Fatalf("event %d: read as event %d, with the hash %s", next+1, rec.Event.Seq, rec.Head())
+					}
 					if got, want := fmt.Sprintf("%+v", rec.Event), fmt.Sprintf("%+v", want[next]); got != want {
 						t.Fatalf("event %d: got %s, want %s", next+1, got, want)
 					}

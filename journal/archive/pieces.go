@@ -40,14 +40,14 @@ func openSalvage(dir string, meta journal.Meta) (*Reader, error) {
 func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 	return func(yield func(journal.Piece, error) bool) {
 		next, listed := after+1, journal.Seq(0)
-		hand := func(p journal.Piece) error {
+		hand := func(p *journal.Piece) error {
 			switch {
 			case p.Loss != nil && p.Loss.Last >= next:
 				next = p.Loss.Last + 1
 			case p.Loss == nil:
 				next = p.Event.Seq + 1
 			}
-			if !yield(p, nil) {
+			if !yield(*p, nil) {
 				return errStopped
 			}
 			return nil
@@ -55,7 +55,7 @@ func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 		for {
 			s, gone, err := r.stretchAt(next)
 			if gone != nil {
-				if hand(journal.Piece{Loss: gone}) != nil {
+				if hand(&journal.Piece{Loss: gone}) != nil {
 					return
 				}
 				continue
@@ -87,11 +87,11 @@ func (r *Reader) Pieces(after journal.Seq) iter.Seq2[journal.Piece, error] {
 var errMissing = errors.New("events are missing")
 
 // packedPieces hands out what there is of a packed file. What can't be read there is taken from segments if these have it.
-func (r *Reader) packedPieces(s stretch, hand func(journal.Piece) error) error {
+func (r *Reader) packedPieces(s stretch, hand func(*journal.Piece) error) error {
 	f := s.file
 	f.auditor = r.audit.of(f, s.first)
 	defer func() { f.auditor = nil }()
-	return f.pieces(r.nameOf(f), s.first-1, func(p journal.Piece) error {
+	return f.pieces(r.nameOf(f), s.first-1, func(p *journal.Piece) error {
 		if p.Loss == nil || r.j == nil {
 			return hand(p)
 		}
@@ -100,7 +100,7 @@ func (r *Reader) packedPieces(s stretch, hand func(journal.Piece) error) error {
 }
 
 // rescue hands out those of the lost events that are in segments too, up to the first that is not, and then the loss of the rest.
-func (r *Reader) rescue(l journal.Loss, hand func(journal.Piece) error) error {
+func (r *Reader) rescue(l journal.Loss, hand func(*journal.Piece) error) error {
 	first := l.First
 	for p, err := range r.j.Pieces(first - 1) {
 		if err != nil {
@@ -110,7 +110,7 @@ func (r *Reader) rescue(l journal.Loss, hand func(journal.Piece) error) error {
 			break
 		}
 		l.First++
-		if err := hand(p); err != nil {
+		if err := hand(&p); err != nil {
 			return err
 		}
 	}
@@ -121,21 +121,22 @@ func (r *Reader) rescue(l journal.Loss, hand func(journal.Piece) error) error {
 	if l.First > l.Last {
 		return nil
 	}
-	return hand(journal.Piece{Loss: &l})
+	return hand(&journal.Piece{Loss: &l})
 }
 
 // pieces hands out what there is of one stretch.
-func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
+func (r *Reader) pieces(s stretch, hand func(*journal.Piece) error) error {
 	if s.file != nil {
 		return r.packedPieces(s, hand)
 	}
 	next := s.first
 	if r.j != nil {
-		for p, err := range r.j.Pieces(s.first - 1) {
+		var p journal.Piece // one for all, as it is handed out by its address
+		for piece, err := range r.j.Pieces(s.first - 1) {
 			if err != nil {
 				return err
 			}
-			if s.last != 0 && beyond(&p, s.last) {
+			if p = piece; s.last != 0 && beyond(&p, s.last) {
 				break
 			}
 			if p.Loss != nil && absent(p.Loss) && p.Loss.First == next && !s.listed {
@@ -144,7 +145,7 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 			if p.Loss != nil && absent(p.Loss) && (r.why != nil || r.brokenOver(p.Loss.First, p.Loss.Last) != nil) {
 				p.Loss = r.lost(p.Loss.First, p.Loss.Last)
 			}
-			if err := hand(p); err != nil {
+			if err := hand(&p); err != nil {
 				return err
 			}
 			if p.Loss == nil {
@@ -166,7 +167,7 @@ func (r *Reader) pieces(s stretch, hand func(journal.Piece) error) error {
 	if !s.listed {
 		return errMissing
 	}
-	return hand(journal.Piece{Loss: r.lost(next, last)})
+	return hand(&journal.Piece{Loss: r.lost(next, last)})
 }
 
 // absent reports whether events are not there at all: their segments are missing, or, where a segment of genesis alone is left of

@@ -182,7 +182,8 @@ func (r *Reader) prunes(j *journal.Reader) (all []journal.Event, err error) {
 			if m.kind != journal.KindPrune || m.raw == nil {
 				return nil
 			}
-			rec, err := (&walk{f: f, place: place}).decode(m.seq, m.raw)
+			var rec journal.Record
+			err := (&walk{f: f, place: place}).decode(&rec, m.seq, m.raw)
 			if err == nil {
 				take(&rec.Event)
 			}

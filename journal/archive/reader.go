@@ -185,7 +185,8 @@ func (r *Reader) recordsWalker() walker {
 	return walker{
 		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Records(after) },
 		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
-			return f.records(after, yield)
+			var rec journal.Record
+			return f.records(after, &rec, func() error { return yield(rec) })
 		},
 	}
 }

@@ -80,8 +80,8 @@ func (f *file) findIn(q *Query, frame int, after journal.Seq, yield func(journal
 		if seq <= after || len(texts) > 0 && !bytes.Contains(raw, []byte(texts[0])) {
 			continue
 		}
-		rec, err := w.decode(seq, raw)
-		if err != nil {
+		var rec journal.Record
+		if err := w.decode(&rec, seq, raw); err != nil {
 			return err
 		}
 		if !q.Match(&rec.Event) {

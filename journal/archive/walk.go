@@ -29,17 +29,40 @@ type walk struct {
 	seq   journal.Seq // of the next record
 	b     builder
 	place int64 // of the frame
-	slab  []byte
+
+	// Memory that the records which are still to come from a frame share: they are mostly used and forgotten together.
+	slab      []byte
+	addresses []journal.Address
+	cursors   []journal.Cursor
 }
 
-// slabBytes is how much memory the records that are still to come from a frame may share: they are mostly used and
-// forgotten together.
-func slabBytes(fr *frame) int {
-	const perRecord = 400
-	if fr == nil {
+// left returns how many records may still have to be decoded of a frame, 0 if there is none.
+func (w *walk) left() int {
+	if w.b.fr == nil {
 		return 0
 	}
-	return (fr.n - fr.at + 1) * perRecord
+	return w.b.fr.n - w.b.fr.at + 1
+}
+
+// roomFor returns room for the next list of addresses or cursors, and those of so many records.
+func roomFor[T any](room []T, left int) []T {
+	const few = 4 // in a list
+	if left == 0 || cap(room) >= few {
+		return room
+	}
+	return make([]T, 0, left+few)
+}
+
+// cut returns a list that was made in room, or beside it where that was not enough, and the room behind it.
+func cut[T any](list, room []T) (_, left []T) {
+	n := len(list)
+	switch {
+	case n == 0:
+		return nil, room
+	case n > cap(room):
+		return list, room
+	}
+	return list[:n:n], room[n:n]
 }
 
 // walk begins after an event.
@@ -99,25 +122,36 @@ func (w *walk) next() (record []byte, outlined bool, err error) {
 }
 
 // decode makes the whole record of what was built.
-func (w *walk) decode(seq journal.Seq, raw []byte) (journal.Record, error) {
+func (w *walk) decode(rec *journal.Record, seq journal.Seq, raw []byte) error {
+	const perRecord = 400
+	left := w.left()
 	if cap(w.slab)-len(w.slab) < len(raw) {
-		w.slab = make([]byte, 0, max(len(raw), slabBytes(w.b.fr)))
+		w.slab = make([]byte, 0, max(len(raw), left*perRecord))
 	}
 	start := len(w.slab)
 	w.slab = append(w.slab, raw...)
 	own := w.slab[start:len(w.slab):len(w.slab)]
-	ev, err := journal.DecodeOwned(w.f.head.id, seq, own)
+	ev := &rec.Event
+	w.addresses, w.cursors = roomFor(w.addresses, left), roomFor(w.cursors, left)
+	ev.Addresses, ev.Cursors = w.addresses, w.cursors
+	err := journal.DecodeOwned(ev, w.f.head.id, seq, own)
 	if errors.Is(err, journal.ErrNewer) {
-		return journal.Record{}, fmt.Errorf("%s: event %d: %w", w.f.path, seq, err)
+		return fmt.Errorf("%s: event %d: %w", w.f.path, seq, err)
 	}
 	if err != nil {
-		return journal.Record{}, w.f.damaged(w.place, seq, err)
+		return w.f.damaged(w.place, seq, err)
 	}
-	return journal.Record{Event: ev, Offset: w.place, Raw: own}, nil
+	ev.Addresses, w.addresses = cut(ev.Addresses, w.addresses)
+	ev.Cursors, w.cursors = cut(ev.Cursors, w.cursors)
+	rec.File, rec.Offset, rec.Raw, rec.Hash, rec.Light = "", w.place, own, journal.Hash{}, false
+	if w.b.fr != nil && w.b.compared == nil {
+		rec.Hash = w.b.fr.prev
+	}
+	return nil
 }
 
-// records yields the records after an event.
-func (f *file) records(after journal.Seq, yield func(journal.Record) error) error {
+// records reads the records after an event into rec, one after the other, and yields when one is there.
+func (f *file) records(after journal.Seq, rec *journal.Record, yield func() error) error {
 	defer f.forget()
 	w := f.walk(after)
 	for w.seq <= f.head.last {
@@ -126,14 +160,13 @@ func (f *file) records(after journal.Seq, yield func(journal.Record) error) erro
 		if err != nil {
 			return err
 		}
-		rec, err := w.decode(seq, raw)
-		if err != nil {
+		if err := w.decode(rec, seq, raw); err != nil {
 			return err
 		}
 		if err := f.auditor.event(w, seq, rec.Raw); err != nil {
 			return err
 		}
-		if err := yield(rec); err != nil {
+		if err := yield(); err != nil {
 			return err
 		}
 	}
@@ -159,13 +192,14 @@ func (f *file) raw(after journal.Seq, yield func(journal.Record) error) error {
 // forget gives back the memory that a walk through the file has taken.
 func (f *file) forget() { f.slots = nil }
 
-// pieces yields the records after an event, and what is lost of them.
-func (f *file) pieces(name string, after journal.Seq, hand func(journal.Piece) error) error {
+// pieces yields the records after an event, and what is lost of them. A piece is good until the next one.
+func (f *file) pieces(name string, after journal.Seq, hand func(*journal.Piece) error) error {
 	defer f.forget()
+	var p journal.Piece
 	for next := max(after+1, f.head.first); next <= f.head.last; {
-		err := f.records(next-1, func(rec journal.Record) error {
-			rec.File, next = name, rec.Event.Seq+1
-			return hand(journal.Piece{Record: rec})
+		err := f.records(next-1, &p.Record, func() error {
+			p.File, next = name, p.Event.Seq+1
+			return hand(&p)
 		})
 		damage, ok := errors.AsType[*journal.CorruptionError](err)
 		if err != nil && !ok {
@@ -182,7 +216,7 @@ func (f *file) pieces(name string, after journal.Seq, hand func(journal.Piece) e
 		} else if info.offset == damage.Offset {
 			l.Bytes = int64(info.bytes)
 		}
-		if err := hand(journal.Piece{Loss: &l}); err != nil {
+		if err := hand(&journal.Piece{Loss: &l}); err != nil {
 			return err
 		}
 		next = l.Last + 1

@@ -3,7 +3,7 @@ package main
 // exportMutants are mistakes in what counts, and in what gives a network back to host-local.
 var exportMutants = []mutant{
 	{"counted on from another course of the journal", []edit{{"replay/counts.go",
-		"journal.RecordHash(rec.Raw) == c.Head\n",
+		"rec.Head() == c.Head\n",
 		"c.Head != journal.Hash{}\n"}},
 		[]string{"./replay -run ^TestCountGoesOn$"}},
 	{"counts of what is read up to damage", []edit{{"replay/counts.go",

@@ -1,6 +1,8 @@
 // What each cell says at the instant: one code a cell, found without an allocation per cell.
+import { format } from "./instant.ts";
 import { cellOf, placed, runs, valueOf, type Part, type Run } from "./layout.ts";
 import { bins, Code, codes as codesOf } from "./paint.ts";
+import { counted } from "./text.ts";
 import { State, type Moment, type Selection, type View } from "./types.ts";
 
 // Upper ends of the bins of age, in milliseconds, and of churn, in leases.
@@ -18,7 +20,7 @@ export class Cells {
   readonly sparse: boolean; // of some ranges only what is in use has cells
   readonly blocks: boolean; // there are cells of many addresses
   private readonly many: Uint8Array; // by cell: 1 if it is many addresses
-  private readonly sums: Float64Array | null; // of blocks: what is coloured by
+  private readonly tops: Int32Array | null; // of blocks: the address that is coloured by, -1 if none is
   private readonly held: Uint32Array | null; // of blocks
   private readonly open: Uint8Array | null; // of blocks: 1 something is uncertain, 2 something is unknown
   private readonly leased: Uint32Array; // by address: leases up to the instant
@@ -36,7 +38,7 @@ export class Cells {
     this.many = new Uint8Array(total);
     for (const part of parts) if (part.shift > 0) this.many.fill(1, part.first, part.first + part.cells);
     const blocks = (this.blocks = parts.some((p) => p.shift > 0));
-    this.sums = blocks ? new Float64Array(total) : null;
+    this.tops = blocks ? new Int32Array(total) : null;
     this.held = blocks ? new Uint32Array(total) : null;
     this.open = blocks ? new Uint8Array(total) : null;
   }
@@ -78,11 +80,12 @@ export class Cells {
     }
   }
 
-  // A block says how much of it is held. Where one of its addresses is unknown it is hatched, whatever the others are.
+  // A block says how much of it is held, how old its oldest lease is, or how often its busiest address was leased: a mean would hide
+  // one among many. Where one of its addresses is unknown it is hatched, whatever the others are.
   private shares(moment: Moment, by: Selection["colour"]): void {
     const { place, codes, many } = this;
-    const [sums, held, open] = [this.sums!, this.held!, this.open!];
-    sums.fill(0);
+    const [tops, held, open] = [this.tops!, this.held!, this.open!];
+    tops.fill(-1);
     held.fill(0);
     open.fill(0);
     for (let i = 0; i < place.length; i++) {
@@ -91,30 +94,33 @@ export class Cells {
       const state = moment.state(i);
       if (!moment.sure(i)) open[cell] |= 1;
       if (state === State.unknown) open[cell] |= 2;
-      if (by === "churn") sums[cell] += this.leased[i];
-      if (state !== State.held) continue;
-      held[cell]++;
-      if (by === "age") sums[cell] += this.age(moment, i);
+      if (state === State.held) held[cell]++;
+      const graded = by === "churn" ? this.leased[i] > 0 : by === "age" && state === State.held;
+      if (graded && (tops[cell] < 0 || this.grade(moment, by, i) > this.grade(moment, by, tops[cell]))) tops[cell] = i;
     }
     for (const part of this.parts) {
       if (part.shift === 0) continue;
       const size = 2 ** part.shift;
       for (let cell = part.first; cell < part.first + part.cells; cell++) {
         const unknown = codes[cell] >> 1 === State.unknown || (open[cell] & 2) !== 0;
-        if (held[cell] === 0 && (by !== "churn" || sums[cell] === 0)) {
+        if (held[cell] === 0 && tops[cell] < 0) {
           if (unknown) codes[cell] = 0;
           else codes[cell] |= open[cell] & 1;
           continue;
         }
-        codes[cell] = (unknown ? Code.unknownShare : Code.share) + 2 * this.blockBin(by, cell, size) + (open[cell] & 1);
+        codes[cell] = (unknown ? Code.unknownShare : Code.share) + 2 * this.blockBin(moment, by, cell, size) + (open[cell] & 1);
       }
     }
   }
 
-  private blockBin(by: Selection["colour"], cell: number, size: number): number {
-    if (by === "age") return bin(ages, this.sums![cell] / this.held![cell]);
-    if (by === "churn") return bin(churns, this.sums![cell] / size);
-    return bin(shares, this.held![cell] / size);
+  private blockBin(moment: Moment, by: Selection["colour"], cell: number, size: number): number {
+    if (by === "state") return bin(shares, this.held![cell] / size);
+    return bin(by === "age" ? ages : churns, this.grade(moment, by, this.tops![cell]));
+  }
+
+  // grade is what an address is coloured by.
+  private grade(moment: Moment, by: Selection["colour"], address: number): number {
+    return by === "churn" ? this.leased[address] : this.age(moment, address);
   }
 
   private age(moment: Moment, address: number): number {
@@ -137,6 +143,16 @@ export class Cells {
   // within counts the addresses held in a cell of many, sure or not.
   within(cell: number): number {
     return this.held![cell];
+  }
+
+  // top says which address of a cell of many it is coloured by, and why; "" if it is by none.
+  top(cell: number, moment: Moment, by: Selection["colour"]): string {
+    const i = this.tops![cell];
+    if (i < 0) return "";
+    const ip = this.view.addresses.text(i);
+    if (by === "churn") return `busiest of the block: ${ip}, ${counted(this.leased[i], "lease")} so far`;
+    const lease = moment.lease(i);
+    return lease < 0 ? "" : `oldest lease of the block: ${ip}, since ${format(this.view.leases.of(lease).start)}`;
   }
 
   // cell is where an address is; -1 if it is in none.

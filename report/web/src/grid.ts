@@ -5,6 +5,7 @@ import { button, el, element } from "./dom.ts";
 import { addressOf, arrange, cidrOf, labelOf, partOf, parts, rowLabelOf, textOf, valueOf, type Focus, type Part } from "./layout.ts";
 import { mountLegend, type Legend } from "./legend.ts";
 import { Code, Painter } from "./paint.ts";
+import { count } from "./text.ts";
 import { themeChanged } from "./theme.ts";
 import { stateNames, type Page, type Selection } from "./types.ts";
 import { about } from "./words.ts";
@@ -300,7 +301,9 @@ export class Grid {
     const part = this.partOf(cell);
     const label = labelOf(part, cell - part.first);
     if (part.shift === 0) return [label, ...about(this.page.moment, label)];
-    return [label, this.short(cell), `${this.cells.within(cell)} of ${2 ** part.shift} addresses held`];
+    const { moment, selection } = this.page;
+    const said = [label, this.short(cell), `${count(this.cells.within(cell))} of ${count(2 ** part.shift)} addresses held`, this.cells.top(cell, moment, selection.colour)];
+    return said.filter((text) => text !== "");
   }
 
   private short(cell: number): string {

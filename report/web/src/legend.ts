@@ -27,7 +27,7 @@ const side = 14; // CSS pixels of a swatch
 
 export function mountLegend(page: Page): Legend {
   const list = element("legend");
-  const note = el("li", { class: "soft", hidden: true }, "counts are of the addresses drawn: of large ranges only what is in use is");
+  const note = el("li", { class: "soft", hidden: true });
   let counts: { counted: readonly number[]; node: HTMLElement }[] = [];
   let shown = "";
   const paint = (): void => {
@@ -55,7 +55,8 @@ export function mountLegend(page: Page): Legend {
         shown = kind;
         paint();
       }
-      note.hidden = cells.blocks || !cells.sparse;
+      note.textContent = noteOf(page.selection.colour, cells);
+      note.hidden = note.textContent === "";
       for (const { counted, node } of counts) {
         const text = cells.blocks ? "" : count(counted.reduce((sum, code) => sum + cells.counts[code], 0));
         if (node.textContent !== text) node.textContent = text;
@@ -83,6 +84,7 @@ function entries(colour: Selection["colour"], blocks: boolean): Entry[] {
   const states = [State.held, State.free, State.cooling, State.gateway, State.reserved, State.excluded, State.notOurs].map((state) => entry(2 * state, stateNames[state]));
   const odd = Array.from({ length: Code.share / 2 }, (_, i) => 2 * i + 1).slice(1);
   const last: Entry[] = [{ code: 2 * State.held + 1, text: "uncertain: half a cell", counted: odd }, entry(2 * State.unknown, "unknown, which is not free")];
+  if (blocks) last.splice(1, 0, entry(Code.unknownShare + 4, "some held, the rest unknown"));
   if (colour === "age") return [...ramp(first, ageTexts()), ...states.slice(1), ...last];
   if (colour === "churn") {
     const never = states.map((s) => ({ ...s, text: s.code === 2 * State.free ? "free, no lease so far" : s.text }));
@@ -90,7 +92,14 @@ function entries(colour: Selection["colour"], blocks: boolean): Entry[] {
   }
   if (!blocks) return [...states, ...last];
   const shares = ramp(Code.share, ["up to 25 % held", "up to 50 % held", "up to 75 % held", "below 100 % held", "100 % held"], 1);
-  return [...shares, ...states.slice(1), last[0], entry(Code.unknownShare + 4, "some held, the rest unknown"), last[1]];
+  return [...shares, ...states.slice(1), ...last];
+}
+
+// noteOf says what can't be seen from the samples; "" if all can.
+function noteOf(colour: Selection["colour"], cells: Cells): string {
+  if (!cells.blocks) return cells.sparse ? "counts are of the addresses drawn: of large ranges only what is in use is" : "";
+  if (colour === "age") return "a block of addresses is coloured by the oldest lease that is held in it";
+  return colour === "churn" ? "a block of addresses is coloured by the busiest of them" : "";
 }
 
 function ageTexts(): string[] {

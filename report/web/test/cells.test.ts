@@ -87,6 +87,34 @@ test("of many addresses a cell says how many are held, and never that they are f
   assert.deepEqual(["10.1.0.9", "10.4.0.9"].map(dark), [Code.unknownShare + 2, 0]);
 });
 
+test("a block is as busy as its busiest address, and as old as its oldest lease", () => {
+  const leased = ["10.1.0.5", "10.1.0.5", "10.1.0.5", "10.1.0.6", "10.1.0.7", "10.2.0.5"];
+  const addresses = [...new Set(leased)];
+  const of = view("10.0.0.0/8", "10.0.0.0", "10.255.255.255", addresses);
+  const address = leased.map((ip) => addresses.indexOf(ip));
+  const start = Uint32Array.from(leased, (_, i) => i); // seconds
+  const leases = { count: leased.length, start, address: Uint32Array.from(address), of: (i: number) => ({ start: { ms: i * 1000, ns: 0 } }) };
+  Object.assign(of, { leases, events: { effective: { ms: start.map((s) => s * 1000), ns: new Uint32Array(leased.length) } } });
+  const cells = new Cells(parts(of, null), of);
+  const held: Said[] = [{ state: State.free }, { state: State.held }, { state: State.held }, { state: State.held }];
+  const at = { ...moment(of, held, free), instant: { ms: 63_500, ns: 0 }, lease: (i: number) => [-1, 3, 4, 5][i] } as unknown as Moment;
+  const told = (by: Selection["colour"]) => {
+    cells.read(at, by);
+    return ["10.1.0.9", "10.2.0.9", "10.3.0.9"].map((ip) => [cells.codes[cells.cell(ip)], cells.top(cells.cell(ip), at, by)]);
+  };
+  assert.deepEqual(told("churn"), [
+    [Code.share + 2 * 2, "busiest of the block: 10.1.0.5, 3 leases so far"], // though nobody holds it
+    [Code.share, "busiest of the block: 10.2.0.5, 1 lease so far"],
+    [2 * State.free, ""],
+  ]);
+  assert.deepEqual(told("age"), [
+    [Code.share + 2, "oldest lease of the block: 10.1.0.6, since 1970-01-01T00:00:03.000000000Z"], // 60.5 s, and 59.5 s beside it
+    [Code.share, "oldest lease of the block: 10.2.0.5, since 1970-01-01T00:00:05.000000000Z"],
+    [2 * State.free, ""],
+  ]);
+  assert.equal(told("state")[0][1], "");
+});
+
 test("a range's edge within a cell of many: unknown outside is unknown", () => {
   const of = view("10.0.0.0/8", "10.0.0.10", "10.255.255.255", []);
   const first = valueOf("10.0.0.10")!.value;

@@ -71,7 +71,7 @@ func (p *tab) instant() string {
 }
 
 // place is where the page says it is.
-type place struct{ Network, Node, Store, At, IP, Net, Query, Colour string }
+type place struct{ Network, Node, Store, At, IP, Lease, Net, Query, Colour string }
 
 func (p *tab) place() place {
 	p.Helper()

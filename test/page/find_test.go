@@ -261,17 +261,52 @@ func TestLink(t *testing.T) {
 	p.at("2026-11-02T10:00:00.000000000Z")
 }
 
+// TestLinkOfLease copies the link of one lease among several of an address: it opens at that lease, which is marked and in sight.
+func TestLinkOfLease(t *testing.T) {
+	s := shop(t)
+	file := s.report(t)
+	of := map[string][]uint64{}
+	var all history
+	parse(t, s.ctl(t, []int{0, 2}, "history", "--cidr", "10.1.0.0/24", "-o", "json"), &all)
+	for _, l := range all.Intervals {
+		of[l.IP] = append(of[l.IP], l.Start.Seq)
+	}
+	ip := slices.MaxFunc(slices.Sorted(maps.Keys(of)), func(a, b string) int { return len(of[a]) - len(of[b]) })
+	p := open(t, file, "#ip="+ip)
+	p.wait(`document.querySelector("#detail .permalink")`)
+	for i, seq := range []uint64{slices.Min(of[ip]), slices.Max(of[ip])} {
+		item := []string{":first-child", ":last-child"}[i]
+		hash := p.text(`document.querySelector("#detail .intervals > li` + item + ` .permalink").getAttribute("href")`)
+		again := open(t, file, hash)
+		again.wait(`document.querySelector("#detail .marked")`)
+		again.frame()
+		const marked = `document.querySelector("#detail .marked")`
+		if n := again.number(`document.querySelectorAll("#detail .marked").length`); n != 1 || !again.truth(marked+`.matches("`+item+`")`) {
+			t.Errorf("%s marks %g leases: %s", hash, n, again.text(marked+`.textContent`))
+		}
+		if text := again.text(marked + `.innerText`); !strings.Contains(text, "chosen lease") || !strings.Contains(text, fmt.Sprintf(" event %d\n", seq)) {
+			t.Errorf("%s marks\n%s\nwant the lease of event %d", hash, text, seq)
+		}
+		if !again.truth(`(({top, bottom}) => top >= 0 && bottom <= innerHeight)(` + marked + `.getBoundingClientRect()) && document.activeElement === ` + marked) {
+			t.Errorf("the lease that %s marks is out of sight, or %s has the focus", hash, again.focused())
+		}
+		if at := again.place(); at.IP != ip || at.Lease != fmt.Sprint(seq) || !again.truth(`leaselog.who(leaselog.place.ip).holders.some(h => h.start.seq === `+fmt.Sprint(seq)+`)`) {
+			t.Errorf("%s opens at %+v, where its lease does not hold %s", hash, at, ip)
+		}
+	}
+}
+
 // TestWrongLink opens links that mean nothing here: each says so, and the page works.
 func TestWrongLink(t *testing.T) {
 	file := shop(t).report(t)
-	for _, hash := range []string{"#at=nonsense", "#at=2026-11-02T12:00:00Z&ip=no-address", "#network=other", `#at=<img src=x onerror="pwned=1">&ip="><script>pwned=1</script>`, "#%E0%A4%A", "#by=colour"} {
+	for _, hash := range []string{"#at=nonsense", "#at=2026-11-02T12:00:00Z&ip=no-address", "#network=other", `#at=<img src=x onerror="pwned=1">&ip="><script>pwned=1</script>`, "#%E0%A4%A", "#by=colour", "#ip=10.1.0.5&lease=<svg onload=pwned=1>", "#lease=1e3"} {
 		t.Run(hash, func(t *testing.T) {
 			p := blank(t, file)
 			p.expected = "\x00" // the page says something
 			p.visit(hash)
 			p.wait(`window.leaselog !== undefined`)
 			p.frame()
-			if said := p.text(`[...document.querySelectorAll("[role=alert], #live, #status, #jump-error")].map(e => e.textContent).join(" ").trim()`); said == "" {
+			if said := p.text(`document.querySelector("#problem").innerText.trim()`); said == "" {
 				t.Errorf("nothing is said")
 			}
 			if p.truth(`window.pwned`) {

@@ -12,8 +12,8 @@ import { binsOf, longestOf, rateOf, reusesOf, useOf } from "./figures.ts";
 import { format, parse } from "./instant.ts";
 import { beyond } from "./link.ts";
 import { cidrOf, textOf, valueOf } from "./layout.ts";
-import { type Certainty, State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection } from "./types.ts";
-import { homeOf, matching, storeOf, within } from "./views.ts";
+import { type Certainty, State, stateNames, type Instant, type Lease, type Moment, type Page, type Selection, type View } from "./types.ts";
+import { homeOf, leaseName, leasesNamed, matching, storeOf, within } from "./views.ts";
 import { focusOf } from "./zoom.ts";
 
 export interface Asked {
@@ -65,6 +65,7 @@ export interface Place {
   store: string; // where network and node are not enough
   at: string;
   ip: string;
+  lease: string; // of that address: the number of the event that gave it
   net: string;
   query: string;
   colour: Selection["colour"];
@@ -80,14 +81,15 @@ export class Asker {
   }
 
   get place(): Place {
-    const { view, at, ip, net, query, colour } = this.page.selection;
-    const { network, node } = this.page.report.views[view];
-    return { network, node, store: storeOf(this.page.report, view), at: format(at), ip, net, query, colour };
+    const { view: index, at, ip, lease, net, query, colour } = this.page.selection;
+    const view = this.page.report.views[index];
+    const { network, node } = view;
+    return { network, node, store: storeOf(this.page.report, index), at: format(at), ip, lease: lease < 0 ? "" : leaseName(view, lease), net, query, colour };
   }
 
   // go changes what is named, and leaves the rest as it is.
   go(to: Partial<Place>): void {
-    const { network, node, store, at, ip, net, ...rest } = to;
+    const { network, node, store, at, ip, lease, net, ...rest } = to;
     const { report, selection } = this.page;
     const change: { -readonly [name in keyof Selection]?: Selection[name] } = rest;
     const instant = at === undefined ? selection.at : this.instant(at);
@@ -98,6 +100,7 @@ export class Asker {
     const view = report.views[index];
     const why = at === undefined ? "" : beyond(view, instant);
     if (why) throw new Error(why);
+    if (lease !== undefined) change.lease = lease === "" ? -1 : leaseOf(view, ip ?? selection.ip, lease);
     if (net !== undefined) change.net = net === "" ? "" : cidrOfText(net);
     this.page.set({ ...change, view: index, at: within(view, instant) });
   }
@@ -172,6 +175,12 @@ function addressOf(text: string): string {
   const a = valueOf(text);
   if (!a) throw new Error(`${JSON.stringify(text)} is no address`);
   return textOf(a.value, a.is4);
+}
+
+function leaseOf(view: View, ip: string, name: string): number {
+  const [lease, other] = leasesNamed(view, ip === "" ? "" : addressOf(ip), name);
+  if (lease === undefined || other !== undefined) throw new Error(`${JSON.stringify(name)} names no lease of ${JSON.stringify(ip)}`);
+  return lease;
 }
 
 function cidrOfText(text: string): string {

@@ -4,6 +4,7 @@ import { copyButton, endText, intervalsJSON, intervalsText } from "./copy.ts";
 import type { Copied } from "./copy.ts";
 import { button, el } from "./dom.ts";
 import { compare, format } from "./instant.ts";
+import { write } from "./link.ts";
 import { between, counted, inZone, lasted, podText, printable, quoted, quotedPod, shortID, whole } from "./text.ts";
 import { drawTimeline, keyOf } from "./timeline.ts";
 import type { Row, Span, Timeline } from "./timeline.ts";
@@ -36,6 +37,7 @@ export class Detail {
   private list = el("ol", { class: "intervals" });
   private due = 0;
   private said = ""; // by state
+  private revealing = false;
   private chosen = false; // another address, which is to be said
   private stale = true; // all is to be drawn anew, not only what the instant changes
 
@@ -48,7 +50,7 @@ export class Detail {
         this.span = null;
         this.stale = true;
       }
-      if (now.zone !== before.zone) this.stale = true;
+      if (now.zone !== before.zone || now.lease !== before.lease) this.stale = true;
       this.later();
     });
     let width = 0;
@@ -68,6 +70,12 @@ export class Detail {
     this.later();
   }
 
+  // reveal brings the chosen lease into sight.
+  reveal(): void {
+    this.revealing = this.page.selection.lease >= 0;
+    this.later();
+  }
+
   private later(): void {
     if (!this.due) this.due = requestAnimationFrame(() => this.update());
   }
@@ -76,6 +84,12 @@ export class Detail {
     this.due = 0;
     if (this.stale) this.rebuild();
     else this.follow();
+    const marked = this.revealing && this.list.querySelector<HTMLElement>(".marked");
+    this.revealing = false;
+    if (!marked) return;
+    marked.tabIndex = -1;
+    marked.focus({ preventScroll: true });
+    marked.scrollIntoView({ block: "center" });
   }
 
   private rebuild(): void {
@@ -87,9 +101,9 @@ export class Detail {
         el("p", { class: "soft" }, "Choose an address in the grid, or search for one, for a container or for a pod: its intervals are shown here."));
       return;
     }
-    const at = this.page.selection.at;
+    const { at, lease } = this.page.selection;
     const view = this.page.moment.view;
-    const current = subject.leases.findLastIndex((l) => compare(view.leases.of(l).start, at) <= 0);
+    const current = lease >= 0 ? subject.leases.indexOf(lease) : subject.leases.findLastIndex((l) => compare(view.leases.of(l).start, at) <= 0);
     this.offset = Math.max(Math.floor(Math.max(current, 0) / listed) * listed, 0);
     const name = subject.ip || subject.pod || subject.container;
     const heading = el("h2", { tabindex: -1 }, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
@@ -195,10 +209,9 @@ export class Detail {
   // fill makes the list, as far as it is shown at once.
   private fill(): void {
     const subject = this.subject!;
-    const view = this.page.moment.view;
     const last = Math.min(this.offset + listed, subject.leases.length);
     this.list.start = this.offset + 1;
-    this.list.replaceChildren(...subject.leases.slice(this.offset, last).map((l) => el("li", { "data-lease": l }, ...this.interval(view.leases.of(l)))));
+    this.list.replaceChildren(...subject.leases.slice(this.offset, last).map((l) => el("li", { "data-lease": l }, ...this.interval(l))));
     const pager = this.body.querySelector(".pager")!;
     pager.replaceChildren();
     if (subject.leases.length <= listed) return;
@@ -231,23 +244,26 @@ export class Detail {
       this.state.textContent = held ? `holds ${held} at the instant` : "holds no address at the instant";
     }
     const first = [...holders].slice(0, holdersShown);
-    if (first.join() !== this.held) this.holders.replaceChildren(...first.map((l) => el("div", {}, ...this.interval(moment.view.leases.of(l)))));
+    if (first.join() !== this.held) this.holders.replaceChildren(...first.map((l) => el("div", {}, ...this.interval(l))));
     this.held = first.join();
     for (const item of this.list.children) {
-      if (holders.has(Number((item as HTMLElement).dataset.lease))) item.setAttribute("aria-current", "true");
+      const lease = Number((item as HTMLElement).dataset.lease);
+      item.classList.toggle("marked", lease === selection.lease);
+      if (holders.has(lease)) item.setAttribute("aria-current", "true");
       else item.removeAttribute("aria-current");
     }
   }
 
-  private interval(l: Lease): HTMLElement[] {
+  private interval(lease: number): HTMLElement[] {
     const { page } = this;
+    const l = page.moment.view.leases.of(lease);
     const pod = podText(l);
     const ask = (query: string, what: string, text: HTMLElement) => {
       const made = el("button", { type: "button", class: "link", title: `All leases of this ${what}` }, text);
       made.addEventListener("click", () => page.set({ query, ip: "" }));
       return made;
     };
-    const head = el("div", { class: "who" });
+    const head = el("div", { class: "who" }, el("strong", { class: "mark" }, "chosen lease"), " ");
     if (!this.subject!.ip) head.append(el("b", {}, l.address), " ");
     if (pod) head.append("pod ", ask(pod, "pod", quotedPod(l, 120)), " ");
     head.append(el("span", { class: "soft" }, "container ", ask(l.containerID, "container", quoted(shortID(l.containerID, l.shortened), 70)), " ", quoted(l.ifname, 40)));
@@ -267,7 +283,10 @@ export class Detail {
     fact("evidence", el("span", { class: "soft" }, `events ${l.startSeq}-${l.endSeq || ""}, read up to ${l.lastSeq}, `, quoted(l.file), `, journal ${journal.id} of node `, quoted(journal.node)));
     if (l.shortened) fact("container", quoted(l.containerID), " and more digits, which the page does not have");
     else if (l.containerID !== shortID(l.containerID)) fact("container", whole(l.containerID));
-    return [head, facts];
+    const { view, zone } = page.selection;
+    const at = clamp(l.start, page.moment.view);
+    const link = write(page.report, { view, at, ip: l.address, lease, net: "", query: "", zone, colour: "state" });
+    return [head, facts, el("a", { class: "permalink", href: link }, "link to this lease")];
   }
 
   // time is one that goes to that instant.

@@ -354,7 +354,7 @@ export class Grid {
     if (part.shift > 0) return this.zoomIn();
     const ip = labelOf(part, this.cursor - part.first);
     if (ip === this.page.selection.ip) this.page.say(this.say(this.cursor).join(", "));
-    else this.page.set({ ip });
+    this.page.set({ ip, lease: -1 });
   }
 
   private key(e: KeyboardEvent): void {

@@ -1,10 +1,10 @@
-// The address line keeps what is shown: #at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&net=10.0.0.0/24&network=pods&node=n1&q=shop&by=age&zone=Europe/Berlin.
+// The address line keeps what is shown: #at=2026-11-03T14:05:00.000000000Z&ip=10.0.0.5&lease=42&net=10.0.0.0/24&network=pods&node=n1&q=shop&by=age&zone=Europe/Berlin.
 // What is wrong in it is said, and left out.
 import { compare, format, parse } from "./instant.ts";
 import { cidrOf, textOf, valueOf } from "./layout.ts";
 import { count, cut, printable } from "./text.ts";
 import type { Instant, Page, Report, Selection, View } from "./types.ts";
-import { homes, matching, nameOf, storeOf, type Named } from "./views.ts";
+import { homes, leaseName, leasesNamed, matching, nameOf, storeOf, type Named } from "./views.ts";
 import { zoneOf } from "./zone.ts";
 import { focusOf, isEmpty } from "./zoom.ts";
 
@@ -28,7 +28,7 @@ export function zoneProblem(name: string): string {
   }
 }
 
-const names = ["at", "ip", "net", "network", "node", "store", "q", "by", "zone"];
+const names = ["at", "ip", "lease", "net", "network", "node", "store", "q", "by", "zone"];
 
 // A link is anybody's: it is cut before it is read, and of what is wrong in it the first few are said, cut likewise.
 const longestLink = 1 << 16; // characters
@@ -89,6 +89,12 @@ function viewOf(report: Report, asked: Map<string, string>, ip: string, at: Inst
   return first ?? all[0];
 }
 
+// noLease says why a lease is not found among those of an address.
+function noLease(ip: string, found: number): string {
+  if (ip === "") return "ip= has to say of which address";
+  return found > 1 ? `${count(found)} journals have given ${ip} by an event of that number: JOURNAL:NUMBER says which` : `not the number of an event that gave ${ip}`;
+}
+
 // read understands the address line. What it doesn't say is as at the start.
 export function read(report: Report, hash: string): { selection: Selection; wrong: string[] } {
   const wrong = new Complaints();
@@ -118,11 +124,13 @@ export function read(report: Report, hash: string): { selection: Selection; wron
   const view = report.views[index];
   const why = at ? beyond(view, at) : "";
   if (why) refuse("at", why);
+  const leases = leasesNamed(view, ip, asked.get("lease") ?? "");
+  if (asked.get("lease") && leases.length !== 1) refuse("lease", noLease(ip, leases.length));
   const focus = focusOf(asked.get("net") ?? "");
   const drawn = focus !== null && !isEmpty(view, focus);
   if (asked.get("net") && !drawn) refuse("net", focus ? "nothing is there to be drawn" : "not a CIDR of 16 addresses or more");
   const selection: Selection = {
-    view: index, at: at === null || why ? view.to : at, ip, net: drawn ? cidrOf(focus) : "", query: asked.get("q") ?? "", zone, colour: colour ?? "state",
+    view: index, at: at === null || why ? view.to : at, ip, lease: leases.length === 1 ? leases[0] : -1, net: drawn ? cidrOf(focus) : "", query: asked.get("q") ?? "", zone, colour: colour ?? "state",
   };
   return { selection, wrong: wrong.all() };
 }
@@ -132,6 +140,7 @@ export function write(report: Report, now: Selection): string {
   const view = report.views[now.view];
   const said: [string, string][] = [["at", format(now.at)]];
   if (now.ip) said.push(["ip", now.ip]);
+  if (now.lease >= 0) said.push(["lease", leaseName(view, now.lease)]);
   if (now.net) said.push(["net", now.net]);
   if (report.views.some((v) => v.network !== view.network)) said.push(["network", view.network]);
   if (report.views.some((v) => v.node !== view.node)) said.push(["node", view.node]);
@@ -144,7 +153,8 @@ export function write(report: Report, now: Selection): string {
 }
 
 // mountLink keeps the address line and the page the same. Choices can be gone back to; instants that are slid over are not.
-export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
+// reveal is told of each link that is followed.
+export function mountLink(page: Page, tell: (wrong: string[]) => void, reveal: () => void): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let choice = false;
   let restoring = false;
@@ -158,7 +168,7 @@ export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
   };
   page.listen((now, before) => {
     if (restoring) return;
-    if (now.ip !== before.ip || now.view !== before.view || now.net !== before.net) {
+    if (now.ip !== before.ip || now.lease !== before.lease || now.view !== before.view || now.net !== before.net) {
       // The entry that is left keeps where the slider was.
       if (timer) history.replaceState(null, "", write(page.report, before));
       clearTimeout(timer);
@@ -178,6 +188,7 @@ export function mountLink(page: Page, tell: (wrong: string[]) => void): void {
     page.set(selection);
     restoring = false;
     tell(wrong);
+    reveal();
   };
   addEventListener("hashchange", follow);
   addEventListener("popstate", follow);

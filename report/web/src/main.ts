@@ -70,9 +70,10 @@ async function main(): Promise<void> {
   mountJump(page);
   const nextOpen = mountCertainty(page);
   new Grid(page);
-  mountPanels(page);
+  const reveal = mountPanels(page);
   mountKeys(transport, nextOpen);
-  mountLink(page, (lines) => say(lines.map((line) => `This page's address line: ${line}`)));
+  mountLink(page, (lines) => say(lines.map((line) => `This page's address line: ${line}`)), reveal);
+  reveal();
   say(wrong.map((line) => `This page's address line: ${line}`));
   performance.measure("leaselog:open", { start: 0, end: performance.now() });
   expose(page);

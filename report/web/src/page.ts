@@ -44,8 +44,9 @@ export class ReportPage implements Page {
     const before = this.now;
     const now = { ...before, ...change };
     if (now.view !== before.view && change.net === undefined) now.net = "";
+    if ((now.view !== before.view || now.ip !== before.ip) && change.lease === undefined) now.lease = -1;
     const moved = now.at.ms !== before.at.ms || now.at.ns !== before.at.ns || now.view !== before.view;
-    if (!moved && now.ip === before.ip && now.net === before.net && now.query === before.query && now.colour === before.colour && now.zone === before.zone) return;
+    if (!moved && (["ip", "lease", "net", "query", "colour", "zone"] as const).every((name) => now[name] === before[name])) return;
     const begin = performance.now();
     this.now = now;
     if (moved) this.moment.move(now.at);

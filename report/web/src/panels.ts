@@ -8,12 +8,13 @@ import { mountPatterns } from "./svg.ts";
 import { mountTable } from "./table.ts";
 import type { Page } from "./types.ts";
 
-// mountPanels puts them into their sections of the page, where they follow its selection.
-export function mountPanels(page: Page): void {
+// mountPanels puts them into their sections of the page, where they follow its selection. It returns what brings the chosen lease into sight.
+export function mountPanels(page: Page): () => void {
   mountPatterns();
   const detail = new Detail(page, element("detail"));
   mountSearch(page, element("search"), (leases) => detail.show(leases));
   mountTable(page, element("table"));
   mountStrips(page, element("strips"));
   mountAbout(page, element("about"));
+  return () => detail.reveal();
 }

@@ -224,5 +224,5 @@ export function goToLease(page: Page, lease: number, index = page.selection.view
   let { at } = page.selection;
   const shown = compare(at, within(view, at)) === 0;
   if (!shown || !cellAt(view, ip, at).leases.includes(lease)) at = compare(start, view.from) < 0 ? view.from : within(view, start);
-  page.set({ view: index, ip, at });
+  page.set({ view: index, ip, lease, at });
 }

@@ -95,7 +95,7 @@ function rowsAt(page: Page, filtered: boolean): Row[] {
 function line(page: Page, row: Row): HTMLElement {
   const l = page.moment.view.leases.of(row.lease);
   const choose = el("button", { type: "button", class: "link" }, l.address);
-  choose.addEventListener("click", () => page.set({ ip: l.address }));
+  choose.addEventListener("click", () => page.set({ ip: l.address, lease: row.lease }));
   const { zone } = page.selection;
   return el("tr", { "aria-current": l.address === page.selection.ip && "true" },
     el("th", { scope: "row" }, choose),

@@ -212,6 +212,7 @@ export interface Selection {
   readonly view: number; // index into Report.views
   readonly at: Instant;
   readonly ip: string; // "" if none is chosen
+  readonly lease: number; // of that address: index into Leases; -1 if none is chosen
   readonly net: string; // what is zoomed in to, a CIDR; "" if all addresses are shown
   readonly query: string; // of the search; "" if there is none
   readonly zone: string; // that times are shown in besides UTC: an IANA name, or "UTC"

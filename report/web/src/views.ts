@@ -45,6 +45,21 @@ export function cellAt(view: View, ip: string, at: Instant): Cell {
   return (all.findLast((s) => compare(s.from, at) <= 0) ?? all[0]).cell;
 }
 
+// leaseName is how a link names a lease of an address: by the event that gave it, and its journal where another's has the same number.
+export function leaseName(view: View, lease: number): string {
+  const { address, startSeq, journal } = view.leases.of(lease);
+  return leasesNamed(view, address, String(startSeq)).length === 1 ? String(startSeq) : `${view.journals[journal].id}:${startSeq}`;
+}
+
+// leasesNamed are the leases of an address that are so named.
+export function leasesNamed(view: View, ip: string, name: string): number[] {
+  const { start } = view.leases;
+  const { seq, journal } = view.events;
+  const named = (l: number): boolean => [String(seq[start[l]]), `${view.journals[journal[start[l]]].id}:${seq[start[l]]}`].includes(name);
+  const address = view.addresses.find(ip);
+  return address < 0 ? [] : [...view.addresses.leases(address)].filter(named);
+}
+
 // Ranks of an address in a view.
 const elsewhere = 0; // it is none of the network's
 const lost = 1; // whether it is one is not known

@@ -50,7 +50,7 @@ test("what is wrong in a link is said, and the rest is taken", () => {
   assert.deepEqual(wrong.map((line) => line.slice(0, line.indexOf("="))).sort(), said.sort());
   assert.match(wrong.find((line) => line.startsWith("at="))!, /is after the time that this page shows: it ends at 2026-11-04T00:00:00.000000000Z/);
   assert.deepEqual({ ...selection, at: format(selection.at) }, {
-    view: 0, at: "2026-11-04T00:00:00.000000000Z", ip: "", net: "", query: "a", zone: "UTC", colour: "state",
+    view: 0, at: "2026-11-04T00:00:00.000000000Z", ip: "", lease: -1, net: "", query: "a", zone: "UTC", colour: "state",
   });
   assert.match(read(of, "#at=2026-11-02T23:59:59Z").wrong[0], /is before the time that this page shows/);
   assert.match(read(of, "#at=1&at=2").wrong[0], /given more than once/);
@@ -93,13 +93,45 @@ test("stores of the same network and node are told apart by their journal", () =
   assert.match(read(page, "#store=c3").wrong[0], /^store=c3: not in this page$/);
 });
 
+test("a link names a lease by the event that gave it", () => {
+  const journal = (id: string) => ({ id, node: "n", dir: "/" + id, first_seq: 1, last_seq: 9, first_time: "", last_time: "", live: false });
+  const event = (seq: number, kind: number, offset: number, journal: number) => ({ seq, kind, effective: begin + BigInt(offset) * second, journal });
+  const made = {
+    events: [event(4, 1, 1, 0), event(6, 2, 2, 0), event(4, 1, 3, 1), event(7, 2, 4, 1), event(8, 1, 5, 1)],
+    leases: [
+      { address: "10.0.0.5", start: 0, end: 1, container: "a" },
+      { address: "10.0.0.5", start: 2, end: 3, container: "b" },
+      { address: "10.0.0.5", start: 4, container: "c" },
+      { address: "fd00::5", start: 4, container: "c" },
+    ],
+  };
+  const page = decode(encode([{ made, from: at(begin), to: at(begin + 9n * second), network: "pods", node: "n", journals: [journal("a1"), journal("b2")] }]));
+  const seconds = "#at=2026-11-03T00:00:09.000000000Z";
+  for (const [lease, link] of ["10.0.0.5&lease=a1:4", "10.0.0.5&lease=b2:4", "10.0.0.5&lease=8", "fd00::5&lease=8"].entries()) {
+    const { selection, wrong } = read(page, `${seconds}&ip=${link}`);
+    assert.deepEqual([selection.lease, wrong], [lease, []], link);
+    assert.equal(write(page, selection), `${seconds}&ip=${link}`);
+  }
+  const refused = (hash: string) => {
+    const { selection, wrong } = read(page, hash);
+    assert.equal(selection.lease, -1, hash);
+    return wrong.join();
+  };
+  assert.match(refused("#ip=10.0.0.5&lease=4"), /^lease=4: 2 journals have given 10\.0\.0\.5 by an event of that number: JOURNAL:NUMBER says which$/);
+  assert.match(refused("#lease=8"), /^lease=8: ip= has to say of which address$/);
+  for (const bad of ["6", "08", "8.0", "8e0", "-1", "NaN", "__proto__", "c3:8", ":8", "<b>", "9".repeat(400)]) {
+    assert.match(refused(`#ip=10.0.0.5&lease=${bad}`), /^lease=.*: not the number of an event that gave 10\.0\.0\.5$/, bad);
+  }
+  assert.match(refused("#ip=10.9.0.5&lease=8"), /not the number of an event that gave 10\.9\.0\.5$/);
+});
+
 test("a link as long as anything is refused at once, in few words", () => {
   const of = report();
   const long = 1_000_000;
   const links = [
     "#at=-" + "1".repeat(long), "#at=-" + "1".repeat(4000), "#at=" + "1".repeat(4000) + "x", "#at=a" + " ".repeat(4000) + "a", "#zone=" + "A".repeat(4000),
     "#ip=" + ":".repeat(4000), "#ip=" + ":".repeat(long), "#" + "x&".repeat(long), "#" + Array.from({ length: 9000 }, (_, i) => "n" + i).join("&"),
-    "#net=" + "1".repeat(4000) + "/8", "#network=" + "n".repeat(4000),
+    "#net=" + "1".repeat(4000) + "/8", "#network=" + "n".repeat(4000), "#ip=10.0.0.5&lease=" + "1".repeat(4000),
   ];
   for (const link of links) {
     const { wrong } = read(of, link);

@@ -98,6 +98,7 @@ func TestTwins(t *testing.T) {
 		p.eval(fmt.Sprintf(`(() => { const s = document.querySelector("#view"); s.selectedIndex = %d; s.dispatchEvent(new Event("change")); leaselog.go({ip: "10.1.0.5"}); })()`, i), nil)
 		p.wait(`location.hash.includes("store=")`)
 		p.wait(`location.hash.includes(leaselog.place.store)`)
+		p.wait(`document.querySelector("#detail .elsewhere")`)
 		want, hash := p.text(held), p.text(`location.hash`)
 		seen[want], seen[p.text(`document.querySelector("#view").selectedOptions[0].textContent`)] = true, true
 		if again := open(t, p.file, hash); again.text(held) != want || again.place() != p.place() {
@@ -107,6 +108,19 @@ func TestTwins(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("the two stores have these holders and names: %v", seen)
 	}
+	if title := p.text(`document.title + document.querySelector("h1").textContent`); strings.Count(title, args[4]) != 2 || strings.Count(title, args[6]) != 2 {
+		t.Errorf("the title and the heading don't tell the stores apart: %s", title)
+	}
+	first, also := p.place(), p.text(`document.querySelector("#detail .elsewhere").textContent`)
+	if said := p.text(`document.querySelector("#live").textContent`); !strings.Contains(also, args[4]) || strings.Contains(also, args[6]) || !strings.Contains(said, also) {
+		t.Errorf("beside the address in %s it is said to be in %q as well, to a screen reader: %q", args[6], also, said)
+	}
+	p.click("#detail .elsewhere button")
+	p.wait(`leaselog.place.store !== ` + quote(first.Store))
+	if at := p.place(); at.IP != first.IP || at.At != first.At || !p.truth(`document.activeElement.closest("#detail")`) {
+		t.Errorf("the way to the other store led to %+v, with the focus on %s", at, p.focused())
+	}
+	p.eval(`(() => { const s = document.querySelector("#view"); s.selectedIndex = 1; s.dispatchEvent(new Event("change")); })()`, nil)
 	store := p.place().Store
 	p.eval(`(() => { const s = document.querySelector("#view"); s.selectedIndex = 0; s.dispatchEvent(new Event("change")); })()`, nil)
 	p.eval(`leaselog.go({store: `+quote(store)+`})`, nil)

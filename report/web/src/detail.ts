@@ -10,9 +10,11 @@ import { drawTimeline, keyOf } from "./timeline.ts";
 import type { Row, Span, Timeline } from "./timeline.ts";
 import { State, stateNames } from "./types.ts";
 import type { Instant, Lease, Moment, Page } from "./types.ts";
+import { nameOf, others, within } from "./views.ts";
 
 const listed = 50; // intervals at once
 const drawn = 12; // addresses in one drawing
+const named = 8; // other networks that have an address
 const holdersShown = 4; // intervals above it
 
 // Subject is what the detail is about.
@@ -109,7 +111,8 @@ export class Detail {
     const heading = el("h2", { tabindex: -1 }, subject.ip ? "" : subject.pod ? "pod " : "container ", quoted(name, 120));
     const drawing = el("div", { class: "drawing" });
     this.list = el("ol", { class: "intervals", "aria-label": "Intervals, oldest first" });
-    const parts: (Node | string)[] = [heading, this.state, this.holders, this.zoomBar(), drawing];
+    const elsewhere = subject.ip ? this.elsewhere(subject.ip) : null;
+    const parts: (Node | string)[] = [heading, this.state, ...(elsewhere ? [elsewhere] : []), this.holders, this.zoomBar(), drawing];
     parts.push(el("h3", {}, counted(subject.leases.length, "interval")), this.copyBar(subject), el("div", { class: "bar pager" }), this.list);
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(...parts);
@@ -119,8 +122,27 @@ export class Detail {
     this.fill();
     this.follow();
     if (focused) heading.focus();
-    if (this.chosen && subject.ip) this.page.say(`${subject.ip}, ${this.said}`);
+    if (this.chosen && subject.ip) this.page.say([subject.ip, this.said, elsewhere?.textContent ?? ""].filter((text) => text !== "").join(", "));
     this.chosen = false;
+  }
+
+  // elsewhere says which other networks of the page have an address, too, or may have it, and leads there; null if none does.
+  private elsewhere(ip: string): HTMLElement | null {
+    const { page } = this;
+    const { report, selection } = page;
+    const { sure, maybe } = others(report, selection.view, ip);
+    if (sure.length + maybe.length === 0) return null;
+    const lead = (view: number): HTMLElement => {
+      const made = el("button", { type: "button", class: "link" }, quoted(nameOf(report, view), 160));
+      made.addEventListener("click", () => page.set({ view, ip, at: within(report.views[view], page.selection.at) }));
+      return made;
+    };
+    const words = (text: string, of: readonly number[]): (Node | string)[] => {
+      const more = of.length > named ? [` and ${counted(of.length - named, "other")}`] : [];
+      return of.length ? [text, ...of.slice(0, named).flatMap((view, i) => [i ? "; " : "", lead(view)]), ...more] : [];
+    };
+    const between = sure.length && maybe.length ? [". "] : [];
+    return el("p", { class: "elsewhere" }, ...words("Also an address of: ", sure), ...between, ...words("Perhaps also of, which is not known: ", maybe));
   }
 
   private find(): Subject | null {

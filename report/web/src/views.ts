@@ -1,7 +1,8 @@
 // Which of the page's networks is meant, what it is called, and in which of them an address is.
+import { compareAddresses, parseAddress } from "./address.ts";
 import { compare } from "./instant.ts";
 import { cut, printable } from "./text.ts";
-import { State, type Cell, type Instant, type Report, type View } from "./types.ts";
+import { State, type Cell, type Instant, type Range, type Report, type View } from "./types.ts";
 
 // Named says which network is meant. What it leaves out may be any.
 export interface Named {
@@ -79,6 +80,26 @@ export function homes(report: Report, ip: string, at: (view: View) => Instant, a
   const ranks = among.map((i) => rank(report.views[i], ip, at(report.views[i])));
   const best = Math.max(...ranks);
   return best === elsewhere ? [] : among.filter((_, i) => ranks[i] === best);
+}
+
+// others are the views beside the one that is shown of which an address is one, at some time that they show; and those of which it may
+// be one, as some of their ranges are not known.
+export function others(report: Report, shown: number, ip: string): { sure: number[]; maybe: number[] } {
+  const [sure, maybe]: number[][] = [[], []];
+  report.views.forEach((view, i) => {
+    if (i === shown) return;
+    const states = new Set(view.course(ip).map(({ cell }) => cell.state));
+    const unknown = states.delete(State.unknown);
+    states.delete(State.notOurs);
+    if (states.size > 0 || view.ranges.some((range) => isIn(ip, range))) sure.push(i);
+    else if (unknown && (view.ranges.length === 0 || view.phases.some((p) => p.known && !p.whole))) maybe.push(i);
+  });
+  return { sure, maybe };
+}
+
+function isIn(ip: string, { start, end }: Range): boolean {
+  const [address, first, last] = [ip, start, end].map(parseAddress);
+  return address != null && first != null && last != null && compareAddresses(first, address) <= 0 && compareAddresses(address, last) <= 0;
 }
 
 // homeOf is the view that an address is looked at in: the one that is shown if it is an address of that, else where it is one.

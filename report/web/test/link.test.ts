@@ -4,7 +4,7 @@ import { decode } from "../src/decode.ts";
 import { format } from "../src/instant.ts";
 import { read, write } from "../src/link.ts";
 import type { Report } from "../src/types.ts";
-import { nameOf } from "../src/views.ts";
+import { nameOf, others } from "../src/views.ts";
 import { at, encode } from "./encode.ts";
 
 const second = 1_000_000_000n;
@@ -74,7 +74,20 @@ test("an address without a network is looked for in all of them", () => {
   assert.equal(goes("#ip=10.99.0.1").selection.view, 0);
   assert.equal(goes("#node=n1&ip=10.7.0.5").selection.view, 1);
   for (const hash of ["#ip=10.7.0.5", "#ip=10.8.0.5&network=b"]) assert.deepEqual(goes(hash).wrong, [], hash);
+  assert.deepEqual(others(page, 0, "10.7.0.5"), { sure: [1], maybe: [] });
+  assert.deepEqual(others(page, 1, "10.7.0.9"), { sure: [], maybe: [] });
+  assert.deepEqual(others(page, 1, "10.8.0.5"), { sure: [2], maybe: [] });
   assert.match(read(report(), "#ip=10.0.0.5").wrong.join(), /^ip=10\.0\.0\.5: in pods on n1, and in pods on n2 and others: the first is shown$/);
+});
+
+test("of other networks that are unknown, those may have an address whose ranges are unknown", () => {
+  const range = { start: "10.7.0.1", end: "10.7.0.254", subnet: "10.7.0.0/24", gateway: "" };
+  const none = { made: { events: [], leases: [] }, from: at(begin), to: at(begin + second), network: "n" };
+  const rows = [{ from: null, unknown: [0], candidates: [], possible: [], maybe: [], certainty: "unknown" as const, doubts: [], open: false }];
+  const lost = { ...none, texts: ["it is lost"], rows, changes: [] };
+  const page = decode(encode([none, { ...lost, ranges: [] }, { ...lost, ranges: [range] }]));
+  assert.deepEqual(others(page, 0, "10.7.0.5"), { sure: [2], maybe: [1] });
+  assert.deepEqual(others(page, 0, "10.7.0.255"), { sure: [], maybe: [1] });
 });
 
 test("stores of the same network and node are told apart by their journal", () => {

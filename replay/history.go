@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -61,6 +62,11 @@ var nothingOfFew = few{sure: new(Clocks).point(mark{})}
 
 // Whole reports whether all events could be read, from the first one on.
 func (h *History) Whole() bool { return h.Stopped == nil && len(h.gaps) == 0 && h.First.Seq == 1 }
+
+// Lossy reports whether events are lost, other than those that were pruned, and what stands behind them was read.
+func (h *History) Lossy() bool {
+	return slices.ContainsFunc(h.gaps, func(g *gap) bool { return g.pruned == nil })
+}
 
 // Lost reports whether nothing that can be read tells the interval's end, and that it goes on.
 func (iv *Interval) Lost() bool { return iv.lost }

@@ -263,6 +263,12 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 	}()
 	o.Snapshots = snapshots
 	h, err := r.pieces(s, past.Pieces(0), o)
+	if err == nil && o.Clocks != nil && h.Lossy() { // what tells the clocks of packed events does not meet damage in them
+		if o.Clocks, err = clocksAround(past); err != nil {
+			return nil, nil, err
+		}
+		h, err = r.pieces(s, past.Pieces(0), o)
+	}
 	if err == nil && h.Stopped != nil && o.Clocks != nil {
 		o.Clocks, o.Asked = nil, nil // they tell of events that could not be taken in
 		h, err = r.pieces(s, past.Pieces(0), o)

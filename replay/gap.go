@@ -173,16 +173,35 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	case d != nil && d.start.seq == l.Start:
 		d.unsettled, d.own().sure = false, mark{s.Seq(), at}
 		return
-	case d != nil && !d.unsettled && !d.fromGap:
-		return // a later event gave it: the snapshot can't know another
 	case d != nil && d.fromGap && l.Start < d.start.seq: // the same lease, whose beginning was lost until now
+	case d != nil && l.Start > d.start.seq:
+		r.givenAgain(d, l.Start)
 	case d != nil && d.unsettled:
 		r.loseEnd(d)
+	case d != nil:
+		return // a later event gave it: the snapshot can't know another
 	}
 	fresh := newDraft(l, s.File)
 	fresh.own().sure = mark{s.Seq(), at}
 	r.began(fresh, s.File)
 	r.open[l.IP] = fresh
+}
+
+// givenAgain ends an interval whose address a lost event gave again, if to the same owner: it may have been taken to go on through
+// the gap.
+func (r *reading) givenAgain(d *draft, start journal.Seq) {
+	for _, g := range r.h.gaps {
+		if g.after.seq >= start || start >= g.before.seq || d.unsettled && d.seen.seq < start {
+			continue
+		}
+		last := g.after
+		if d.sure.seq > last.seq {
+			last = d.sure
+		}
+		d.unsettled, d.own().seen = true, last
+		d.own().notes = slices.DeleteFunc(d.notes, func(note string) bool { return note == g.through() })
+	}
+	r.loseEnd(d)
 }
 
 // settle notes that an event tells what an address is behind the gap.
@@ -313,15 +332,9 @@ func (iv *Interval) sureIn(g *gap) []portion {
 	return []portion{p, {from: &iv.sure, own: true}}
 }
 
-// sureThrough reports whether a snapshot shows that the lease was held in all of the gap that the span meets.
-func (iv *Interval) sureThrough(g *gap, s *span) bool {
-	if len(iv.sureIn(g)) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(clocks[:], func(clock clockOf) bool {
-		return g.after.seq != 0 && iv.Start.Seq > g.after.seq && s.inside(clock(&g.from), clock(&iv.Start)) ||
-			iv.sure.Seq+1 < g.before.seq && s.inside(clock(&iv.sure), clock(&g.to))
-	})
+// between reports whether the span has a time between two events by some clock. The first one may be none.
+func (s *span) between(a, b *Point) bool {
+	return a.Seq != 0 && slices.ContainsFunc(clocks[:], func(clock clockOf) bool { return s.inside(clock(a), clock(b)) })
 }
 
 // inside reports whether the span has a time between two others, which are not meant.

@@ -399,45 +399,81 @@ func TestBetweenAfterDamage(t *testing.T) {
 	}
 }
 
+// readLosing reads events of which some are lost, with snapshots behind others.
+func readLosing(t *testing.T, events []journal.Event, lost, snapshots []journal.Seq) *replay.History {
+	t.Helper()
+	st, dir := state.New(), t.TempDir()
+	var o replay.Options
+	for i := range events {
+		if err := st.Apply(&events[i]); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(snapshots, events[i].Seq) {
+			continue
+		}
+		path, err := state.WriteSnapshot(dir, journal.ID{1}, "net0", st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap, err := state.OpenSnapshot(path, journal.ID{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { snap.Close() })
+		o.Snapshots = append(o.Snapshots, replay.Snapshot{Snapshot: snap, File: "snap"})
+	}
+	h, err := replay.ReadPieces(func(yield func(journal.Piece, error) bool) {
+		for _, ev := range events {
+			p := journal.Piece{Record: journal.Record{Event: ev}}
+			if slices.Contains(lost, ev.Seq) {
+				p = journal.Piece{Loss: &journal.Loss{First: ev.Seq, Last: ev.Seq, Cause: errors.New("rot")}}
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // TestBetweenInGap: all from the ADD to the DEL was at one instant, of which a snapshot tells that the lease was held. That is as
 // certain where the ADD is lost, too.
 func TestBetweenInGap(t *testing.T) {
 	exact := at(20)
 	exact.MaxError = 0
-	add := event(journal.KindAdd, exact, "a", addrA)
-	events := journalOf(add, event(journal.KindRefuse, exact, "x"), ended(event(journal.KindDel, exact, "a", addrA), journal.ReasonDel))
-	st := state.New()
-	for i := range events[:3] {
-		if err := st.Apply(&events[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path, err := state.WriteSnapshot(t.TempDir(), journal.ID{1}, "net0", st)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for first := journal.Seq(2); first <= 3; first++ {
-		snap, err := state.OpenSnapshot(path, journal.ID{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer snap.Close()
-		pieces := func(yield func(journal.Piece, error) bool) {
-			for i := range events[:first-1] {
-				if !yield(journal.Piece{Record: journal.Record{Event: events[i]}}, nil) {
-					return
-				}
-			}
-			_ = yield(journal.Piece{Loss: &journal.Loss{First: first, Last: 3, Cause: errors.New("rot")}}, nil) &&
-				yield(journal.Piece{Record: journal.Record{Event: events[3]}}, nil)
-		}
-		h, err := replay.ReadPieces(pieces, replay.Options{Snapshots: []replay.Snapshot{{Snapshot: snap, File: "snap/3"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	events := journalOf(event(journal.KindAdd, exact, "a", addrA), event(journal.KindRefuse, exact, "x"),
+		ended(event(journal.KindDel, exact, "a", addrA), journal.ReasonDel))
+	for _, lost := range [][]journal.Seq{{3}, {2, 3}} {
+		h := readLosing(t, events, lost, []journal.Seq{3})
 		if a := h.Of(addrA).Between(instant(20), time.Time{}, time.Time{}); len(a.Intervals) != 1 || a.Certainty != replay.Certain {
-			t.Errorf("events %d to 3 lost: got %d intervals, %s, %q; want one, certain", first, len(a.Intervals), a.Certainty, a.Doubts)
+			t.Errorf("events %v lost: got %d intervals, %s, %q; want one, certain", lost, len(a.Intervals), a.Certainty, a.Doubts)
 		}
+	}
+}
+
+// TestGivenAgainInGap: a lease that the event behind a gap seems to go on with was given anew within it, as a later snapshot
+// shows. It was held as long as anything shows it.
+func TestGivenAgainInGap(t *testing.T) {
+	events := journalOf(event(journal.KindAdd, at(10), "a", addrA), event(journal.KindRefuse, at(11), "x"),
+		ended(event(journal.KindDel, at(12), "a", addrA), journal.ReasonDel), event(journal.KindAdd, at(13), "a", addrA),
+		event(journal.KindAnnotate, at(14), "a", addrA))
+	for _, tt := range []struct {
+		name      string
+		snapshots []journal.Seq
+		last      journal.Seq
+	}{
+		{"nothing shows it in the gap", []journal.Seq{6}, 2},
+		{"a snapshot shows it in the gap", []journal.Seq{3, 6}, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ivs := readLosing(t, events, []journal.Seq{3, 4, 5}, tt.snapshots).Intervals
+			if len(ivs) != 2 || ivs[0].Start.Seq != 2 || !ivs[0].Lost() || ivs[0].LastSeq != tt.last || ivs[1].Start.Seq != 5 || ivs[1].Lost() {
+				t.Errorf("got %+v, want one from event 2 that nothing shows after event %d, and one from event 5", ivs, tt.last)
+			}
+		})
 	}
 }
 

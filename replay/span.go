@@ -226,16 +226,23 @@ func (m *met) add(s *span, p *portion, moved [2]bool) {
 }
 
 // surely reports whether positions that are candidates by the effective clock are some also if times are off by as much as
-// they may be: between two of their events without a clock set back in between, the first is surely not after the span, and
-// the last not before it. An end that was not given, or that no event makes, can't be off.
+// they may be: between two of their events without a clock set back in between, nor a gap of which nothing is known, the first is
+// surely not after the span, and the last not before it. An end that was not given, or that no event makes, can't be off.
 func (h *History) surely(iv *Interval, s *span, to *Point) bool {
 	var row []portion
-	h.time.portions(&iv.Start, to, func(p portion) { row = append(row, p) })
-	rows := [][]portion{row}
-	for _, g := range h.gaps {
-		rows = append(rows, iv.sureIn(g))
+	gaps := h.gaps
+	h.time.portions(&iv.Start, to, func(p portion) {
+		p.gap = false
+		for ; len(gaps) > 0 && gaps[0].before.seq <= p.from.Seq; gaps = gaps[1:] {
+			row = append(row, iv.sureIn(gaps[0])...)
+			p.gap = p.gap || iv.sure.Seq+1 < gaps[0].before.seq
+		}
+		row = append(row, p)
+	})
+	for _, g := range gaps {
+		row = append(row, iv.sureIn(g)...)
 	}
-	return slices.ContainsFunc(rows, s.surelyIn)
+	return s.surelyIn(row)
 }
 
 func (s *span) surelyIn(row []portion) bool {
@@ -243,6 +250,7 @@ func (s *span) surelyIn(row []portion) bool {
 	for i := range row {
 		p := &row[i]
 		begin, end, closed := s.window(p, effective)
+		begun = begun && !p.gap
 		if begin > end {
 			begun = false
 			continue

@@ -341,23 +341,26 @@ func ownerText(iv *Interval) string {
 	return fmt.Sprintf("container %s, %s", l.ContainerID, l.IfName)
 }
 
-// lostTo reports whether the span lies where nothing tells what the address was.
+// lostTo reports whether the span lies where nothing tells what the address was: in a gap, but for the parts of it of which snapshots
+// show who held the address.
 func (h *History) lostTo(g *gap, s *span, phases []phase) bool {
-	if g.pruned != nil {
+	if g.pruned != nil || s.now {
 		return g.meets(s)
 	}
-	before := false // a lease that a snapshot shows, and the span lies before it
+	told := &g.from
 	for i := range phases {
 		iv := phases[i].lease
-		if iv == nil || s.now || len(iv.sureIn(g)) == 0 {
+		switch {
+		case iv == nil || told == &iv.sure || len(iv.sureIn(g)) == 0:
 			continue
-		}
-		if iv.sureThrough(g, s) {
+		case iv.Start.Seq > g.after.seq && s.between(told, &iv.Start):
+			return true
+		case iv.sure.Seq+1 >= g.before.seq:
 			return false
 		}
-		before = before || iv.Start.Seq > g.after.seq
+		told = &iv.sure
 	}
-	return before || g.meets(s)
+	return s.between(told, &g.to)
 }
 
 // inGaps says that the span lies where events are lost, and what was held around.

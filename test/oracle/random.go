@@ -26,6 +26,7 @@ type Case struct {
 // Random returns a random case of a few dozen events. The same seed gives the same case.
 func Random(seed uint64) *Case {
 	m := newMaker(rand.New(rand.NewPCG(seed, 0)))
+	m.rough = seed%8 == 2
 	m.genesis()
 	for n := 4 + m.rnd.IntN(36); len(m.events) < n; {
 		m.step()
@@ -84,6 +85,7 @@ type maker struct {
 	held   []Known
 	config journal.Seq
 	quiet  bool // nothing goes wrong with the clocks
+	rough  bool // more is lost, and more snapshots are there
 }
 
 func newMaker(rnd *rand.Rand) *maker {
@@ -373,7 +375,11 @@ func (m *maker) lose(c *Case) {
 			c.Lost[i] = true
 		}
 	}
-	for m.chance(25) {
+	more, shown := 25, 2
+	if m.rough {
+		more, shown = 60, 12
+	}
+	for m.chance(more) {
 		from := 1 + m.rnd.IntN(n-2)
 		for i := from; i < from+1+m.rnd.IntN(4) && i < n-1; i++ {
 			c.Lost[i] = true
@@ -384,7 +390,7 @@ func (m *maker) lose(c *Case) {
 	}
 	for i, lost := range c.Lost {
 		border := lost && !c.Lost[i+1]
-		if border && m.chance(45) || m.chance(2) {
+		if border && m.chance(45) || m.chance(shown) {
 			c.Snapshots = append(c.Snapshots, journal.Seq(i+1))
 		}
 	}

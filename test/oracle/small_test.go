@@ -8,8 +8,8 @@ import (
 	"github.com/leaselog/leaselog/test/oracle"
 )
 
-// small are the smallest histories of disagreements that random ones have shown, so that they are asked about however random
-// ones are made.
+// small are the smallest histories of disagreements that there have been, so that they are asked about however random ones are
+// made.
 var small = []struct {
 	name            string
 	events          string
@@ -37,6 +37,53 @@ var small = []struct {
 			7 A 130 130 no refuse
 			8 A 140 140 no del c1 2`,
 		lost: []journal.Seq{5, 7},
+	},
+	{
+		name: "its beginning is shown, and clocks may be off",
+		events: `
+			1 A 0 0 1 genesis
+			2 A 0 0 1 config
+			3 A 20 20 1 refuse
+			4 A 20 20 1 add c1 2
+			5 A 40 40 1 refuse
+			6 A 60 60 1 del c1 2`,
+		lost: []journal.Seq{3, 4}, snapshots: []journal.Seq{4},
+	},
+	{
+		name: "given again to the same owner in a gap",
+		events: `
+			1 A 0 0 no genesis
+			2 A 0 0 no config
+			3 A 21 21 no add c1 2
+			4 A 22 22 no del c1 2
+			5 A 23 23 no add c1 2
+			6 A 24 24 no annotate c1 2
+			7 A 40 40 no release force c1 2`,
+		lost: []journal.Seq{4, 5}, snapshots: []journal.Seq{6},
+	},
+	{
+		name: "shortly behind a gap",
+		events: `
+			1 - 0 0 no genesis
+			2 - 0 0 no config
+			3 - 160 160 no add c1 2
+			4 - 165 165 no refuse
+			5 - 170 170 no refuse
+			6 - 225 225 no refuse
+			7 - 245 245 no del c1 2`,
+		lost: []journal.Seq{5},
+	},
+	{
+		name: "shown before a gap and in it, and the clock was set back behind",
+		events: `
+			1 - 0 0 no genesis
+			2 - 0 0 no config
+			3 - 1 1 no refuse
+			4 - 10 10 no add c1 2
+			5 - 20 20 no del c1 2
+			6 - 100 100 no add c2 2
+			7 - 101 98 no refuse`,
+		lost: []journal.Seq{3, 5, 6}, snapshots: []journal.Seq{4, 6},
 	},
 }
 

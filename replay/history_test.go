@@ -454,6 +454,17 @@ func TestBetweenInGap(t *testing.T) {
 	}
 }
 
+// TestBetweenWithinGap: what was then is lost, but not that the lease was held, which no error of a clock makes doubtful.
+func TestBetweenWithinGap(t *testing.T) {
+	events := journalOf(event(journal.KindRefuse, at(1), "x"), event(journal.KindRefuse, at(19), "x"), event(journal.KindAdd, at(20), "a", addrA),
+		event(journal.KindRefuse, at(40), "x"), ended(event(journal.KindDel, at(60), "a", addrA), journal.ReasonDel))
+	a := readLosing(t, events, []journal.Seq{3, 4}, []journal.Seq{4}).Between(instant(22), instant(38), time.Time{})
+	want := []string{"its beginning is known from snap: the event that gave it is lost"}
+	if a.Certainty != replay.Unknown || len(a.Intervals) != 1 || !slices.Equal(a.Intervals[0].Doubts, want) {
+		t.Errorf("got %s, %+v; want unknown, and an interval of which is said %q", a.Certainty, a.Intervals, want)
+	}
+}
+
 // TestGivenAgainInGap: a lease that the event behind a gap seems to go on with was given anew within it, as a later snapshot
 // shows. It was held as long as anything shows it.
 func TestGivenAgainInGap(t *testing.T) {

@@ -39,17 +39,6 @@ var small = []struct {
 		lost: []journal.Seq{5, 7},
 	},
 	{
-		name: "its beginning is shown, and clocks may be off",
-		events: `
-			1 A 0 0 1 genesis
-			2 A 0 0 1 config
-			3 A 20 20 1 refuse
-			4 A 20 20 1 add c1 2
-			5 A 40 40 1 refuse
-			6 A 60 60 1 del c1 2`,
-		lost: []journal.Seq{3, 4}, snapshots: []journal.Seq{4},
-	},
-	{
 		name: "given again to the same owner in a gap",
 		events: `
 			1 A 0 0 no genesis

@@ -198,27 +198,28 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	s := one.span(q)
 	phases := one.phases(ip, &s)
 	var a Holding
-	switch one.besides(&a, ip, &s, phases, true, true); a.Certainty {
-	case Unknown:
-		r.Unknown = a.Doubts
-	case Uncertain: // else they are notes, which are no doubt
-		r.Maybe = a.Doubts
-	}
-	meant := false
+	one.besides(&a, ip, &s, phases, true, true)
+	told := false
 	for i := range phases {
-		if p := &phases[i]; p.possible {
-			meant = true
-			r.take(c.h, p)
+		switch p := &phases[i]; {
+		case !p.possible:
+		case p.lease != nil: // then it is in the table
+			told = true
+		case p.state == StateUnknown && p.why != noRanges && p.why != notRecorded:
+			a.notHeld(p)
+		default:
+			told = true
+			r.take(c.h.ranges.at(p.from.Seq), p.candidate)
 		}
 	}
-	if text := one.unsettledAt(&s); text != "" {
-		r.Maybe = append(r.Maybe, text)
+	if a.Certainty != Unknown {
+		one.vacant(&a, &s, told)
 	}
-	if !meant && len(r.Unknown) == 0 {
-		r.Unknown = []string{never}
-	}
-	if len(r.Unknown) > 0 {
-		r.Candidates, r.Possible, r.Maybe = nil, nil, nil
+	switch a.Certainty {
+	case Unknown:
+		r.Unknown, r.Candidates, r.Possible = a.Doubts, nil, nil
+	case Uncertain: // else they are notes, which are no doubt
+		r.Maybe = a.Doubts
 	}
 	return r
 }
@@ -231,23 +232,14 @@ func (c *Course) before() int64 {
 	return c.edges[0] - 1
 }
 
-// take takes in that nobody holds the address at some of the positions that are meant, or that this is unknown.
-func (r *Row) take(h *History, p *phase) {
-	if p.lease != nil {
-		return // then it is in the table
+// take takes in by which change of ranges it is told what the address is at some of the positions that are meant.
+func (r *Row) take(change int, candidate bool) {
+	list := &r.Possible
+	if candidate {
+		list = &r.Candidates
 	}
-	i := h.ranges.at(p.from.Seq)
-	switch unknown := p.state == StateUnknown && (p.why != noRanges && p.why != notRecorded); {
-	case unknown:
-		if c, text := p.doubt(); c == Unknown {
-			r.Unknown = append(r.Unknown, text)
-		} else {
-			r.Maybe = append(r.Maybe, text)
-		}
-	case p.candidate && !slices.Contains(r.Candidates, i):
-		r.Candidates = append(r.Candidates, i)
-	case !p.candidate && !slices.Contains(r.Possible, i):
-		r.Possible = append(r.Possible, i)
+	if !slices.Contains(*list, change) {
+		*list = append(*list, change)
 	}
 }
 

@@ -167,23 +167,29 @@ func (a *Holding) named(p *phase, s *span) {
 	}
 }
 
+// vacant says what makes it doubtful what the address was, if nobody held it. told is false if nothing tells that at any of the positions
+// that are meant.
+func (h *History) vacant(a *Holding, s *span, told bool) {
+	switch text := h.unsettledAt(s); {
+	case told && text != "":
+		a.doubt(Uncertain, "%s", text)
+	case !told && a.Certainty != Unknown:
+		a.doubt(Unknown, "%s", never)
+	}
+}
+
 // notHeld takes in that nobody held the address at some of the positions that are meant, or that this is unknown.
 func (a *Holding) notHeld(p *phase) {
 	if p.state == StateUnknown {
-		c, text := p.doubt()
-		a.maybe = a.maybe || c == Uncertain
-		a.doubt(c, "%s", text)
+		if p.candidate {
+			a.doubt(Unknown, "%s", p.why)
+			return
+		}
+		a.maybe = true
+		a.doubt(Uncertain, "%s", momentOff+p.why)
 		return
 	}
 	a.others = append(a.others, p)
-}
-
-// doubt says of a phase that is met why it is not known what the address was in it.
-func (p *phase) doubt() (c Certainty, text string) {
-	if p.candidate {
-		return Unknown, p.why
-	}
-	return Uncertain, momentOff + p.why
 }
 
 // unsure reports whether the lease's use is uncertain at a candidate of the span before `to`.
@@ -225,11 +231,9 @@ func (a *Holding) conclude(h *History, s *span) {
 		a.State = StateHeld
 	case len(a.others) > 0:
 		a.State = a.others[0].state
-		if text := h.unsettledAt(s); text != "" {
-			a.doubt(Uncertain, "%s", text)
-		}
-	case a.Certainty != Unknown:
-		a.doubt(Unknown, "%s", never)
+		h.vacant(a, s, true)
+	default:
+		h.vacant(a, s, false)
 	}
 	if a.maybe {
 		answers++

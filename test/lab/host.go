@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/leaselog/leaselog/test/skipping"
 )
 
 // Host is a namespace that stands for a host with one network, and folders of its own for configuration, leases and the
@@ -47,7 +49,7 @@ type Options struct {
 func (l *Lab) NewHost(t *testing.T, o Options) *Host {
 	t.Helper()
 	if l.Missing != "" {
-		t.Skip(l.Missing)
+		skipping.For(t, l.Missing)
 	}
 	n := l.made.Add(1)
 	dir := t.TempDir()
@@ -102,7 +104,7 @@ func (h *Host) NewPod(t *testing.T) *Pod {
 func (l *Lab) NewNamespace(t *testing.T) (path string) {
 	t.Helper()
 	if l.Missing != "" {
-		t.Skip(l.Missing)
+		skipping.For(t, l.Missing)
 	}
 	name := fmt.Sprintf("%sn%d", l.runID, l.made.Add(1))
 	Must(t, "ip", "netns", "add", name)

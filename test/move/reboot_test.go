@@ -9,6 +9,7 @@ import (
 
 	"github.com/leaselog/leaselog/test/caller"
 	"github.com/leaselog/leaselog/test/lab"
+	"github.com/leaselog/leaselog/test/skipping"
 )
 
 // boot is a boot of the node: the words that run a command in it.
@@ -18,7 +19,7 @@ type boot []string
 func newBoot(t *testing.T, id string) boot {
 	t.Helper()
 	if nodes.Missing != "" {
-		t.Skip(nodes.Missing)
+		skipping.For(t, nodes.Missing)
 	}
 	path := filepath.Join(t.TempDir(), "boot_id")
 	if err := os.WriteFile(path, []byte(id+"\n"), 0o444); err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/leaselog/leaselog/test/skipping"
 )
 
 // restart starts a node that is a container again: the boot ID is the same, and its first process is a new one. It
@@ -41,7 +43,7 @@ func restart(t *testing.T) []string {
 func TestRestartedNode(t *testing.T) {
 	t.Parallel()
 	if nodes.Missing != "" {
-		t.Skip(nodes.Missing)
+		skipping.For(t, nodes.Missing)
 	}
 	n := &node{Network: newNetwork(t, "10.76.0.0/24", "fd76::/64"), alive: nodes.NewNamespace(t), dead: nodes.NewNamespace(t)}
 	must(t, leaselog, n.add("alive", n.alive))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/leaselog/leaselog/test/skipping"
 )
 
 // TestLoad opens a page: it tells a screen reader what it is, by landmarks, names and values.
@@ -188,10 +190,7 @@ func TestForcedColours(t *testing.T) {
 	before := p.picture()
 	p.media("", "forced-colors", "active")
 	if !p.truth(`matchMedia("(forced-colors: active)").matches`) {
-		if os.Getenv("LEASELOG_E2E_REQUIRE") != "" {
-			t.Fatal("LEASELOG_E2E_REQUIRE is set, but this browser does not emulate forced colours")
-		}
-		t.Skip("this browser does not emulate forced colours")
+		skipping.For(t, "this browser does not emulate forced colours")
 	}
 	if p.picture() == before {
 		t.Error("the grid has its own colours")

@@ -14,6 +14,7 @@ import (
 	"github.com/leaselog/leaselog/internal/netns"
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/state"
+	"github.com/leaselog/leaselog/test/skipping"
 )
 
 // check asks evidence about a lease of network net.
@@ -223,8 +224,8 @@ func TestApart(t *testing.T) {
 	cmd, stderr := command(t, gc...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	out, err := cmd.Output()
-	if errors.Is(err, syscall.EPERM) && os.Getenv("LEASELOG_E2E_REQUIRE") == "" {
-		t.Skip("needs the right to make PID namespaces")
+	if errors.Is(err, syscall.EPERM) {
+		skipping.For(t, "needs the right to make PID namespaces")
 	}
 	if err != nil || !strings.Contains(string(out), "is not seen from the PID namespace of leasectl") {
 		t.Errorf("apart: %v: %s\n%s", err, out, stderr)
@@ -272,8 +273,8 @@ func TestElsewhere(t *testing.T) {
 	cmd, stderr := command(t, "gc", "--data-dir", w.dataDir, "--netns", "--now", "--explain")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	out, err := cmd.Output()
-	if errors.Is(err, syscall.EPERM) && os.Getenv("LEASELOG_E2E_REQUIRE") == "" {
-		t.Skip("needs the right to make mount namespaces")
+	if errors.Is(err, syscall.EPERM) {
+		skipping.For(t, "needs the right to make mount namespaces")
 	}
 	if err != nil || !strings.Contains(string(out), "no namespace at all is seen there") {
 		t.Errorf("elsewhere: %v: %s\n%s", err, out, stderr)

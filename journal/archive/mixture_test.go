@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -120,6 +121,9 @@ func TestMixture(t *testing.T) {
 				}
 				checkAbout(t, r, h, events, []netip.Addr{h.addr(), h.addr()}, journal.Seq(after))
 			}
+			checkKinds(t, r, h, journal.KindImport, journal.KindAnnotate)
+			checkKinds(t, r, h, journal.KindGenesis)
+			checkKinds(t, r, h, journal.KindPrune) // there is none
 			if err := r.Check(); err != nil {
 				t.Error(err)
 			}
@@ -144,6 +148,29 @@ func checkRecords(t *testing.T, h *history, r *archive.Reader, after int) {
 	}
 	if next != len(h.records) {
 		t.Fatalf("after %d: ends with event %d, want %d", after, next, len(h.records))
+	}
+}
+
+// checkKinds compares the events of some kinds with those of all that are of these.
+func checkKinds(t *testing.T, r *archive.Reader, h *history, kinds ...journal.Kind) {
+	t.Helper()
+	var want, got []journal.Seq
+	for i, ev := range h.decoded(t) {
+		if slices.Contains(kinds, ev.Kind) {
+			want = append(want, journal.Seq(i+1))
+		}
+	}
+	for rec, err := range r.OfKinds(kinds...) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev := &rec.Event; !bytes.Equal(rec.Raw, h.records[ev.Seq-1]) || !slices.Contains(kinds, ev.Kind) || rec.Light || rec.File == "" {
+			t.Fatalf("of kinds %v: event %d is another, or not whole: %+v", kinds, ev.Seq, rec)
+		}
+		got = append(got, rec.Event.Seq)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("of kinds %v: got %d, want %d", kinds, got, want)
 	}
 }
 

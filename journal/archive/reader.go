@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -200,6 +201,33 @@ func (r *Reader) Raw(after journal.Seq) iter.Seq2[journal.Record, error] {
 			return f.raw(after, yield)
 		},
 	})
+}
+
+// OfKinds returns the events of some kinds, but for those that were pruned, in order. Of packed files it reads the frames that may have one.
+// It ends with an error as Records does.
+func (r *Reader) OfKinds(kinds ...journal.Kind) iter.Seq2[journal.Record, error] {
+	walk := r.readPieces(0, walker{
+		segments: func(after journal.Seq) iter.Seq2[journal.Record, error] { return r.j.Raw(after) },
+		packed: func(f *file, after journal.Seq, yield func(journal.Record) error) error {
+			return f.ofKinds(kinds, after, yield)
+		},
+	})
+	return func(yield func(journal.Record, error) bool) {
+		for p, err := range walk {
+			if err == nil && (p.Loss != nil || !slices.Contains(kinds, p.Event.Kind)) {
+				continue
+			}
+			if rec := &p.Record; err == nil && rec.Light {
+				rec.Light, rec.Raw = false, slices.Clone(rec.Raw)
+				if err = journal.DecodeOwned(&rec.Event, r.meta.ID, rec.Event.Seq, rec.Raw); err != nil && !errors.Is(err, journal.ErrNewer) {
+					err = &journal.CorruptionError{File: rec.File, Seq: p.Event.Seq, Offset: rec.Offset, Cause: err}
+				}
+			}
+			if !yield(p.Record, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Broken returns why packed files can't be read at all, nil if all can. What is wrong within one is found by whoever reads there.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -187,6 +188,68 @@ func (f *file) raw(after journal.Seq, yield func(journal.Record) error) error {
 		}
 	}
 	return nil
+}
+
+// ofKinds yields the events of some kinds after an event. Frames that have none are not built, and those behind the last one are not read.
+func (f *file) ofKinds(kinds []journal.Kind, after journal.Seq, yield func(journal.Record) error) error {
+	defer f.forget()
+	left := uint64(0)
+	for _, k := range kinds {
+		left += f.head.kinds[k]
+	}
+	for number := 0; number < f.head.frames && left > 0; number++ {
+		fr, err := f.openFrame(number)
+		if err != nil {
+			return err
+		}
+		if may, err := fr.mayHave(kinds); err != nil {
+			return err
+		} else if !may {
+			continue
+		}
+		w, last := f.walk(fr.first-1), fr.first+journal.Seq(fr.n)-1
+		for w.seq <= last {
+			seq := w.seq
+			raw, outlined, err := w.next()
+			if err != nil {
+				return err
+			}
+			if outlined && !slices.Contains(kinds, w.b.o.Kind) {
+				continue
+			}
+			var rec journal.Record
+			if err := w.decode(&rec, seq, raw); err != nil {
+				return err
+			}
+			if !slices.Contains(kinds, rec.Event.Kind) {
+				continue
+			}
+			if left--; seq <= after {
+				continue
+			}
+			if err := yield(rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mayHave reports whether events of some kinds may stand in the frame, by the templates that its events are made of.
+func (fr *frame) mayHave(kinds []journal.Kind) (bool, error) {
+	for _, shape := range fr.cols[colShape][:fr.n] {
+		if shape == 0 {
+			return true, nil
+		}
+		t, err := fr.f.template(shape, shapeHead)
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(kinds, journal.Kind(t.head[0])) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // forget gives back the memory that a walk through the file has taken.

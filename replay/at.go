@@ -73,7 +73,7 @@ func (h *History) asOf(iv *Interval, s *span) {
 			iv.Certainty = Certain
 		}
 	}
-	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && (end != nil && end.boot != iv.Start.boot || end == nil && !h.wiped) {
+	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && iv.doubt == "" && (end != nil && end.boot != iv.Start.boot || end == nil && !h.wiped) {
 		iv.Doubts = slices.Clone(iv.Doubts)
 		iv.Doubts[iv.use-1] = useDoubt(d, "the node has booted since")
 	}

@@ -61,6 +61,9 @@ type Clocks struct {
 	gc     []gcRuns // the runtime's GCs: first and last event of each
 	kinds  [256]bool
 	pruned []row // of events that were pruned, as far as they are known
+
+	begun   journal.BootID // boot of the first event
+	settled mark           // see reading.settle
 }
 
 // row is a stretch while effective times are not known yet.
@@ -122,6 +125,11 @@ func (c *Clocks) Add(ev *journal.Event) {
 		c.recent = b
 	}
 	b.last = mark{ev.Seq, ev.Clock}
+	if len(c.rows) == 0 && len(c.pruned) == 0 {
+		c.begun = ev.Boot
+	} else if c.settled.seq == 0 && (ev.Kind == journal.KindReset || ev.Boot != c.begun) {
+		c.settled = b.last
+	}
 	c.extend(b.last)
 	c.kinds[ev.Kind] = true
 	if ev.Kind == journal.KindDel && ev.Reason == journal.ReasonGC {

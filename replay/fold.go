@@ -110,14 +110,18 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.carry(r.leaseOf(ev, a), rec.File); d != nil {
 			r.gap.settle(a.IP, ev.Seq)
 			if ev.Kind == journal.KindImport {
-				d.own().doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
-				d.own().parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
-				if d.parentSeq == "" {
+				if d.imported(ev); d.parentSeq == "" {
 					r.h.claimed = append(r.h.claimed, a.IP)
 				}
 			}
 		}
 	}
+}
+
+// imported takes over what an import says of the lease.
+func (d *draft) imported(ev *journal.Event) {
+	d.own().doubt = strings.Clone(attribute(ev, journal.AttributeDoubt))
+	d.own().parentSeq = strings.Clone(attribute(ev, journal.AttributeParentSeq))
 }
 
 // carry opens an interval for the lease and returns it; nil if it is not to be kept.

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"math"
@@ -28,49 +30,48 @@ type part struct {
 	first, last journal.Seq // bounds of what is asked about
 	on          journal.Seq // see readOn
 	gone        journal.Seq // up to this event all but genesis were pruned
+
+	tell []journal.Event // imports and annotations, of all that is there
 }
 
 // ReadPart is ReadPieces for the table of one instant, At, which Asked and Clocks must give: of the events it reads those
-// between the newest snapshot before and the last one that may be meant, and what tells how leases ended. It returns nil
-// where an answer needs more than that: then all is to be read. Only At is right for what it returns.
+// between the newest snapshot before, or genesis, and the last one that may be meant, imports and annotations, and what tells how leases
+// ended. It returns nil where an answer needs more than that: then all is to be read. Only At and Claimed are right for what it returns, the
+// latter for imports that may tell of the instant.
 func ReadPart(past *archive.Reader, o Options) (*History, error) { return readPart(past, o, readOn) }
 
 func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
 	if h, err := readPruned(past, o, on); h != nil || err != nil {
 		return h, partial(err)
 	}
-	if o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
-		past.HasKind(journal.KindAnnotate) {
+	if !o.partly() {
 		return nil, nil
 	}
-	if o.Unheld && !o.Asked[0].Now && (o.Clocks.kinds[journal.KindImport] || past.HasKind(journal.KindImport)) {
-		return nil, nil // imports behind the time that is asked about tell of it
-	}
-	if lost, err := succeeds(past); err != nil || lost {
-		return nil, partial(err)
-	}
 	first, last, err := o.Clocks.bounds(o.Asked[0], past.Clock)
-	if err != nil || first == 0 {
+	if err != nil {
 		return nil, partial(err)
 	}
 	gone, err := past.Pruned()
 	if err != nil || gone != nil && o.Clocks.meetsPruned(o.Asked[0], gone) {
 		return nil, partial(err)
 	}
+	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last, on: on}
+	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
+	if err := r.tellers(); err != nil {
+		return nil, partial(err)
+	}
 	k, err := past.Keyframe(first)
-	if err != nil || k.Snapshot == nil || len(k.Skipped) > 0 {
+	if err != nil || len(k.Skipped) > 0 || k.Snapshot == nil && gone != nil && first > 0 {
 		return nil, partial(err)
 	}
 	defer k.Close()
-	p := &part{past: past, alone: make(map[netip.Addr]bool), first: first, last: last, on: on}
 	if gone != nil {
 		p.gone = gone.Last
 	}
 	if p.file, err = past.Files(); err != nil {
 		return nil, err
 	}
-	o.Base = k.Snapshot
-	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
+	r.Base = k.Snapshot // without one, all is read from genesis on; nothing if no clock showed the time
 	ok, err := r.between(last)
 	if err != nil || !ok {
 		return nil, partial(err)
@@ -79,16 +80,38 @@ func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error)
 	return r.whole()
 }
 
-// succeeds reports whether events of a journal are lost that this one has succeeded.
-func succeeds(past *archive.Reader) (bool, error) {
-	for rec, err := range past.Records(0) {
+// partly reports whether a part of the journal may be enough for an answer.
+func (o *Options) partly() bool {
+	return o.Clocks != nil && len(o.Asked) == 1 && !o.Wiped && o.Clocks.plain()
+}
+
+// tellers reads what tells of leases wherever they were: genesis, imports and annotations.
+func (r *reading) tellers() error {
+	for rec, err := range r.part.past.Records(0) {
 		if err != nil {
-			return false, err
+			return err
 		}
-		lost := attribute(&rec.Event, journal.AttributeLost)
-		return lost != "" && lost != "0", nil
+		r.genesis = mark{rec.Event.Seq, rec.Event.Clock}
+		r.h.Origin, r.lost = rec.Event.Origin, attribute(&rec.Event, journal.AttributeLost)
+		break
 	}
-	return false, nil
+	if r.lost != "" && r.lost != "0" {
+		r.settled = r.Clocks.settled
+	}
+	kinds := []journal.Kind{journal.KindImport, journal.KindAnnotate}
+	if !slices.ContainsFunc(kinds, func(k journal.Kind) bool { return r.Clocks.kinds[k] || r.part.past.HasKind(k) }) {
+		return nil
+	}
+	for rec, err := range r.part.past.OfKinds(kinds...) {
+		if err != nil {
+			return err
+		}
+		if !rec.Event.Understood() {
+			return fmt.Errorf("%s: event %d: %w", rec.File, rec.Event.Seq, journal.ErrNewer)
+		}
+		r.part.tell = append(r.part.tell, rec.Event)
+	}
+	return nil
 }
 
 // partial lets damage be met by the reading of all.
@@ -164,7 +187,7 @@ func after(p *Point, at int64) bool {
 	return at != math.MaxInt64 && effective(p)-int64(p.MaxError) > at && recorded(p) > at
 }
 
-// between folds the events from the snapshot up to event last, and the ends of what is open there. It returns false if it
+// between folds the events from the snapshot, or genesis, up to event last, and the ends of what is open there. It returns false if it
 // came upon something for which all must be read.
 func (r *reading) between(last journal.Seq) (bool, error) {
 	if err := r.base(); err != nil {
@@ -173,12 +196,12 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 	k := r.last
 	r.st, r.head = nil, journal.Hash{} // looking an address up in a keyframe takes long: what can't be is odd, see below
 	r.h.base, r.first, r.boot = 0, r.Clocks.rows[0].first, k.clock.Boot
-	r.h.Clocks.Add(&journal.Event{Seq: k.seq, Clock: k.clock})
+	if k.seq > 0 {
+		r.h.Clocks.Add(&journal.Event{Seq: k.seq, Clock: k.clock})
+	}
 	r.gc = r.Clocks.gcBefore(k.seq)
 	for _, d := range r.open {
-		if d.lease.Import {
-			r.part.alone[d.lease.IP] = true
-		}
+		r.imported(d)
 	}
 	if len(r.part.alone) > aloneAtMost {
 		return false, nil
@@ -199,11 +222,6 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 			if err := r.event(&rec); err != nil {
 				return false, err
 			}
-			if rec.Event.Kind == journal.KindImport {
-				for _, a := range rec.Event.Addresses {
-					r.part.alone[a.IP] = true
-				}
-			}
 			if rec.Event.Seq >= bound {
 				break
 			}
@@ -212,11 +230,74 @@ func (r *reading) between(last journal.Seq) (bool, error) {
 	if r.last.seq < last || len(r.h.odds) > 0 {
 		return false, nil
 	}
+	r.annotations(k.seq)
 	if err := r.ends(r.part.past.Ends(r.last.seq), r.Clocks.lastOf(r.last.clock.Boot).seq); err != nil {
 		return false, err
 	}
 	r.last = r.Clocks.rows[len(r.Clocks.rows)-1].last
 	return len(r.part.alone) <= aloneAtMost, nil
+}
+
+// imported takes over what the event says against a lease that a snapshot shows. Where that was pruned, the address is looked for.
+func (r *reading) imported(d *draft) {
+	if !d.lease.Import {
+		return
+	}
+	i, ok := slices.BinarySearchFunc(r.part.tell, d.lease.Start, func(ev journal.Event, seq journal.Seq) int { return cmp.Compare(ev.Seq, seq) })
+	if !ok {
+		r.part.alone[d.lease.IP] = true
+		return
+	}
+	d.imported(&r.part.tell[i])
+}
+
+// annotations has the addresses looked for of which leases may have been annotated by events up to after, which the snapshot covers,
+// or by such as were not read.
+func (r *reading) annotations(after journal.Seq) {
+	type lease struct {
+		ip    netip.Addr
+		owner string
+	}
+	begun := make(map[lease]journal.Seq) // the first one of them
+	note := func(d *draft) {
+		l := lease{d.lease.IP, d.lease.ContainerID}
+		if seq, ok := begun[l]; !ok || d.start.seq < seq {
+			begun[l] = d.start.seq
+		}
+	}
+	for _, d := range r.done {
+		note(d)
+	}
+	for _, d := range r.open {
+		note(d)
+	}
+	for i := range r.part.tell {
+		ev := &r.part.tell[i]
+		if ev.Kind != journal.KindAnnotate || ev.Seq > after && ev.Seq <= r.last.seq {
+			continue
+		}
+		for _, a := range ev.Addresses {
+			if seq, ok := begun[lease{a.IP, ev.ContainerID}]; ok && seq < ev.Seq {
+				r.part.alone[a.IP] = true
+			}
+		}
+	}
+}
+
+// claims has the history name the addresses of imports behind the first position that may be meant, or that the journal doesn't reach back to:
+// others tell nothing of it.
+func (r *reading) claims() *History {
+	r.h.claimed = nil
+	for i := range r.part.tell {
+		ev := &r.part.tell[i]
+		if ev.Kind != journal.KindImport || ev.Seq <= r.part.first || attribute(ev, journal.AttributeParentSeq) != "" {
+			continue
+		}
+		for _, a := range ev.Addresses {
+			r.h.claimed = append(r.h.claimed, a.IP)
+		}
+	}
+	return r.h
 }
 
 // ends ends leases that are open as later events of the same boot did, if that says something of their use before. That of a
@@ -259,7 +340,7 @@ func (r *reading) ends(all iter.Seq2[archive.End, error], last journal.Seq) erro
 
 // whole replaces what is known of some addresses by what all their events tell.
 func (r *reading) whole() (*History, error) {
-	h, alone := r.h, r.part.alone
+	h, alone := r.claims(), r.part.alone
 	if len(alone) == 0 {
 		return h, nil
 	}

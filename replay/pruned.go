@@ -256,8 +256,7 @@ func (c *Clocks) meetsPruned(q Asked, gone *journal.Loss) bool {
 // then and on, and nothing tells of the others. It returns nil for other instants, and where that is not enough.
 func readPruned(past *archive.Reader, o Options, on journal.Seq) (*History, error) {
 	gone, err := past.Pruned()
-	if err != nil || gone == nil || o.Clocks == nil || len(o.Asked) != 1 || o.Wiped || !o.Clocks.plain() || o.Clocks.kinds[journal.KindAnnotate] ||
-		past.HasKind(journal.KindAnnotate) || !o.Clocks.meetsPruned(o.Asked[0], gone) {
+	if err != nil || gone == nil || !o.partly() || !o.Clocks.meetsPruned(o.Asked[0], gone) {
 		return nil, err
 	}
 	if first, _, err := o.Clocks.bounds(o.Asked[0], past.Clock); err != nil || first != 0 {
@@ -271,6 +270,9 @@ func readPruned(past *archive.Reader, o Options, on journal.Seq) (*History, erro
 	o.sparse, o.Snapshots = true, []Snapshot{{k.Snapshot, k.File}}
 	p := &part{past: past, alone: make(map[netip.Addr]bool), first: 1, last: gone.Last, on: on, gone: gone.Last}
 	r := &reading{Options: o, h: &History{part: true}, open: make(map[netip.Addr]*draft), part: p}
+	if err := r.tellers(); err != nil {
+		return nil, err
+	}
 	if ok, err := r.behind(gone.Last); err != nil || !ok {
 		return nil, err
 	}
@@ -310,6 +312,7 @@ func (r *reading) behind(gone journal.Seq) (bool, error) {
 	for _, d := range r.open {
 		r.lookAlone(d)
 	}
+	r.annotations(gone)
 	if err := r.ends(r.part.past.Ends(r.last.seq), r.Clocks.lastOf(r.last.clock.Boot).seq); err != nil {
 		return false, err
 	}

@@ -379,8 +379,8 @@ func (a *prunedAsker) askAll(rnd *rand.Rand, parts, behind *int) {
 // window asks for all leases of the time from an instant on.
 func (a *prunedAsker) window(at time.Time) {
 	x, y := a.pruned.Between(at, time.Time{}, time.Time{}), a.whole.Between(at, time.Time{}, time.Time{})
-	later := false // clocks that were set back may bring pruned events behind it
-	for i := 1; i < int(a.p.first)-1; i++ {
+	later := false // clocks that were set back may bring pruned events behind it, or genesis, whose own instant is not kept then
+	for i := range int(a.p.first) - 1 {
 		point := a.p.clocks.Point(a.p.events[i].Seq, a.p.events[i].Clock)
 		later = later || !point.Effective.Add(point.MaxError).Before(at) || !point.Time.Before(at)
 	}

@@ -161,7 +161,7 @@ func (s *Sweep) since(ip netip.Addr, at int64, entry *sweepAddr, l *sweepLease, 
 		return s.held(ip, at, l, &l.unsure), nil
 	default:
 		switch after := l.doubtful.passed(seg.stretch, at); {
-		case after == unclear, after == yes && at <= seg.core:
+		case after == unclear, after == yes && at <= max(seg.core, l.doubtful.hi): // no time may have passed since
 			return s.evaluate(ip, at, entry), nil
 		case after == yes:
 			return s.held(ip, at, l, &l.unsure), nil

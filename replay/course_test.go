@@ -36,6 +36,16 @@ func TestCourse(t *testing.T) {
 	}
 }
 
+// TestCourseOfSlowClock: by the clock as it was recorded the journal ends before the lease began by the other one. In between it was
+// held by neither.
+func TestCourseOfSlowClock(t *testing.T) {
+	h := read(t, journalOf(event(journal.KindAdd, unsynced(at(80), -70*time.Second), "a", addrA),
+		event(journal.KindRefuse, unsynced(at(81), -70*time.Second), "x")), replay.Options{})
+	for _, covered := range []time.Time{{}, instant(90)} {
+		compareCourse(t, h, covered, rand.New(rand.NewPCG(1, 1)))
+	}
+}
+
 // courseHistory reads the events, of which some are lost for some seeds, with ranges that change.
 func courseHistory(t *testing.T, m *maker, seed uint64) *replay.History {
 	t.Helper()

@@ -121,7 +121,8 @@ func (c *Course) goesOn(iv *Interval) ([]Window, bool) {
 	}
 	start := momentIn(0, &iv.Start)
 	i, found := c.singleAt(start.lo)
-	if !found || start.hi > c.single[i].to || start.lo < effective(&c.h.First) {
+	if !found || start.hi > c.single[i].to || start.lo < effective(&c.h.First) ||
+		recorded(&c.h.Last) < effective(&iv.Start)-int64(iv.Start.MaxError) { // what the two clocks say may not join
 		return nil, false
 	}
 	of, next := held{segment: i}, c.single[i].to+1

@@ -191,6 +191,10 @@ func (p *pruning) instant(at time.Time) (kept, gone bool) {
 				kept = false // genesis is left, but not when the next event was
 			}
 		}
+		if i == 0 { // nor whether it was the next one at the same instant, or the clock was set back
+			first := p.clocks.Point(p.events[0].Seq, p.events[0].Clock)
+			kept = kept && !at.Equal(first.Time) && first.Effective.Sub(at).Abs() > first.MaxError
+		}
 		from, to := p.span(i, effective)
 		a, b := p.clocks.Point(p.events[i].Seq, p.events[i].Clock), p.clocks.Point(p.events[i+1].Seq, p.events[i+1].Clock)
 		if !at.Before(from.Add(-a.MaxError)) && at.Before(to.Add(b.MaxError)) {

@@ -107,15 +107,21 @@ type rowItem struct {
 
 // summaryItem is what the rows of a network come to.
 type summaryItem struct {
-	Schema    string                 `json:"schema"`
-	Network   string                 `json:"network"`
-	Node      string                 `json:"node"`
-	StoreID   string                 `json:"store_id"`
-	At        string                 `json:"at"`
-	Certainty string                 `json:"certainty"`
-	Known     bool                   `json:"ranges_known"` // which addresses the network gave out
-	Uncertain json.Number            `json:"uncertain"`    // addresses of whose state that is to be said
-	States    map[string]json.Number `json:"states"`       // addresses by state; what there is none of is left out
+	Schema    string     `json:"schema"`
+	Network   string     `json:"network"`
+	Node      string     `json:"node"`
+	StoreID   string     `json:"store_id"`
+	At        string     `json:"at"`
+	Certainty string     `json:"certainty"`
+	Known     bool       `json:"ranges_known"` // which addresses the network gave out
+	IPv4      familyItem `json:"ipv4"`
+	IPv6      familyItem `json:"ipv6"`
+}
+
+// familyItem counts the addresses of one family: a sum of both would tell nothing.
+type familyItem struct {
+	Uncertain json.Number            `json:"uncertain"` // addresses of whose state that is to be said
+	States    map[string]json.Number `json:"states"`    // addresses by state; what there is none of is left out
 }
 
 // row is a row of addresses, first and last included, of which the same is to be said.
@@ -403,10 +409,13 @@ func (m *mapped) counts(means func(netip.Addr) bool) (by map[replay.State]*big.I
 }
 
 func (m *mapped) summary() summaryItem {
-	it := summaryItem{Schema: "leaselog.summary/1", Network: m.network, Node: m.meta.Node, StoreID: m.idText(), At: stamp(m.at),
-		Certainty: m.certainty.String(), Known: m.known, States: map[string]json.Number{}}
-	by, unsure, _ := m.counts(netip.Addr.IsValid)
-	it.Uncertain = json.Number(unsure.String())
+	return summaryItem{Schema: "leaselog.summary/1", Network: m.network, Node: m.meta.Node, StoreID: m.idText(), At: stamp(m.at),
+		Certainty: m.certainty.String(), Known: m.known, IPv4: m.family(netip.Addr.Is4), IPv6: m.family(netip.Addr.Is6)}
+}
+
+func (m *mapped) family(means func(netip.Addr) bool) familyItem {
+	by, unsure, _ := m.counts(means)
+	it := familyItem{json.Number(unsure.String()), map[string]json.Number{}}
 	for s, n := range by {
 		it.States[s.String()] = json.Number(n.String())
 	}

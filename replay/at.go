@@ -64,7 +64,7 @@ func (h *History) At(q Asked) Table {
 // asOf leaves out of an interval what came later than the positions that the span means, but for a doubt that reaches back to
 // them: a table is what was so at a time, and tells the same however much of the journal was read.
 func (h *History) asOf(iv *Interval, s *span) {
-	if d := iv.Doubtful; d != nil && iv.doubt == "" && !iv.Lease.Blocked && !h.meetOf(iv, s, *d, iv.behind()).possible {
+	if d := iv.Doubtful; d != nil && iv.doubt == "" && !iv.Lease.Blocked && !h.meetOf(iv, s, d, iv.behind()).possible {
 		if iv.use > 0 {
 			iv.Doubts = slices.Delete(slices.Clone(iv.Doubts), int(iv.use)-1, int(iv.use))
 			iv.ends = max(0, iv.ends-1)
@@ -90,7 +90,10 @@ func (h *History) stepsBefore(t *Table, s *span) {
 		oldest = min(oldest, t.Leases[i].Start.Seq)
 	}
 	for i, step := range h.Clocks.Steps() {
-		if step.Seq >= oldest && h.time.meet(s, h.Clocks.point(h.Clocks.set[i]), nil).possible {
+		if step.Seq < oldest {
+			continue
+		}
+		if at := h.Clocks.point(h.Clocks.set[i]); h.time.meet(s, &at, nil).possible {
 			t.Doubts = append(t.Doubts, fmt.Sprintf("the clock was set by %s before event %d", step.By, step.Seq))
 		}
 	}
@@ -118,7 +121,7 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 	if h.wiped && s.now && to == nil {
 		return false, false, false
 	}
-	m := h.meetOf(iv, s, iv.Start, to)
+	m := h.meetOf(iv, s, &iv.Start, to)
 	if len(h.gaps) > 0 { // it may not be known in all of its positions
 		m = met{}
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
@@ -137,7 +140,7 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 	if !m.possible {
 		return false, false, false
 	}
-	partly = partly || h.time.meet(s, h.First, &iv.Start).possible || to != nil && h.time.meet(s, *to, nil).possible
+	partly = partly || h.time.meet(s, &h.First, &iv.Start).possible || to != nil && h.time.meet(s, to, nil).possible
 	return true, partly, partly || !m.candidate || unsure
 }
 
@@ -152,7 +155,7 @@ func (h *History) tableDoubts(t *Table, s *span) {
 			doubt(Unknown, "%s", g.toldOf(s))
 		}
 		to := h.settledAt(i)
-		if m := h.time.meet(s, g.to, to); g.resolved.seq != g.before.seq && m.possible && !(h.wiped && s.now) {
+		if m := h.time.meet(s, &g.to, to); g.resolved.seq != g.before.seq && m.possible && !(h.wiped && s.now) {
 			c := Uncertain
 			if m.candidate {
 				c = Unknown
@@ -166,7 +169,7 @@ func (h *History) tableDoubts(t *Table, s *span) {
 	if h.First.Seq == 0 {
 		return
 	}
-	if t.Certainty != Unknown && len(t.Leases) == 0 && !s.now && !h.time.meet(s, h.First, nil).possible {
+	if t.Certainty != Unknown && len(t.Leases) == 0 && !s.now && !h.time.meet(s, &h.First, nil).possible {
 		doubt(Unknown, "%s", never)
 	}
 	if text := h.unsettledAt(s); text != "" {

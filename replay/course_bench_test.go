@@ -54,7 +54,7 @@ func BenchmarkCourse(b *testing.B) {
 			for b.Loop() {
 				c := h.Course(time.Time{})
 				for i := range h.Intervals {
-					c.Windows(i)
+					c.Windows(nil, i)
 				}
 			}
 		})

@@ -105,9 +105,9 @@ func compareCourse(t *testing.T, h *replay.History, covered time.Time, rnd *rand
 	windows := make([][]replay.Window, len(h.Intervals))
 	for i := range h.Intervals {
 		var usual bool
-		if windows[i], usual = c.Windows(i); usual {
+		if windows[i], usual = c.Windows(nil, i); usual {
 			plain++
-			if want := c.PlainWindows(&h.Intervals[i]); !slices.Equal(windows[i], want) {
+			if want := c.PlainWindows(nil, &h.Intervals[i]); !slices.Equal(windows[i], want) {
 				t.Fatalf("interval %d is plain, but has %v, not %v", i, windows[i], want)
 			}
 		}

@@ -12,17 +12,17 @@ import (
 
 // draft is an interval while effective times are not known yet.
 type draft struct {
-	lease      *state.Lease
-	file       string
-	start, end mark  // end.seq is 0 while it is held
-	window     *mark // end itself if that is not in doubt
+	lease  *state.Lease
+	file   string
+	end    mark  // its seq is 0 while it is held
+	window *mark // end itself if that is not in doubt
 	*rare
 	reason   journal.Reason
 	released bool // by an operator or a rule, not by the runtime
 
 	unsettled bool // it was held before a gap, and nothing behind it says that it still is
 	pruned    bool // the event that gave it was pruned
-	fromGap   bool // its beginning is lost: start is the first event behind
+	fromGap   bool // its beginning is lost: given is the first event behind
 }
 
 // rare is what few drafts have; to be written to by way of own alone, since all others share one.
@@ -47,8 +47,11 @@ func newDraft(l *state.Lease, file string) *draft {
 }
 
 func (d *draft) set(l *state.Lease, file string) {
-	*d = draft{lease: l, file: file, start: mark{l.Start, l.Clock}, rare: &nothingRare}
+	*d = draft{lease: l, file: file, rare: &nothingRare}
 }
+
+// given is the event that gave the lease.
+func (d *draft) given() mark { return mark{d.lease.Start, d.lease.Clock} }
 
 // own returns what the draft has of its own, to be written to.
 func (d *draft) own() *rare {
@@ -103,7 +106,7 @@ func (r *reading) begin(rec *journal.Record) {
 		if d := r.open[a.IP]; d != nil {
 			if !d.unsettled {
 				d.own().lostBy = m
-				r.h.odd(a.IP, "event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.start.seq)
+				r.h.odd(a.IP, "event %d gives %s, which was not given back since event %d", ev.Seq, a.IP, d.lease.Start)
 			}
 			r.loseEnd(d)
 		}
@@ -292,9 +295,9 @@ func (r *reading) finished(d *draft) {
 
 func (r *reading) asked(d *draft) bool {
 	if r.part != nil {
-		return d.start.seq <= r.part.last && (d.end.seq == 0 || d.end.seq > r.part.first)
+		return d.lease.Start <= r.part.last && (d.end.seq == 0 || d.end.seq > r.part.first)
 	}
-	iv := Interval{Start: r.Clocks.point(d.start), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq, few: &few{}}
+	iv := Interval{Start: r.Clocks.point(d.given()), lost: d.lostAfter.seq != 0, LastSeq: d.lostAfter.seq, few: &few{}}
 	if d.end.seq != 0 {
 		iv.End = &End{Point: r.Clocks.point(d.end)}
 	}
@@ -302,14 +305,14 @@ func (r *reading) asked(d *draft) bool {
 		iv.lostTo = r.Clocks.point(d.lostBy)
 	}
 	return d.sure.seq != 0 || slices.ContainsFunc(r.spans, func(s span) bool {
-		return r.final.meet(&s, iv.Start, iv.behind()).possible || s.backwards(&iv)
+		return r.final.meet(&s, &iv.Start, iv.behind()).possible || s.backwards(&iv)
 	})
 }
 
 // window returns the last event that shows the lease in use before m ended it.
 func (r *reading) window(d *draft, m mark, why journal.Reason) mark {
 	switch {
-	case d.start.clock.Boot != m.clock.Boot:
+	case d.lease.Clock.Boot != m.clock.Boot:
 		// Whatever the reason: nothing of an earlier boot was alive in this one.
 		return r.lastOfBoot(d)
 	case why == journal.ReasonDel:
@@ -317,28 +320,28 @@ func (r *reading) window(d *draft, m mark, why journal.Reason) mark {
 	case why == journal.ReasonReboot, why == journal.ReasonWiped:
 		return r.lastOfBoot(d)
 	}
-	if spared := r.gc.spared(m); spared.seq > d.start.seq {
+	if spared := r.gc.spared(m); spared.seq > d.lease.Start {
 		return spared
 	}
-	return d.start
+	return d.given()
 }
 
 // lastOfBoot returns the last event so far of the boot in which the lease began.
 func (r *reading) lastOfBoot(d *draft) mark {
 	clocks := &r.h.Clocks
-	if r.part != nil && d.start.clock.Boot != r.boot {
+	if r.part != nil && d.lease.Clock.Boot != r.boot {
 		clocks = r.Clocks // nothing of another boot is still to come
 	}
-	if m := clocks.lastOf(d.start.clock.Boot); m.seq > d.start.seq {
+	if m := clocks.lastOf(d.lease.Clock.Boot); m.seq > d.lease.Start {
 		return m
 	}
-	return d.start // the boot's other events are before the snapshot
+	return d.given() // the boot's other events are before the snapshot
 }
 
 // interval turns a draft into an interval. end is room for its end, if it has one.
 func (r *reading) interval(d *draft, end *End) Interval {
 	clocks := &r.h.Clocks
-	iv := Interval{Lease: d.lease, Start: clocks.point(d.start), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
+	iv := Interval{Lease: d.lease, Start: clocks.point(d.given()), File: d.file, LastSeq: r.last.seq, Doubts: []string{},
 		few: d.few(clocks), fromGap: d.fromGap, pruned: d.pruned}
 	doubtful := mark{}
 	switch {
@@ -355,16 +358,16 @@ func (r *reading) interval(d *draft, end *End) Interval {
 		}
 	case d.lostAfter.seq != 0:
 		iv.LastSeq, iv.Certainty, iv.lost = d.lostAfter.seq, Unknown, true
-		if d.start.clock.Boot != r.last.clock.Boot {
+		if d.lease.Clock.Boot != r.last.clock.Boot {
 			doubtful = r.lastOfBoot(d)
 		}
-	case d.start.clock.Boot != r.last.clock.Boot:
+	case d.lease.Clock.Boot != r.last.clock.Boot:
 		doubtful = r.lastOfBoot(d)
 	case r.Wiped:
 		doubtful = r.last
 	}
 	if d.doubt != "" || d.lease.Blocked {
-		doubtful = d.start
+		doubtful = d.given()
 	}
 	if doubtful.seq != 0 {
 		p := clocks.point(doubtful)

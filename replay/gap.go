@@ -101,7 +101,7 @@ func (r *reading) within(g *gap) error {
 		d := r.open[l.IP]
 		switch {
 		case !r.keeps(&l):
-		case d != nil && d.start.seq == l.Start:
+		case d != nil && d.lease.Start == l.Start:
 			d.own().seen, d.own().sure = shown, shown
 		default:
 			if d != nil {
@@ -170,11 +170,11 @@ func (r *reading) shown(l *state.Lease, s Snapshot, at journal.Clock) {
 	}
 	d := r.open[l.IP]
 	switch {
-	case d != nil && d.start.seq == l.Start:
+	case d != nil && d.lease.Start == l.Start:
 		d.unsettled, d.own().sure = false, mark{s.Seq(), at}
 		return
-	case d != nil && d.fromGap && l.Start < d.start.seq: // the same lease, whose beginning was lost until now
-	case d != nil && l.Start > d.start.seq:
+	case d != nil && d.fromGap && l.Start < d.lease.Start: // the same lease, whose beginning was lost until now
+	case d != nil && l.Start > d.lease.Start:
 		r.givenAgain(d, l.Start)
 	case d != nil && d.unsettled:
 		r.loseEnd(d)

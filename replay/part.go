@@ -261,8 +261,8 @@ func (r *reading) annotations(after journal.Seq) {
 	begun := make(map[lease]journal.Seq) // the first one of them
 	note := func(d *draft) {
 		l := lease{d.lease.IP, d.lease.ContainerID}
-		if seq, ok := begun[l]; !ok || d.start.seq < seq {
-			begun[l] = d.start.seq
+		if seq, ok := begun[l]; !ok || d.lease.Start < seq {
+			begun[l] = d.lease.Start
 		}
 	}
 	for _, d := range r.done {
@@ -325,13 +325,13 @@ func (r *reading) ends(all iter.Seq2[archive.End, error], last journal.Seq) erro
 		d := r.open[e.IP]
 		switch {
 		case d == nil:
-		case e.Start == d.start.seq:
+		case e.Start == d.lease.Start:
 			delete(r.open, e.IP)
 			ev := journal.Event{Seq: e.Seq, Clock: e.Clock, Kind: e.Kind, Reason: e.Reason}
 			r.end(d, m, &ev)
 			d.released = e.Kind == journal.KindRelease
 			r.finished(d)
-		case e.Start == 0 && d.start.seq < e.Since && e.Owner == archive.OwnerHash(d.lease.ContainerID):
+		case e.Start == 0 && d.lease.Start < e.Since && e.Owner == archive.OwnerHash(d.lease.ContainerID):
 			r.part.alone[e.IP] = true
 		}
 	}

@@ -41,7 +41,7 @@ type phasing struct {
 }
 
 func (b *phasing) add(p phase) {
-	p.met = b.h.meetOf(p.lease, b.s, p.from, p.to)
+	p.met = b.h.meetOf(p.lease, b.s, &p.from, p.to)
 	b.phases = append(b.phases, p)
 }
 
@@ -96,7 +96,7 @@ func (b *phasing) notHeld(to *Point, next *Interval) {
 		cuts = append(cuts, b.changes[i].point)
 	}
 	for _, p := range rows(b.at, to, cuts) {
-		if p.met = b.h.meetOf(nil, b.s, p.from, p.to); !p.possible {
+		if p.met = b.h.meetOf(nil, b.s, &p.from, p.to); !p.possible {
 			b.phases = append(b.phases, p) // nobody asks what it was
 			continue
 		}

@@ -92,17 +92,17 @@ func (r *reading) earlier(events *journal.Earlier) error {
 
 // began notes on a lease that a snapshot shows what is known of the event that gave it.
 func (r *reading) began(d *draft, file string) {
-	if r.gap == nil || r.gap.pruned == nil || d.start.seq > r.gap.pruned.Pruned.Last {
+	if r.gap == nil || r.gap.pruned == nil || d.lease.Start > r.gap.pruned.Pruned.Last {
 		d.note(fmt.Sprintf("its beginning is known from %s: the event that gave it is lost", file))
 		return
 	}
 	if d.began(file); !d.lease.Import {
 		return
 	}
-	if ev := r.gap.pruned.Earlier.Find(d.start.seq); ev.Kind == journal.KindImport {
+	if ev := r.gap.pruned.Earlier.Find(d.lease.Start); ev.Kind == journal.KindImport {
 		d.own().doubt, d.own().parentSeq = attribute(&ev, journal.AttributeDoubt), attribute(&ev, journal.AttributeParentSeq)
 	} else if r.gap.pruned.Earlier.Len() == 0 {
-		d.own().doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.start.seq)
+		d.own().doubt = fmt.Sprintf("imported by event %d, which was pruned: it may have called the lease uncertain", d.lease.Start)
 	}
 }
 

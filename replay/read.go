@@ -353,7 +353,7 @@ func (r *reading) sortDone() {
 	}
 	order := make([]numbered, len(r.done))
 	for i, d := range r.done {
-		order[i] = numbered{d.start.seq, d}
+		order[i] = numbered{d.lease.Start, d}
 	}
 	slices.SortFunc(order, func(a, b numbered) int {
 		if a.seq != b.seq {

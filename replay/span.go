@@ -146,18 +146,18 @@ type met struct {
 }
 
 // meet returns how the positions from event `from` on and before event `to` meet the span.
-func (c *timeline) meet(s *span, from Point, to *Point) met {
+func (c *timeline) meet(s *span, from, to *Point) met {
 	var m met
 	moved := [2]bool{} // time has passed since from, by each clock
-	for i := c.stretchOf(&from); i < len(c.stretches); i++ {
+	for i := c.stretchOf(from); i < len(c.stretches); i++ {
 		if moved[0] && moved[1] { // then what is not met matters to nothing behind it
 			if i = c.next(i, s); i >= len(c.stretches) {
 				break
 			}
 		}
-		if !c.portionsIn(i, &from, to, func(p portion) {
+		if !c.portionsIn(i, from, to, func(p portion) {
 			for i, clock := range clocks {
-				moved[i] = moved[i] || p.gap || clock(p.from) != clock(&from) || p.from.boot != from.boot
+				moved[i] = moved[i] || p.gap || clock(p.from) != clock(from) || p.from.boot != from.boot
 			}
 			m.add(s, &p, moved)
 		}) {
@@ -170,7 +170,7 @@ func (c *timeline) meet(s *span, from Point, to *Point) met {
 
 // meetOf returns how positions of an interval meet the span. Where a snapshot shows that it was held in a gap, so does the
 // gap.
-func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
+func (h *History) meetOf(iv *Interval, s *span, from, to *Point) met {
 	m := h.time.meet(s, from, to)
 	if iv == nil || iv.sure.Seq == 0 || s.now {
 		return m
@@ -181,11 +181,11 @@ func (h *History) meetOf(iv *Interval, s *span, from Point, to *Point) met {
 		}
 		for _, p := range iv.sureIn(g) {
 			if from.Seq > p.from.Seq && !from.Time.IsZero() {
-				p.from = &from
+				p.from = from
 			}
 			var moved [2]bool
 			for i, clock := range clocks {
-				moved[i] = clock(p.from) != clock(&from) || p.from.boot != from.boot
+				moved[i] = clock(p.from) != clock(from) || p.from.boot != from.boot
 			}
 			m.add(s, &p, moved)
 		}

@@ -123,7 +123,7 @@ func (s *Sweep) Who(ip netip.Addr, at int64) (*Holding, error) {
 	if at > s.lookup.last {
 		return s.late(ip, at, entry), nil
 	}
-	if claims := s.survey.claims[ip]; len(claims) > 0 && claims[len(claims)-1].start.seq > s.fold.last.seq {
+	if claims := s.survey.claims[ip]; len(claims) > 0 && claims[len(claims)-1].lease.Start > s.fold.last.seq {
 		return nil, nil // an import that is to come may say that it began before
 	}
 	seg := s.lookup.find(at)
@@ -304,9 +304,9 @@ func (s *survey) ending(d *draft, until int64, odd *oddEnd) {
 		d.end, d.window, d.reason, d.released = s.mark(odd.end), &window, odd.reason, odd.released
 	case until != endNever:
 		// Only its effective time is known beforehand. The other is not looked at before the event is read.
-		clock := journal.Clock{BootTime: until, Boot: d.start.clock.Boot}
+		clock := journal.Clock{BootTime: until, Boot: d.lease.Clock.Boot}
 		clock.Wall = s.h.Clocks.Point(0, clock).Effective.UnixNano()
-		d.end = mark{d.start.seq + 1, clock}
+		d.end = mark{d.lease.Start + 1, clock}
 		d.window, d.reason = &d.end, journal.ReasonDel
 	}
 }

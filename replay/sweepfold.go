@@ -243,7 +243,7 @@ func (f *sweepFold) close(ip netip.Addr, ev *journal.Event) {
 	}
 	if claims := f.survey.claims[ip]; len(claims) > 0 {
 		// What is said of the time between a lease and an import rests on both.
-		last := f.survey.h.Clocks.point(claims[len(claims)-1].start)
+		last := f.survey.h.Clocks.point(claims[len(claims)-1].given())
 		l.upTo = max(l.upTo, f.before[f.survey.moment(&last).stretch])
 	}
 	heap.Push(&f.ended, endedLease{l, ip})

@@ -139,7 +139,7 @@ func (h *History) RangesAt(q Asked) (ranges []journal.Range, known bool) {
 		if i+1 < len(changes) {
 			to = &changes[i+1].point
 		}
-		if !h.time.meet(&s, changes[i].point, to).candidate {
+		if !h.time.meet(&s, &changes[i].point, to).candidate {
 			continue
 		}
 		if known = changes[i].known; !known {

@@ -200,7 +200,7 @@ func (h *History) unsure(iv *Interval, to *Point, s *span) bool {
 	case iv.doubt != "" || iv.Lease.Blocked:
 		return true
 	}
-	m := h.meetOf(iv, s, *iv.Doubtful, to)
+	m := h.meetOf(iv, s, iv.Doubtful, to)
 	return m.candidate && m.beyond
 }
 

@@ -55,7 +55,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 	for i := range h.Intervals {
 		iv := h.Intervals[i] // a copy: doubts are added
 		to := iv.behind()
-		m := h.meetOf(&iv, &s, iv.Start, to)
+		m := h.meetOf(&iv, &s, &iv.Start, to)
 		surely := m.by == [2]bool{true, true} && h.surely(&iv, &s, to)
 		switch {
 		case surely:
@@ -78,7 +78,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 		if g.meets(&s) {
 			a.doubt(Unknown, "%s", g.toldOf(&s))
 		}
-		if from, to, ok := h.unsettled(i, h.only); ok && h.time.meet(&s, from, to).candidate {
+		if from, to, ok := h.unsettled(i, h.only); ok && h.time.meet(&s, &from, to).candidate {
 			a.doubt(Unknown, "leases that no event behind a gap tells of are not known: %s", g.lostEvents())
 		}
 	}

@@ -15,10 +15,10 @@ type Window struct {
 }
 
 // Windows returns at which instants History.Intervals[i] is in the lease table, in order, none of them empty. Plain reports
-// whether they are those of PlainWindows.
-func (c *Course) Windows(i int) (w []Window, plain bool) {
+// whether they are those of PlainWindows. They may be in room, which is written over.
+func (c *Course) Windows(room []Window, i int) (w []Window, plain bool) {
 	iv := &c.h.Intervals[i]
-	usual := c.PlainWindows(iv)
+	usual := c.PlainWindows(room, iv)
 	if c.ordinary(iv) {
 		return usual, true
 	}
@@ -31,8 +31,8 @@ func (c *Course) Windows(i int) (w []Window, plain bool) {
 
 // PlainWindows returns at which instants an interval is in the lease table if nothing is lost and no clock was set around it: from
 // the event that gave it to the event that ended it, unsure where either is within the error of its clock, or between the times
-// that its two clocks show, and where the use of the lease is uncertain.
-func (c *Course) PlainWindows(iv *Interval) []Window {
+// that its two clocks show, and where the use of the lease is uncertain. They are in room if there is enough, which is written over.
+func (c *Course) PlainWindows(room []Window, iv *Interval) []Window {
 	start := momentIn(0, &iv.Start)
 	sureTo, to := min(c.Covered+1, c.OpenTo), c.OpenTo
 	if iv.End != nil {
@@ -45,8 +45,7 @@ func (c *Course) PlainWindows(iv *Interval) []Window {
 	if iv.Throughout() {
 		sureTo = start.lo
 	}
-	w := make([]Window, 0, 3)
-	w = appendWindow(w, Window{start.lo, min(start.hi, to), true})
+	w := appendWindow(slices.Grow(room[:0], 3), Window{start.lo, min(start.hi, to), true})
 	w = appendWindow(w, Window{start.hi, min(sureTo, to), false})
 	return appendWindow(w, Window{max(start.hi, sureTo), to, true})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -12,17 +13,31 @@ import (
 // column is a row of numbers, or of bytes, of one kind.
 type column []byte
 
+// room makes room for n bytes: columns get long, and append alone would copy one over and over.
+func (c *column) room(n int) {
+	if cap(*c)-len(*c) < n {
+		*c = slices.Grow(*c, max(n, len(*c)))
+	}
+}
+
 // uvarint appends a number that is not negative.
-func (c *column) uvarint(n uint64) { *c = binary.AppendUvarint(*c, n) }
+func (c *column) uvarint(n uint64) {
+	c.room(binary.MaxVarintLen64)
+	*c = binary.AppendUvarint(*c, n)
+}
 
 // zigzag appends a number of either sign.
-func (c *column) zigzag(n int64) { *c = binary.AppendUvarint(*c, uint64(n<<1)^uint64(n>>63)) }
+func (c *column) zigzag(n int64) { c.uvarint(uint64(n<<1) ^ uint64(n>>63)) }
 
-func (c *column) byte(b byte) { *c = append(*c, b) }
+func (c *column) byte(b byte) {
+	c.room(1)
+	*c = append(*c, b)
+}
 
 // text appends a text with its length in front.
 func (c *column) text(lengths *column, s string) {
 	lengths.uvarint(uint64(len(s)))
+	c.room(len(s))
 	*c = append(*c, s...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"sort"
 
 	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
@@ -11,9 +12,15 @@ import (
 
 // Events are the events of a journal as a page has them. Read collects them.
 type Events struct {
-	list  []event
+	n     int
+	rows  [][]event // of eventsAtOnce each, the last one of those that are left: one list of all would be copied over and over
 	boots []journal.BootID
 }
+
+const eventsAtOnce = 1 << 12
+
+// at returns an event, by its number from 0 on.
+func (e *Events) at(i int) *event { return &e.rows[i/eventsAtOnce][i%eventsAtOnce] }
 
 // event is what a page knows of one.
 type event struct {
@@ -43,13 +50,20 @@ func (e *Events) of(pieces iter.Seq2[journal.Piece, error]) iter.Seq2[journal.Pi
 }
 
 func (e *Events) add(ev *journal.Event) {
-	e.list = append(e.list, event{seq: ev.Seq, recorded: ev.Wall, effective: ev.BootTime, code: int32(ev.Code), boot: e.boot(ev.Boot), kind: ev.Kind})
+	if e.n%eventsAtOnce == 0 {
+		e.rows = append(e.rows, make([]event, 0, eventsAtOnce))
+	}
+	row := &e.rows[e.n/eventsAtOnce]
+	*row = append(*row, event{seq: ev.Seq, recorded: ev.Wall, effective: ev.BootTime, code: int32(ev.Code), boot: e.boot(ev.Boot), kind: ev.Kind})
+	e.n++
 }
 
 // boot returns the number of a boot. Events of one mostly stand together.
 func (e *Events) boot(id journal.BootID) int32 {
-	if n := len(e.list); n > 0 && e.boots[e.list[n-1].boot] == id {
-		return e.list[n-1].boot
+	if e.n > 0 {
+		if last := e.at(e.n - 1).boot; e.boots[last] == id {
+			return last
+		}
 	}
 	i := slices.Index(e.boots, id)
 	if i < 0 {
@@ -62,10 +76,7 @@ func (e *Events) boot(id journal.BootID) int32 {
 // settle ends the collecting, now that the history tells what the clocks were: it leaves out what the history could not take in, and
 // takes in the events that its leases name and that were pruned.
 func (e *Events) settle(h *replay.History) {
-	if n := len(e.list); n > 0 && e.list[n-1].seq > h.Last.Seq {
-		i := e.from(h.Last.Seq + 1)
-		e.list = e.list[:i]
-	}
+	e.n = e.from(h.Last.Seq + 1)
 	offsets := make([]*int64, len(e.boots))
 	for i, id := range e.boots {
 		if p := h.Clocks.Point(0, journal.Clock{Boot: id}); p.Synced {
@@ -73,8 +84,8 @@ func (e *Events) settle(h *replay.History) {
 			offsets[i] = &offset
 		}
 	}
-	for i := range e.list {
-		ev := &e.list[i]
+	for i := range e.n {
+		ev := e.at(i)
 		if offset := offsets[ev.boot]; offset != nil {
 			ev.effective += *offset
 		} else {
@@ -105,26 +116,27 @@ func (e *Events) fill(h *replay.History) {
 	if len(missing) == 0 {
 		return
 	}
+	all := slices.Concat(e.rows...)[:e.n]
 	for seq, p := range missing {
-		e.list = append(e.list, event{seq: seq, recorded: p.Time.UnixNano(), effective: p.Effective.UnixNano(), boot: e.boot(p.Boot()), kind: pruned})
+		all = append(all, event{seq: seq, recorded: p.Time.UnixNano(), effective: p.Effective.UnixNano(), boot: e.boot(p.Boot()), kind: pruned})
 	}
-	slices.SortFunc(e.list, func(a, b event) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(all, func(a, b event) int { return cmp.Compare(a.seq, b.seq) })
+	e.n, e.rows = len(all), slices.Collect(slices.Chunk(all, eventsAtOnce))
 }
 
-// from returns the index of the first event at or behind a place.
+// from returns the number of the first event at or behind a place.
 func (e *Events) from(seq journal.Seq) int {
-	i, _ := slices.BinarySearchFunc(e.list, seq, func(ev event, seq journal.Seq) int { return cmp.Compare(ev.seq, seq) })
-	return i
+	return sort.Search(e.n, func(i int) bool { return e.at(i).seq >= seq })
 }
 
-// find returns the index of an event. Where none is missing before it, that is plain.
+// find returns the number of an event. Where none is missing before it, that is plain.
 func (e *Events) find(seq journal.Seq) (int, bool) {
-	if len(e.list) == 0 || seq < e.list[0].seq {
+	if e.n == 0 || seq < e.at(0).seq {
 		return 0, false
 	}
-	if i := int(seq - e.list[0].seq); i < len(e.list) && e.list[i].seq == seq {
+	if i := int(seq - e.at(0).seq); i < e.n && e.at(i).seq == seq {
 		return i, true
 	}
 	i := e.from(seq)
-	return i, i < len(e.list) && e.list[i].seq == seq
+	return i, i < e.n && e.at(i).seq == seq
 }

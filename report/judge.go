@@ -39,12 +39,13 @@ func (e *encoding) judge() {
 func (e *encoding) unclear(p *partOf) *replay.History {
 	some := *p.History
 	some.Intervals = nil
+	room := make([]replay.Window, 0, 3)
 	for i := range e.leases {
 		l := &e.leases[i]
 		if l.part != p {
 			continue
 		}
-		if l.Certainty != replay.Certain || l.explicit || !e.surelyIn(l) {
+		if l.Certainty != replay.Certain || l.explicit || !e.surelyIn(room, l) {
 			some.Intervals = append(some.Intervals, *l.Interval)
 		}
 		if l.End == nil && !l.Lost() {
@@ -66,8 +67,8 @@ func (e *encoding) unclear(p *partOf) *replay.History {
 }
 
 // surelyIn reports whether a lease was held for certain at some instant of the page's time.
-func (e *encoding) surelyIn(l *leaseRef) bool {
-	return slices.ContainsFunc(l.part.course.PlainWindows(l.Interval), func(w replay.Window) bool {
+func (e *encoding) surelyIn(room []replay.Window, l *leaseRef) bool {
+	return slices.ContainsFunc(l.part.course.PlainWindows(room, l.Interval), func(w replay.Window) bool {
 		return !w.Unsure && w.From <= e.to && w.To > e.from
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/leaselog/leaselog/journal"
 	"github.com/leaselog/leaselog/replay"
 )
 
@@ -13,9 +14,10 @@ import (
 type leaseRef struct {
 	*replay.Interval
 	part                 *partOf
-	start, end, doubtful int // start where there is none
-	windows              []replay.Window
-	explicit             bool // windows do not follow from the events
+	start, end, doubtful int32           // start where there is none
+	address              int32           // its number on the page
+	windows              []replay.Window // nil unless they do not follow from the events
+	explicit             bool
 }
 
 // Flags of leases; from certaintyShift on stands the certainty.
@@ -42,11 +44,19 @@ func (e *encoding) selectLeases() {
 			e.leases = append(e.leases, some...)
 		}
 	}
+	number := func(ip netip.Addr) int32 {
+		n, known := e.addresses[ip]
+		if !known {
+			n = len(e.addresses)
+			e.addresses[ip] = n
+		}
+		return int32(n)
+	}
 	for i := range e.leases {
-		e.addresses[e.leases[i].Lease.IP] = 0
+		e.leases[i].address = number(e.leases[i].Lease.IP)
 	}
 	for _, ip := range e.owners() {
-		e.addresses[ip] = 0
+		number(ip)
 	}
 }
 
@@ -61,9 +71,9 @@ func (e *encoding) leasesOf(p *partOf) []leaseRef {
 	var choosing sync.WaitGroup
 	for k := range chosen {
 		choosing.Go(func() {
-			some := all[k*chosenAtOnce : min((k+1)*chosenAtOnce, n)]
+			some, room := all[k*chosenAtOnce:min((k+1)*chosenAtOnce, n)], make([]replay.Window, 0, 3)
 			for i := range some {
-				if e.lease(p, k*chosenAtOnce+i, &open, &some[chosen[k]]) {
+				if e.lease(p, k*chosenAtOnce+i, &open, room, &some[chosen[k]]) {
 					chosen[k]++
 				}
 			}
@@ -78,26 +88,29 @@ func (e *encoding) leasesOf(p *partOf) []leaseRef {
 }
 
 // lease makes what is known of a lease, and reports whether it is on the page.
-func (e *encoding) lease(p *partOf, i int, open sync.Locker, l *leaseRef) bool {
+func (e *encoding) lease(p *partOf, i int, open sync.Locker, room []replay.Window, l *leaseRef) bool {
 	*l = leaseRef{Interval: &p.History.Intervals[i], part: p}
 	if l.End == nil {
 		open.Lock()
 		defer open.Unlock()
 	}
-	windows, plain := p.course.Windows(i)
-	l.windows, l.explicit = p.within(windows)
+	windows, plain := p.course.Windows(room, i)
+	windows, l.explicit = p.within(windows)
 	// The formula has one end of time, that of the newest journal.
 	l.explicit = l.explicit || !plain || l.End == nil && p != e.parts[len(e.parts)-1]
-	if !slices.ContainsFunc(l.windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) &&
+	if !slices.ContainsFunc(windows, func(w replay.Window) bool { return w.From <= e.to && w.To > e.from }) &&
 		!p.course.Never(i, max(e.from, p.begin), min(e.to, p.end)) {
 		return false
 	}
-	if !l.explicit {
-		l.windows = nil
+	if l.explicit {
+		l.windows = slices.Clone(windows) // out of room
 	}
 	l.start, l.end, l.doubtful = l.events()
 	return true
 }
+
+// numberOf is the number on the page of one of the part's events.
+func (p *partOf) numberOf(n int32) int32 { return p.number[int(n)-p.base] }
 
 // within cuts windows to the time in which the part tells, and reports whether that changed them.
 func (p *partOf) within(windows []replay.Window) (cut []replay.Window, changed bool) {
@@ -115,18 +128,18 @@ func (p *partOf) within(windows []replay.Window) (cut []replay.Window, changed b
 }
 
 // events finds the lease's events, which stand in Events: settle has seen to that.
-func (l *leaseRef) events() (start, end, doubtful int) {
-	events, base := l.part.Events, l.part.base
-	i, _ := events.find(l.Start.Seq)
-	start = base + i
+func (l *leaseRef) events() (start, end, doubtful int32) {
+	find := func(seq journal.Seq) int32 {
+		i, _ := l.part.Events.find(seq)
+		return int32(l.part.base + i)
+	}
+	start = find(l.Start.Seq)
 	end, doubtful = start, start
 	if l.End != nil {
-		i, _ = events.find(l.End.Seq)
-		end = base + i
+		end = find(l.End.Seq)
 	}
 	if l.Doubtful != nil {
-		i, _ = events.find(l.Doubtful.Seq)
-		doubtful = base + i
+		doubtful = find(l.Doubtful.Seq)
 	}
 	return start, end, doubtful
 }
@@ -139,9 +152,9 @@ func (e *encoding) encodeAddresses() {
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	var v4, v6 column
-	before := uint64(0)
+	before, numbers := uint64(0), make([]int32, len(all)) // by those that selectLeases gave
 	for i, ip := range all {
-		e.addresses[ip] = i
+		numbers[e.addresses[ip]], e.addresses[ip] = int32(i), i
 		if !ip.Is4() {
 			b := ip.As16()
 			v6 = append(v6, b[:]...)
@@ -152,6 +165,9 @@ func (e *encoding) encodeAddresses() {
 		v4.uvarint(n - before)
 		before = n
 		e.IPv4++
+	}
+	for i := range e.leases {
+		e.leases[i].address = numbers[e.leases[i].address]
 	}
 	e.Addresses = len(all)
 	e.column("a.v4", v4)
@@ -183,16 +199,15 @@ func (e *encoding) encodeLeases() error {
 	e.Leases, e.Files, e.IfNames = len(e.leases), []run{}, []run{}
 	owned := make(chan *owners)
 	go func() { owned <- ownersOf(e.leases) }() // half of the work
-	start, address := 0, 0
+	start, address := int32(0), int32(0)
 	for i := range e.leases {
 		l := &e.leases[i]
 		e.Files = addRun(e.Files, i, e.texts.number(l.File))
 		e.IfNames = addRun(e.IfNames, i, e.texts.number(l.Lease.IfName))
-		own := int(l.part.number[l.start-l.part.base])
+		own := l.part.numberOf(l.start)
 		c.start.uvarint(uint64(own - start))
-		at := e.addresses[l.Lease.IP]
-		c.address.zigzag(int64(at - address))
-		start, address = own, at
+		c.address.zigzag(int64(l.address) - int64(address))
+		start, address = own, l.address
 		e.encodeLease(&c, i, l)
 	}
 	e.column("l.start", c.start)
@@ -213,7 +228,7 @@ func (e *encoding) encodeLease(c *leaseColumns, i int, l *leaseRef) {
 		certainty, extra = max(certainty, l.part.HeldCertainty), l.part.Held
 	}
 	flags, more := byte(certainty)<<certaintyShift, moreItem{Lease: i}
-	number := func(n int) int { return int(l.part.number[n-l.part.base]) }
+	number := l.part.numberOf
 	set := func(flag byte, is bool) {
 		if is {
 			flags |= flag

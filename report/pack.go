@@ -21,17 +21,17 @@ const (
 // gzipHead is what a gzip stream begins with: no name, no time, an unknown system.
 var gzipHead = [...]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
 
-// pack writes data as one gzip stream, made of chunks of a size. Browsers read nothing behind the first one, so that its chunks can't be streams of their own: each is flushed
-// to a whole byte, and they follow one another. The same data gives the same bytes.
-func pack(w io.Writer, data []byte, chunk int) error {
-	chunks := make([]bytes.Buffer, max((len(data)+chunk-1)/chunk, 1))
-	errs := make([]error, len(chunks))
+// pack writes data, which is in parts, as one gzip stream, made of chunks of a size. Browsers read nothing behind the first one, so that its chunks can't be
+// streams of their own: each is flushed to a whole byte, and they follow one another. The same data gives the same bytes.
+func pack(w io.Writer, parts [][]byte, chunk int) error {
+	cut := chunksOf(parts, chunk)
+	chunks, errs := make([]bytes.Buffer, len(cut)), make([]error, len(cut))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var packing sync.WaitGroup
 	for i := range chunks {
 		slots <- struct{}{}
 		packing.Go(func() {
-			errs[i] = deflate(&chunks[i], data[i*chunk:min((i+1)*chunk, len(data))], i == len(chunks)-1)
+			errs[i] = deflate(&chunks[i], cut[i], i == len(chunks)-1)
 			<-slots
 		})
 	}
@@ -47,18 +47,46 @@ func pack(w io.Writer, data []byte, chunk int) error {
 			return err
 		}
 	}
-	end := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))
-	_, err := w.Write(binary.LittleEndian.AppendUint32(end, uint32(len(data))))
+	sum, size := uint32(0), 0
+	for _, part := range parts {
+		sum, size = crc32.Update(sum, crc32.IEEETable, part), size+len(part)
+	}
+	end := binary.LittleEndian.AppendUint32(nil, sum)
+	_, err := w.Write(binary.LittleEndian.AppendUint32(end, uint32(size)))
 	return err
 }
 
-func deflate(to *bytes.Buffer, chunk []byte, last bool) error {
+// chunksOf cuts data that is in parts into chunks of a size, each in parts. There is at least one.
+func chunksOf(parts [][]byte, size int) [][][]byte {
+	chunks, room := [][][]byte{nil}, size
+	for _, part := range parts {
+		for len(part) > 0 {
+			if room == 0 {
+				chunks, room = append(chunks, nil), size
+			}
+			n := min(room, len(part))
+			last := &chunks[len(chunks)-1]
+			*last = append(*last, part[:n])
+			part, room = part[n:], room-n
+		}
+	}
+	return chunks
+}
+
+func deflate(to *bytes.Buffer, chunk [][]byte, last bool) error {
+	size := 0
+	for _, part := range chunk {
+		size += len(part)
+	}
+	to.Grow(size / 2) // mostly enough
 	z, err := flate.NewWriter(to, packLevel)
 	if err != nil {
 		return err
 	}
-	if _, err := z.Write(chunk); err != nil {
-		return err
+	for _, part := range chunk {
+		if _, err := z.Write(part); err != nil {
+			return err
+		}
 	}
 	if last {
 		return z.Close()

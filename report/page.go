@@ -2,7 +2,6 @@ package report
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	_ "embed" // the page's parts
 	"encoding/base64"
@@ -80,11 +79,11 @@ func (r *Report) Page(w io.Writer) error {
 		return err
 	}
 	encoded := base64.NewEncoder(base64.StdEncoding, out)
-	var data bytes.Buffer
-	if err := r.Data(&data); err != nil {
+	parts, err := r.parts()
+	if err != nil {
 		return err
 	}
-	if err := pack(encoded, data.Bytes(), packChunk); err != nil {
+	if err := pack(encoded, parts, packChunk); err != nil {
 		return err
 	}
 	if err := encoded.Close(); err != nil {

@@ -71,15 +71,24 @@ func (r *Report) Add(v *View) (Summary, error) {
 
 // Data writes the page's data, as docs/FORMAT.md describes it, before it is packed.
 func (r *Report) Data(w io.Writer) error {
-	head, err := marshal(&r.header)
+	parts, err := r.parts()
 	if err != nil {
 		return err
 	}
-	begin := binary.LittleEndian.AppendUint32([]byte(magic), uint32(len(head)))
-	for _, part := range append([][]byte{begin, head}, r.columns...) {
+	for _, part := range parts {
 		if _, err := w.Write(part); err != nil {
 			return fmt.Errorf("write the page's data: %w", err)
 		}
 	}
 	return nil
+}
+
+// parts are the page's data.
+func (r *Report) parts() ([][]byte, error) {
+	head, err := marshal(&r.header)
+	if err != nil {
+		return nil, err
+	}
+	begin := binary.LittleEndian.AppendUint32([]byte(magic), uint32(len(head)))
+	return append([][]byte{begin, head}, r.columns...), nil
 }

@@ -82,7 +82,7 @@ func TestPack(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, chunk, chunk + 1, len(data)} {
 		var packed bytes.Buffer
-		if err := report.Pack(&packed, data[:n], chunk); err != nil {
+		if err := report.Pack(&packed, [][]byte{data[:n/3], nil, data[n/3 : n]}, chunk); err != nil {
 			t.Fatal(err)
 		}
 		z, err := gzip.NewReader(&packed)

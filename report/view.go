@@ -183,8 +183,8 @@ func (e *encoding) span(made time.Time) {
 		if p.History == nil {
 			continue
 		}
-		for i := range p.Events.list {
-			at := p.Events.list[i].effective
+		for i := range p.Events.n {
+			at := p.Events.at(i).effective
 			first, last = min(first, at), max(last, at)
 		}
 		if p.History.First.Seq != 0 && p.end == math.MaxInt64 {
@@ -251,7 +251,7 @@ func (e *encoding) numberEvents() (total int) {
 	for _, p := range e.parts {
 		p.base = total
 		if p.History != nil {
-			total += len(p.Events.list)
+			total += p.Events.n
 		}
 	}
 	return total
@@ -278,7 +278,7 @@ func (e *encoding) selectEvents(total int) {
 		if p.History == nil {
 			continue
 		}
-		p.number = make([]int32, len(p.Events.list))
+		p.number = make([]int32, p.Events.n)
 		for i := range p.number {
 			p.number[i] = -1
 			if wanted[p.base+i] {
@@ -299,8 +299,8 @@ func (e *encoding) each(visit func(n int, ev *event, p *partOf)) {
 		if p.History == nil {
 			continue
 		}
-		for i := range p.Events.list {
-			visit(p.base+i, &p.Events.list[i], p)
+		for i := range p.Events.n {
+			visit(p.base+i, p.Events.at(i), p)
 		}
 	}
 }
@@ -327,7 +327,7 @@ func (e *encoding) encodeEvents() {
 			if n < 0 {
 				continue
 			}
-			ev := &p.Events.list[i]
+			ev := p.Events.at(i)
 			e.EventRuns.Journal = addRun(e.EventRuns.Journal, int(n), number)
 			e.EventRuns.Boot = addRun(e.EventRuns.Boot, int(n), p.boots[ev.boot])
 			seq.uvarint(uint64(ev.seq - before.seq))
@@ -337,6 +337,7 @@ func (e *encoding) encodeEvents() {
 			}
 			at := instantOf(ev.effective)
 			ms.zigzag(at[0] - beforeMS)
+			ns.room(3)
 			ns = append(ns, byte(at[1]), byte(at[1]>>8), byte(at[1]>>16))
 			off := offset(ev.recorded, ev.effective)
 			offMS.zigzag(off[0] - beforeOff[0])

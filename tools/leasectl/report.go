@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -173,6 +174,7 @@ func (a *app) reported(page *report.Report, ans *answer, s *store, w window) (re
 		return reportedItem{}, errors.New("no journal can be read")
 	}
 	slices.Reverse(v.Parts)
+	runtime.GC() // what reading took is not needed any more: without it a long history has half as much memory besides
 	var sum report.Summary
 	err = a.bar.during("working out what addresses were, "+s.title(), func() (err error) {
 		sum, err = page.Add(&v)

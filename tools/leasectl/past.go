@@ -229,7 +229,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 		for _, ip := range r.addrs {
 			wanted[ip] = true
 		}
-		h, err := replay.ReadAbout(past, r.addrs, o)
+		h, err := s.readAbout(past, r.addrs)
 		if err != nil || h.Stopped == nil {
 			return h, nil, err
 		}
@@ -242,10 +242,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 				o.Asked[i].Covered = until.covered() // a successor tells the rest
 			}
 		}
-		if o.Clocks, err = replay.ClocksOf(past); unreadable(err) {
-			o.Clocks, err = clocksAround(past)
-		}
-		if err != nil {
+		if o.Clocks, err = s.clocks(past, r.free); err != nil {
 			return nil, nil, err
 		}
 		if parts, err := readParts(past, o); err != nil || len(parts) > 0 {
@@ -274,6 +271,49 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 		h, err = r.pieces(s, past.Pieces(0), o)
 	}
 	return h, nil, err
+}
+
+// readAbout reads what the store tells of some addresses. One command may ask more than once about one of them, or about none: segments are
+// read to their end each time.
+func (s *store) readAbout(past *archive.Reader, addrs []netip.Addr) (*replay.History, error) {
+	o := replay.Options{Wiped: s.wiped}
+	if len(addrs) > 1 {
+		return replay.ReadAbout(past, addrs, o)
+	}
+	var ip netip.Addr
+	if len(addrs) == 1 {
+		ip = addrs[0]
+	}
+	if h := s.about[ip]; h != nil {
+		return h, nil
+	}
+	h, err := replay.ReadAbout(past, addrs, o)
+	if err != nil {
+		return nil, err
+	}
+	if s.about == nil {
+		s.about = make(map[netip.Addr]*replay.History)
+	}
+	s.about[ip] = h
+	return h, nil
+}
+
+// clocks returns what the clocks of all events showed. Whoever asks what addresses were that nobody held reads about none of them, too.
+func (s *store) clocks(past *archive.Reader, free bool) (*replay.Clocks, error) {
+	if free {
+		h, err := s.readAbout(past, []netip.Addr{})
+		if err != nil {
+			return nil, err
+		}
+		if h.Stopped == nil {
+			return &h.Clocks, nil
+		}
+	}
+	c, err := replay.ClocksOf(past)
+	if unreadable(err) {
+		return clocksAround(past)
+	}
+	return c, err
 }
 
 // clocksAround returns the clocks of the events that can be read where others are lost, so that what is not asked about need not

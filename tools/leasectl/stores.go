@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,8 @@ type store struct {
 	parents []*store // that it has succeeded, newest first, not opened; see ask
 	bar     *progress
 	origin
+
+	about map[netip.Addr]*replay.History // what was read about one address, or about none, the zero one; see readAbout
 
 	claimDamage error // of the claim in folder: it is damaged, or is another journal's
 	unopened    error // why the store could not be looked at; see app.unopened

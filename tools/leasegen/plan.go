@@ -37,7 +37,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.until, "until", "", "`time` at which they end, RFC 3339 (default now)")
 	set.IntVar(&f.snapshots, "snapshots", 2, "snapshots that are kept, 0 to 2")
 	set.BoolVar(&f.pack, "pack", false, "pack the archived segments, and remove them")
-	set.Int64Var(&f.keyframes, "keyframes", 0, "with --pack: a keyframe every so many `events` (default none)")
+	set.Int64Var(&f.keyframes, "keyframes", 0, "with --pack: a keyframe every so many `events` (default none: what was held at a time is then read from the first event on)")
 	set.Int64Var(&f.tail, "tail", -1, "events after the newest snapshot (default as the plugin leaves them)")
 }
 

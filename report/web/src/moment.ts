@@ -200,9 +200,9 @@ export class At implements Moment {
     return cellOf(this.of, ip, index, this.instant, holding);
   }
 
+  // An address stands for others here, so that rows of its own are not asked.
   unheld(address: string): Unheld {
-    const ip = parsed(address);
-    return unheldAt(this.of, ip, this.of.addresses.index(ip), this.instant);
+    return unheldAt(this.of, parsed(address), -1, this.instant);
   }
 
   get doubts(): readonly string[] {

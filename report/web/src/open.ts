@@ -1,5 +1,5 @@
 // Which addresses are uncertain or unknown at an instant: how many, why, and where the next one is.
-import { parts, placed, runs, valueOf, type Part, type Run } from "./layout.ts";
+import { addressOf, partOf, parts, placed, runs, textOf, valueOf, type Part, type Run } from "./layout.ts";
 import { State, type Moment, type Phase, type View } from "./types.ts";
 import { compare } from "./instant.ts";
 
@@ -105,6 +105,17 @@ export class Open {
     return made;
   }
 
+  // unleasedIn is the first address of a run that was never leased. There is one.
+  private unleasedIn(run: number): string {
+    const { cell } = this.runs[run];
+    const part = partOf(this.parts, cell);
+    const size = 1n << BigInt(part.shift);
+    for (let i = 0n; ; i++) {
+      const ip = textOf(addressOf(part, cell - part.first + Number(i / size)) + (i % size), part.is4);
+      if (this.view.addresses.find(ip) < 0) return ip;
+    }
+  }
+
   private look(moment: Moment): Unleased {
     let [unknown, others] = [0, false];
     const why = new Set<string>();
@@ -115,7 +126,7 @@ export class Open {
         if (is.state !== State.unknown && is.sure) continue;
         const { never, drawn } = (this.counted ??= this.count())[i];
         if (never === 0) break;
-        if (this.view.addresses.find(probe) < 0) open.push(probe);
+        open.push(this.view.addresses.find(probe) < 0 ? probe : this.unleasedIn(i));
         if (is.state === State.unknown) {
           if (drawn) unknown += never;
           else others = true;

@@ -192,7 +192,8 @@ export interface Moment {
   sure(address: number): boolean;
   lease(address: number): number; // of its (newest) lease at the instant; -1 if nobody holds it
   cell(address: string): Cell; // of any address at all
-  // unheld is what addresses are that nobody holds and that no event speaks of, for drawing whole ranges at once.
+  // unheld is what addresses are that nobody holds and that no event speaks of, for drawing whole ranges at once. An address of
+  // View.addresses stands for such a one, too.
   unheld(address: string): { state: State; sure: boolean; why: readonly string[] };
   readonly held: number; // addresses held, sure or not
   readonly doubts: readonly string[]; // about the table as a whole

@@ -3,10 +3,11 @@ import test from "node:test";
 import { Cells } from "../src/cells.ts";
 import { decode } from "../src/decode.ts";
 import { parts, valueOf } from "../src/layout.ts";
+import { Open } from "../src/open.ts";
 import { Code } from "../src/paint.ts";
 import { State, type Moment, type Selection, type View } from "../src/types.ts";
 import { Happenings } from "../src/words.ts";
-import { at, encode } from "./encode.ts";
+import { at, encode, row } from "./encode.ts";
 
 interface Said {
   state: State;
@@ -113,6 +114,24 @@ test("a block is as busy as its busiest address, and as old as its oldest lease"
     [2 * State.free, ""],
   ]);
   assert.equal(told("state")[0][1], "");
+});
+
+test("an address with a fate of its own doesn't stand for those beside it", () => {
+  const ranges = [{ start: "10.0.0.2", end: "10.0.0.254", subnet: "10.0.0.0/24", gateway: "" }];
+  const made = { events: [], leases: [], addresses: ["10.0.0.2"] }; // the first one of the range, which all others are drawn like
+  const lost = { ...row, unknown: [0] };
+  const of = (all: typeof row, own: typeof row): View =>
+    decode(encode([{ made, ranges, texts: ["events are lost"], rows: [all], own: [{ address: 0, rows: [own] }] }])).views[0];
+  for (const [view, first, others, unknown] of [[of(row, lost), State.unknown, State.free, 1], [of(lost, row), State.free, State.unknown, 255]] as const) {
+    const cells = new Cells(parts(view, null), view);
+    cells.read(view.at(), "state");
+    assert.deepEqual(["10.0.0.2", "10.0.0.3", "10.0.0.200"].map((ip) => cells.codes[cells.cell(ip)]), [2 * first, 2 * others, 2 * others]);
+    assert.equal(cells.counts[0], unknown);
+    const open = new Open(view);
+    assert.equal(open.at(view.at()).unknown, unknown);
+    assert.equal(open.next(view.at(), ""), unknown === 1 ? "10.0.0.2" : "10.0.0.0");
+    assert.equal(open.next(view.at(), "10.0.0.0"), unknown === 1 ? "10.0.0.2" : "10.0.0.3"); // that was never leased
+  }
 });
 
 test("a range's edge within a cell of many: unknown outside is unknown", () => {

@@ -55,6 +55,7 @@ var onlyImporter = map[string][]string{
 	"github.com/tidwall/wal":          {"journal"},
 	"github.com/containernetworking/": {"plugin", "test/bench/floor"},
 	"github.com/chromedp/":            {"test/page"},
+	"github.com/ledongthuc/pdf":       {"test/page"},
 }
 
 // pluginModules are the modules that the plugin may link: it is started for every

@@ -68,5 +68,6 @@ export function mountCertainty(page: Page): () => void {
   };
   page.listen(tell);
   tell();
+  addEventListener("beforeprint", () => band.querySelectorAll("details").forEach((more) => (more.open = true))); // nobody can open it on paper
   return next;
 }

@@ -98,6 +98,7 @@ export class Detail {
     this.stale = false;
     this.timeline = null;
     const subject = (this.subject = this.find());
+    this.body.className = subject ? "" : "off-paper";
     if (!subject) {
       this.body.replaceChildren(el("h2", {}, "Nothing chosen"),
         el("p", { class: "soft" }, "Choose an address in the grid, or search for one, for a container or for a pod: its intervals are shown here."));

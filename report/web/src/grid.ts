@@ -13,7 +13,7 @@ import { focusOf } from "./zoom.ts";
 
 const largest = 26; // CSS pixels of a cell
 const labelHeight = 14;
-const paper = [660, 820] as const; // CSS pixels of the width and height that a sheet of paper has at least
+const paper = [660, 540] as const; // CSS pixels of the width that a sheet of paper has at least, and of the height that what is above leaves
 const smallestFocus = 8; // bits of the addresses that zooming in ends at
 
 const atOnce = 16; // parts that are drawn wherever they are; others when they come near to what is in sight: a canvas takes its time
@@ -69,6 +69,7 @@ export class Grid {
     addEventListener("beforeprint", () => {
       this.layout(...paper);
       for (const sheet of this.sheets) this.drawSheet(sheet, true);
+      this.tell(); // no frame comes before the paper
     });
     addEventListener("afterprint", () => this.layout());
     this.grid.addEventListener("keydown", (e) => this.key(e));

@@ -8,6 +8,7 @@ import { State } from "./types.ts";
 import type { Page } from "./types.ts";
 
 const paged = 100; // rows at once
+const printed = 1000; // rows on paper
 
 interface Row {
   readonly lease: number;
@@ -26,7 +27,8 @@ export function mountTable(page: Page, into: HTMLElement): void {
   const after = button("next", "Next rows", () => turn(paged));
   const details = el("details", {}, el("summary", {}, el("h2", {}, "Lease table")),
     el("div", { class: "bar controls" }, filterLine, before, where, after), scrolled("Lease table", table));
-  into.append(details);
+  const unprinted = el("p", { class: "on-paper" });
+  into.append(unprinted, details);
   let offset = 0;
   let due = 0;
   let last = 0; // when it was made
@@ -35,13 +37,14 @@ export function mountTable(page: Page, into: HTMLElement): void {
     offset += by;
     make();
   };
-  const make = () => {
+  const make = (onPaper = false) => {
     last = performance.now();
     const rows = rowsAt(page, filter.checked);
     offset = Math.min(offset, Math.max(Math.floor((rows.length - 1) / paged) * paged, 0));
-    const end = Math.min(offset + paged, rows.length);
+    const begin = onPaper ? 0 : offset;
+    const end = Math.min(begin + (onPaper ? printed : paged), rows.length);
     const focused = body.contains(document.activeElement) ? document.activeElement!.textContent : null;
-    body.replaceChildren(...rows.slice(offset, end).map((row) => line(page, row)));
+    body.replaceChildren(...rows.slice(begin, end).map((row) => line(page, row)));
     if (focused !== null) Array.from(body.querySelectorAll("button")).find((b) => b.textContent === focused)?.focus();
     where.textContent = rows.length ? `${count(offset + 1)} to ${count(end)} of ${count(rows.length)}` : "no rows";
     before.disabled = offset === 0;
@@ -49,6 +52,7 @@ export function mountTable(page: Page, into: HTMLElement): void {
     const asked = page.selection.query.trim() !== "";
     filterLine.hidden = !asked;
     caption.replaceChildren(...captionOf(page, rows.length, asked && filter.checked));
+    if (onPaper && end < rows.length) caption.append(`; the first ${count(end)} are below, the other ${count(rows.length - end)} are left out`);
   };
   // While the slider moves, some pictures a second will do.
   const later = () => {
@@ -59,6 +63,14 @@ export function mountTable(page: Page, into: HTMLElement): void {
     }, Math.max(150 - (performance.now() - last), 0));
   };
   details.addEventListener("toggle", later);
+  addEventListener("beforeprint", () => {
+    unprinted.hidden = details.open;
+    if (details.open) make(true);
+    else unprinted.textContent = `Lease table: ${counted(rowsAt(page, false).length, "lease")} at ${format(page.selection.at)}, left out here. Open the table before printing.`;
+  });
+  addEventListener("afterprint", () => {
+    if (details.open) make();
+  });
   filter.addEventListener("change", later);
   page.listen((now, was) => {
     if (now.at !== was.at || now.view !== was.view || now.query !== was.query || now.zone !== was.zone || now.ip !== was.ip) later();

@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // askJSON runs a command and decodes its answer; an answer of what can't be read is one, too.
@@ -116,5 +118,30 @@ func compareMap(t *testing.T, states map[string]int, dir, at string) {
 	}
 	if next != netip.MustParseAddr("10.0.0.16") {
 		t.Errorf("at %s: rows end before %s", at, next)
+	}
+}
+
+// TestPictureFits: no line is longer than the terminal is wide, at the narrowest either, and with --ascii there is nothing but ASCII,
+// whatever names are.
+func TestPictureFits(t *testing.T) {
+	dir := t.TempDir()
+	id := strings.Repeat("c0ffee15", 8)
+	events := "2 config subnet=10.0.0.0/22\n10 add id=" + id + " ip=10.0.0.2/22 config=2 pod=büro/日本/u1\n20 del id=" + id + " ip=10.0.0.2/22 reason=gc\n"
+	if err := madeOf(oldStore, dir, events); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"map"}, {"timeline", "10.0.0.2"}} {
+		for width := narrowest; width <= 40; width++ {
+			t.Setenv("COLUMNS", strconv.Itoa(width))
+			out, _, _ := leasectl(append(args, "--ascii", "--data-dir", dir)...)
+			for line := range strings.Lines(out) {
+				if line = strings.TrimSuffix(line, "\n"); len(line) > width || strings.ContainsFunc(line, func(r rune) bool { return r >= utf8.RuneSelf }) {
+					t.Fatalf("%q, %d wide: %q is not ASCII or has %d signs", args, width, line, utf8.RuneCountInString(line))
+				}
+			}
+			if strings.Count(out, "\n") < 5 {
+				t.Fatalf("%q, %d wide: there is no picture: %s", args, width, out)
+			}
+		}
 	}
 }

@@ -443,23 +443,25 @@ func (d *drawn) part(p *picture, part region) {
 			same++
 		}
 		if same >= foldRows {
-			p.add(d.sc.paint(faint, fmt.Sprintf("%*s ... %s", d.wide, "", d.folded(same, one))))
+			p.add(d.sc.paint(faint, d.folded(same, one)))
 			ip, all = skip(ip, same*d.signs*step), all[same*d.signs:]
 		}
 	}
 }
 
-// folded says what rows are like that are not drawn.
+// folded is the line that stands for rows which are not drawn, and says what they are like. It moves to the left, below the
+// addresses, where there is no room for it behind them.
 func (d *drawn) folded(rows int, l look) string {
 	what := "like it"
 	if int(l) < len(lookNames) {
 		what = lookNames[l]
 	}
-	text := fmt.Sprintf("%d rows %s", rows, what)
-	if room := d.sc.width - d.wide - 5; len(text) > room {
-		text = fmt.Sprintf("%d rows", rows)
+	short := fmt.Sprintf(" ... %d rows", rows)
+	text := short + " " + what
+	if len(text) > d.sc.width-d.wide {
+		text = short
 	}
-	return text
+	return fmt.Sprintf("%*s%s", max(0, min(d.wide, d.sc.width-len(text))), "", text)
 }
 
 // skip returns the address n behind another; the zero Addr beyond the last.

@@ -256,6 +256,9 @@ func (sc *screen) wrapBehind(lead, text string) []string {
 }
 
 func (sc *screen) lay(lead, text string, indent int) []string {
+	if sc.signs == &asciiSigns {
+		text = asciiText(text)
+	}
 	var lines []string
 	line, width, empty := lead, utf8.RuneCountInString(lead), true
 	next := func() {
@@ -281,6 +284,22 @@ func (sc *screen) lay(lead, text string, indent int) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// asciiText writes what is not ASCII as Go does in strings, as printable.Text does with what shows nothing.
+func asciiText(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r == '…': // shortID's
+			b.WriteString("...")
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // picture is text that is drawn line by line.

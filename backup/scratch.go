@@ -20,8 +20,45 @@ type scratch struct {
 	held io.Closer
 }
 
-// scratchLock is the file in a scratch folder that its process holds.
-const scratchLock = "lock"
+// scratchLock is the file in a scratch folder that its process holds. No network's name begins with a dot.
+const scratchLock = ".lock"
+
+// building is what scratch folders of Build are called.
+const building = ".building-"
+
+// Build makes a folder that has its name when it is whole and durable, and not before: until then fill has one of that name to make, in a
+// hidden folder beside it. It returns fs.ErrExist if there is one. On an error nothing is left, and what a run leaves that was killed is
+// removed by the next one in the same place.
+func Build(to string, fill func(dir string) error) (err error) {
+	folder := filepath.Dir(to)
+	if err := removeLeft(folder, building); err != nil { // also if there is nothing to do: the run that left it may have been killed behind its work
+		return err
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return &fs.PathError{Op: "make", Path: to, Err: unix.EEXIST}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s, err := newScratch(folder, building)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	dir := filepath.Join(s.dir, filepath.Base(to))
+	if err := fill(dir); err != nil {
+		return err
+	}
+	if err := syncTree(dir); err != nil {
+		return err
+	}
+	if err := renameNew(dir, to); err != nil {
+		return err
+	}
+	if err := journal.SyncDir(folder); err != nil {
+		return errors.Join(err, os.RemoveAll(to))
+	}
+	return nil
+}
 
 // newScratch makes a folder in another one, with a name that begins so, and removes those there that processes left which died.
 func newScratch(folder, prefix string) (*scratch, error) {

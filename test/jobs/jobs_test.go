@@ -40,6 +40,13 @@ var jobs = []job{
 		between: compactLeft, done: compacted,
 	},
 	{
+		name: "compact out", least: 60,
+		prepare: func(w *world) { w.fill(pods / 3) },
+		args:    func(w *world) []string { return []string{"compact", "--out", w.elsewhere("copies")} },
+		refuses: func(out string) bool { return strings.Contains(out, "file exists") }, // and is whole, as done shows
+		between: copyLeft, done: copied,
+	},
+	{
 		name: "prune", least: 100,
 		prepare: func(w *world) { w.fill(pods); w.must("compact"); w.fill(pods) },
 		args:    func(*world) []string { return []string{"prune", "--keep-events", "700", "--why", "a test"} },
@@ -153,6 +160,35 @@ func compacted(w *world, before *told) error {
 		}
 	}
 	return nil
+}
+
+// copyLeft judges what is left of a compacted copy in the making: there is none, or it is whole.
+func copyLeft(w *world, before *told, succeeded bool) error {
+	if _, err := os.Stat(w.elsewhere("copies/" + network)); err == nil || succeeded {
+		return errors.Join(w.unchanged(before), copyWhole(w, before))
+	}
+	return w.unchanged(before)
+}
+
+// copied judges a compacted copy: the store is as it was, the copy is whole, and nothing is beside it.
+func copied(w *world, before *told) error {
+	if err := errors.Join(w.unchanged(before), copyWhole(w, before)); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(w.elsewhere("copies"))
+	if err != nil || len(entries) != 1 {
+		return fmt.Errorf("%v are in the copy's folder, %v, want one", entries, err)
+	}
+	return nil
+}
+
+// copyWhole fails unless the copy has all events that the store had.
+func copyWhole(w *world, before *told) error {
+	h, err := readStore(w.elsewhere("copies/" + network))
+	if err != nil {
+		return fmt.Errorf("the copy: %w", err)
+	}
+	return h.keeps(before)
 }
 
 // pruned judges a store that was pruned: a tombstone tells what is gone, that is gone, and the rest is as it was.

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/leaselog/leaselog/backup"
 	"github.com/leaselog/leaselog/compaction"
@@ -108,7 +105,8 @@ it is pruned then, as by leasectl prune. Configurations are read from --conf-dir
 and nothing is pruned. Copies are not pruned.
 
 --out DIR makes a compacted copy of each store, DIR/NETWORK, and changes nothing where it was: for evidence, and for
-what is on a read-only file system. leasectl reads it with --data-dir DIR.
+what is on a read-only file system. It must not exist, and appears whole or not at all. leasectl reads it with
+--data-dir DIR.
 
 --dry-run says what would be done; sizes are estimates then, without the states in between.
 
@@ -204,40 +202,28 @@ func (s *store) compact(ctx context.Context, a *app, f compactFlags) (*compactio
 	return compaction.Run(ctx, job)
 }
 
-// compactCopy makes a copy of the store and compacts that. On an error nothing of it is left.
+// compactCopy makes a copy of the store and compacts that.
 func (s *store) compactCopy(ctx context.Context, job compaction.Job, out string) (rep *compaction.Report, err error) {
-	out, err = filepath.Abs(out)
-	if err != nil {
+	if out, err = filepath.Abs(out); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
 	}
 	to := filepath.Join(out, filepath.Base(s.dir))
-	if _, err := backup.Copy(s.dir, to, backup.CopyOptions{}); err != nil {
+	err = backup.Build(to, func(dir string) error {
+		if _, err := backup.Copy(s.dir, dir, backup.CopyOptions{}); err != nil {
+			return err
+		}
+		job.Retain, job.Store.DataDir, job.Store.HistoryDir = nil, "", filepath.Dir(dir)
+		rep, err = compaction.Run(ctx, job)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	job.Retain, job.Store.DataDir, job.Store.HistoryDir = nil, "", out
-	rep, err = compaction.Run(ctx, job)
-	if err == nil {
-		err = syncAll(out) // what was copied and had not to be packed is in memory only
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(to))
-	}
+	rep.Dir = to
 	return rep, nil
-}
-
-// syncAll makes everything durable on the file system that a folder is on.
-func syncAll(folder string) error {
-	f, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return errors.Join(&fs.PathError{Op: "syncfs", Path: folder, Err: err}, f.Close())
-	}
-	return f.Close()
 }
 
 // readRetentions reads what configurations say. What can't be read may ask to keep more than what can.

@@ -36,6 +36,9 @@ FAST = $$($(GO) list ./... | grep -v $(SLOW:%=-e /%$$))
 SHM      := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 4096 { print "/dev/shm" }')
 TEST     := GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$(or $(SHM),$${TMPDIR:-/tmp}) $(GO) test -count=1 -timeout 30m
 
+# What web-check said: if it left all out, the summary of the tests behind it says so once more.
+WEB_SAID := $(BIN)/web-check.said
+
 # Of make bench: flags, see go run ./test/bench -help.
 BENCH ?=
 
@@ -77,8 +80,7 @@ $(REFS)/staticcheck: test/tools/lint/go.mod test/tools/lint/go.sum
 
 # Never cached: tests under test/ build and run binaries, which the test cache does not see.
 race: ## packages with goroutines, under the race detector
-	@$(if $(RACE),,echo "SKIP race detector: no C compiler found")
-	$(RACE_ENV) $(TEST) $(RACE) -skip '$(CALM)' -json $(RACY:%=./%) | $(GO) run ./test/summary
+	$(RACE_ENV) $(TEST) $(RACE) -skip '$(CALM)' -json $(RACY:%=./%) | $(GO) run ./test/summary $(if $(RACE),,'race detector: no C compiler found')
 
 unit: ## every test that takes no more than seconds
 	$(TEST) -json $(FAST) | $(GO) run ./test/summary
@@ -91,7 +93,8 @@ full: ## test/crash, test/rot, test/process and test/jobs with all that they lea
 
 # What crash and unit run, at once, so that no core waits for the last package of either.
 all-tests:
-	$(TEST) -json $(SLOW:%=./%) $(FAST) | $(GO) run ./test/summary
+	$(TEST) -json $(SLOW:%=./%) $(FAST) | $(GO) run ./test/summary "$$(sed -n 's/^SKIP //p' $(WEB_SAID) 2>/dev/null)"
+	@rm -f $(WEB_SAID)
 
 test: build refs fmt vet lint web-check race all-tests demo ## everything this machine can run; says what it skipped and why
 	@echo "make test: passed"
@@ -104,7 +107,8 @@ web: ## report/web/dist, the script and the style of the page that leasectl repo
 	cd report/web && npm run --silent check && npm run --silent test && npm run --silent build
 
 web-check: ## the page's sources pass their own tests, and report/web/dist is what they build
-	@sh report/web/check.sh
+	@mkdir -p $(BIN)
+	@sh report/web/check.sh >$(WEB_SAID); code=$$?; cat $(WEB_SAID); exit $$code
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \

@@ -1,6 +1,7 @@
 // Summary reads the output of go test -json on standard input and prints what a
 // person needs of it: one line a package, everything that failed tests printed,
-// and at the end which tests were skipped and why, which go test hides.
+// and at the end which tests were skipped and why, which go test hides. Arguments
+// are what else was skipped, in words.
 //
 // It exits 0 if every package passed, 1 if anything failed or nothing was tested,
 // and 4 if its input is not what go test -json prints.
@@ -36,11 +37,16 @@ type summary struct {
 }
 
 func main() {
-	os.Exit(run(os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func run(stdin io.Reader, stdout, stderr io.Writer) int {
+func run(skipped []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := &summary{out: stdout, output: map[string][]string{}, skipped: map[string]map[string][]string{}}
+	for _, why := range skipped {
+		if why != "" {
+			s.skipped[why] = nil
+		}
+	}
 	lines := bufio.NewReader(stdin)
 	for {
 		line, err := lines.ReadBytes('\n')

@@ -7,11 +7,12 @@ import (
 
 func TestRun(t *testing.T) {
 	tests := []struct {
-		name  string
-		input string
-		code  int
-		want  []string // in the output
-		not   []string // not in the output
+		name    string
+		skipped []string
+		input   string
+		code    int
+		want    []string // in the output
+		not     []string // not in the output
 	}{
 		{
 			name: "passing tests stay silent",
@@ -42,6 +43,16 @@ func TestRun(t *testing.T) {
 			want: []string{"a.go:1:1: expected 'package'\n", "FAIL  p"},
 		},
 		{
+			name:    "what else was skipped is listed, too",
+			skipped: []string{"", "web-check: node is not installed"},
+			input: `{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:9: needs root\n"}
+{"Action":"skip","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"p"}
+`,
+			want: []string{"SKIP  needs root\n        p: TestA\nSKIP  web-check: node is not installed\n1 packages passed"},
+			not:  []string{"SKIP  \n"},
+		},
+		{
 			name: "skips are listed by reason",
 			input: `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:2: looking for root\n"}
@@ -61,7 +72,7 @@ func TestRun(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder
-			if got := run(strings.NewReader(test.input), &stdout, &stderr); got != test.code {
+			if got := run(test.skipped, strings.NewReader(test.input), &stdout, &stderr); got != test.code {
 				t.Errorf("exit code: got %d, want %d; stderr %q", got, test.code, stderr.String())
 			}
 			for _, want := range test.want {

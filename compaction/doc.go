@@ -24,6 +24,9 @@
 // held or to be kept, and an event is recorded that says so. Succeeded journals go as a whole. The steps are told there. Damage
 // anywhere in the history is in the way of a prune, since a hold may be lost with it; of packing it is only in what is packed.
 //
+// Packing and pruning are of one package: a prune packs what it cuts, under the same lock, and one that was killed is finished before anything
+// else is taken for a leftover.
+//
 // Damage that is met on the way ends a run with a *journal.CorruptionError before anything is removed that was
 // made of what is damaged.
 //

@@ -114,9 +114,7 @@ func (a *app) stores() ([]*store, error) {
 	slices.SortStableFunc(open, func(x, y *store) int {
 		return cmp.Or(cmp.Compare(x.network, y.network), cmp.Compare(x.meta.Node, y.meta.Node), cmp.Compare(x.dir, y.dir))
 	})
-	named := slices.DeleteFunc(slices.Clone(open), func(s *store) bool {
-		return a.network != "" && s.network != a.network && filepath.Base(s.dir) != a.network
-	})
+	named := slices.DeleteFunc(slices.Clone(open), func(s *store) bool { return !a.means(s) })
 	if a.network != "" && len(named) == 0 && !a.failed {
 		return nil, noNetwork(a.network, open)
 	}
@@ -128,11 +126,18 @@ func (a *app) stores() ([]*store, error) {
 	return named, nil
 }
 
+// means reports whether the store is of the network that is asked about, by what names it until now.
+func (a *app) means(s *store) bool {
+	return a.network == "" || s.network == a.network || filepath.Base(s.dir) == a.network
+}
+
 // admit opens the store and reports whether it is among those that the command looks at.
 func (a *app) admit(s *store) bool {
 	switch {
 	case s.takenFrom:
 		a.sayTakenFrom(s)
+		return false
+	case s.gone && !a.means(s):
 		return false
 	case s.gone && !a.gone:
 		a.fail(s.goneError())

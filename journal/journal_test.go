@@ -1285,7 +1285,7 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(top)
-	deadline := time.Now().Add(time.Second)
+	deadline := time.Now().Add(time.Minute)
 	claim := func(journal.ID) (func(), error) { return func() {}, nil }
 	if err := journal.Create(top, journal.NewStore{Network: "net", Claim: claim}, deadline); err != nil {
 		fmt.Println(err)

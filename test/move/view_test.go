@@ -114,7 +114,7 @@ func waiting(t *testing.T, lock *os.File) {
 		t.Fatal(err)
 	}
 	inode := fmt.Sprintf(":%d ", st.Sys().(*syscall.Stat_t).Ino)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		locks, err := os.ReadFile("/proc/locks")
 		if err != nil {
 			t.Fatal(err)

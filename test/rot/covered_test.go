@@ -14,7 +14,7 @@ import (
 
 // load has a writer load what follows base and says how many events it got.
 func (s *tailStore) load(base journal.Seq) (got int, err error) {
-	j, err := journal.Open(s.dir, time.Now().Add(time.Second))
+	j, err := journal.Open(s.dir, time.Now().Add(time.Minute))
 	if err != nil {
 		return 0, err
 	}

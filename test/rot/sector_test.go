@@ -37,7 +37,7 @@ type tailStore struct {
 func newTailStore(t *testing.T, historyDir string) *tailStore {
 	t.Helper()
 	err := journal.Create(historyDir, journal.NewStore{Network: "net", DataDir: historyDir, Version: "rot",
-		Claim: func(journal.ID) (func(), error) { return func() {}, nil }}, time.Now().Add(time.Second))
+		Claim: func(journal.ID) (func(), error) { return func() {}, nil }}, time.Now().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func (s *tailStore) repaired(end int) error {
 	if err := errors.Join(s.witness(s.last-1), writeAt(s.on, s.content), s.on.Truncate(int64(to))); err != nil {
 		return err
 	}
-	j, err := journal.Open(s.dir, time.Now().Add(time.Second))
+	j, err := journal.Open(s.dir, time.Now().Add(time.Minute))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	j, err := journal.Open(os.Args[1], time.Now().Add(10*time.Second))
+	j, err := journal.Open(os.Args[1], time.Now().Add(time.Minute))
 	if err != nil {
 		return err
 	}

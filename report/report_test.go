@@ -76,7 +76,7 @@ func TestOffset(t *testing.T) {
 // TestPack reads back what was packed: nothing, less than a chunk, and some whole ones.
 func TestPack(t *testing.T) {
 	const chunk = 4000
-	data := make([]byte, 2*chunk+1)
+	data := make([]byte, 5*chunk+1)
 	for i := range data {
 		data[i] = byte(i * i >> 5)
 	}

@@ -79,6 +79,8 @@ func TestAbout(t *testing.T) {
 				first = last + 1
 			}
 			r, events := openArchive(t, folder), h.decoded(t)
+			checkKinds(t, r, h, journal.KindImport, journal.KindAnnotate)
+			checkKinds(t, r, h, journal.Kind(40), journal.KindGenesis)
 			for range 20 {
 				var addrs []netip.Addr
 				for range h.r.IntN(4) {

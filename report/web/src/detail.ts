@@ -341,7 +341,7 @@ function stateNodes(moment: Moment, address: string): (Node | string)[] {
     const l = moment.view.leases.of(index);
     nodes.push(i > 0 ? ", or by " : " by ");
     const pod = podText(l);
-    nodes.push(pod ? "pod " : "container ", pod ? quotedPod(l, 60) : quoted(shortID(l.containerID, l.shortened), 120), ` since ${format(l.start)}`);
+    nodes.push(pod ? "pod " : "container ", pod ? quotedPod(l, 63) : quoted(shortID(l.containerID, l.shortened), 120), ` since ${format(l.start)}`);
   });
   nodes.push(cell.state === State.unknown ? "" : cell.sure ? ", certain" : ", uncertain");
   if (cell.why.length > 0) nodes.push(": ", ...cell.why.flatMap((why, i) => [i > 0 ? "; " : "", whole(why)]));

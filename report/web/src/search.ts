@@ -200,7 +200,7 @@ function option(lease: Lease, row: number, network: string): HTMLElement {
   const id = shortID(lease.containerID, lease.shortened);
   const end = lease.end ? format(lease.end).slice(0, 19) + "Z" : endText(lease);
   return el("li", { role: "option", id: `search-${row}`, "data-row": row, "aria-selected": "false" },
-    el("b", {}, lease.address), " ", pod ? quotedPod(lease, 60) : quoted(id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
+    el("b", {}, lease.address), " ", pod ? quotedPod(lease, 63) : quoted(id, 80), pod ? el("span", { class: "soft" }, " ", quoted(id, 20)) : "",
     network ? el("span", { class: "soft" }, ", ", el("bdi", {}, cut(network, 160))) : "",
     el("span", { class: "soft when-line" }, `${format(lease.start).slice(0, 19)}Z to ${end}${lease.reason ? ", " + cut(printable(reasonText(lease)), 60) : ""}`
       + (lease.certainty === "certain" ? "" : `, ${lease.certainty}`)));

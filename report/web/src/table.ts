@@ -112,7 +112,7 @@ function line(page: Page, row: Row): HTMLElement {
   return el("tr", { "aria-current": l.address === page.selection.ip && "true" },
     el("th", { scope: "row" }, choose),
     el("td", {}, quoted(shortID(l.containerID, l.shortened), 40), l.ifname ? el("span", { class: "soft" }, " ", quoted(l.ifname, 20)) : ""),
-    el("td", {}, podText(l) ? quotedPod(l, 60) : "-"),
+    el("td", {}, podText(l) ? quotedPod(l, 63) : "-"),
     el("td", {}, format(l.start), zone === "UTC" ? "" : el("span", { class: "soft" }, ` ${inZone(l.start, zone)}`)),
     el("td", { class: "number" }, String(l.startSeq)),
     el("td", {}, row.sure ? "certain" : el("strong", { class: "doubtful" }, "uncertain")));

@@ -320,7 +320,7 @@ func TestImportFromBad(t *testing.T) {
 // TestImportOfItself names the data folder by a link: it is locked and imported once.
 func TestImportOfItself(t *testing.T) {
 	data, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
-	s := storeWith(data, func(o *allocator.Options) { o.ImportFrom, o.LockTimeout = link, time.Second })
+	s := storeWith(data, func(o *allocator.Options) { o.ImportFrom = link })
 	hostLocal(t, s.Folder(), twoPods)
 	if err := os.Symlink(s.Folder(), link); err != nil {
 		t.Fatal(err)

@@ -165,13 +165,13 @@ func TestLockedFolder(t *testing.T) {
 			t.Parallel()
 			source := newNetwork(t, "10.78.2.0/24")
 			given := must(t, hostLocal, add(source, "old")).IPs[0]
-			n := with(source, "lockTimeout", "100ms")
+			n := source
 			if !own {
-				n = with(with(newNetwork(t, "10.78.2.0/24"), "lockTimeout", "100ms"), "importFrom", source.Folder())
+				n = with(newNetwork(t, "10.78.2.0/24"), "importFrom", source.Folder())
 			}
 			lock := hold(t, source)
 			before := listing(t, source.Folder())
-			a := refused(t, leaselog, codeTryAgain, add(n, "new"))
+			a := refused(t, leaselog, codeTryAgain, add(with(n, "lockTimeout", "1s"), "new")) // the store is made in that time, too
 			if me := fmt.Sprint(os.Getpid()); !strings.Contains(a.Text, me) || !strings.Contains(a.Text, lock.Name()) {
 				t.Errorf("got %q, want the lock and process %s in it", a.Text, me)
 			}

@@ -665,15 +665,16 @@ func TestHandOverWaits(t *testing.T) {
 	lock, err := hostlocal.Lock(n.folder("pods"), time.Now().Add(time.Second))
 	n.must(err)
 	before := filesIn(t, n.folder("pods"))
-	s := allocator.NewStore(allocator.Options{Network: "pods", DataDir: n.dataDir, LockTimeout: 50 * time.Millisecond})
-	if _, err := s.HandOver(); !errors.Is(err, journal.ErrLocked) {
+	o := allocator.Options{Network: "pods", DataDir: n.dataDir, LockTimeout: 50 * time.Millisecond}
+	if _, err := allocator.NewStore(o).HandOver(); !errors.Is(err, journal.ErrLocked) {
 		t.Errorf("got %v, want %v", err, journal.ErrLocked)
 	}
 	if got := filesIn(t, n.folder("pods")); !reflect.DeepEqual(got, before) {
 		t.Errorf("changed: %v, was %v", got, before)
 	}
 	n.must(lock.Close())
-	if _, err := s.HandOver(); err != nil {
+	o.LockTimeout = time.Minute
+	if _, err := allocator.NewStore(o).HandOver(); err != nil {
 		t.Error(err)
 	}
 }

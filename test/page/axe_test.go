@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestAxe(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := shop(t)
-	held := s.at(t, instantOf(t, "2026-11-02T12:00:00Z")).Leases[0].IP
+	held := s.at(t, instantOf(t, "2026-11-02T12:00:00Z")).Leases[0]
 	file := s.report(t)
 	for _, scheme := range []string{"light", "dark"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -38,7 +39,7 @@ func TestAxe(t *testing.T) {
 			// axe-core tries things that the policy forbids, which is no fault of the page.
 			call(p, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true})
 			p.media("", "prefers-color-scheme", scheme)
-			p.visit("#at=2026-11-02T12:00:00Z&ip=" + held)
+			p.visit(fmt.Sprintf("#at=2026-11-02T12:00:00Z&ip=%s&lease=%d", held.IP, held.Start.Seq))
 			p.ready()
 			p.eval(`document.querySelectorAll("details").forEach(d => d.open = true)`, nil)
 			p.frame()

@@ -75,6 +75,9 @@ export class Grid {
     this.grid.addEventListener("keydown", (e) => this.key(e));
     this.grid.addEventListener("focus", () => this.tellSoon());
     addEventListener("scroll", () => this.hover(-1), { passive: true, capture: true });
+    addEventListener("keydown", (e) => {
+      if (e.key === "Escape") this.hover(-1);
+    }, { capture: true });
   }
 
   private follow(now: Selection, before: Selection): void {

@@ -113,6 +113,12 @@ func events(t testing.TB, s *allocator.Store) []journal.Event {
 	return all
 }
 
+// TestMakingTakesLong makes a store, which takes longer than the call may wait for others. It waited for none.
+func TestMakingTakesLong(t *testing.T) {
+	s := storeWith(t.TempDir(), func(o *allocator.Options) { o.LockTimeout = time.Nanosecond })
+	add(t, s, 1)
+}
+
 func TestAddIsOneEvent(t *testing.T) {
 	s := newStore(t)
 	c, err := s.Add(request(t, 1))

@@ -34,18 +34,18 @@ type transaction struct {
 // beginOrCreate is begin, but makes a store where there is none.
 func (s *Store) beginOrCreate() (*transaction, error) {
 	deadline := time.Now().Add(s.o.LockTimeout)
-	for {
+	for made := false; ; made = true {
 		t, err := s.beginUntil(deadline)
 		if !errors.Is(err, journal.ErrNoStore) {
 			return t, err
+		}
+		if made && time.Now().After(deadline) { // making it alone may take that long
+			return nil, fmt.Errorf("%s is made and deleted over and over: %w", s.dir, journal.ErrLocked)
 		}
 		err = journal.Create(s.o.HistoryDir, journal.NewStore{Network: s.o.Network, DataDir: s.o.DataDir,
 			Version: s.o.Version, AllowNetworkFS: s.o.AllowNetworkFS, Claim: s.claim}, deadline)
 		if err != nil {
 			return nil, err
-		}
-		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%s is made and deleted over and over: %w", s.dir, journal.ErrLocked)
 		}
 	}
 }

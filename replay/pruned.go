@@ -13,7 +13,8 @@ import (
 	"github.com/leaselog/leaselog/state"
 )
 
-// ClocksOf reads what the clocks of all events of a journal showed. Of those that were pruned it takes what is still known.
+// ClocksOf reads what the clocks of all events of a journal showed. Of those that were pruned it takes what is still known. It returns
+// journal.ErrNewer where reading ends.
 func ClocksOf(past *archive.Reader) (*Clocks, error) {
 	c := &Clocks{}
 	for p, err := range past.Sparse(nil, 0) {
@@ -22,6 +23,8 @@ func ClocksOf(past *archive.Reader) (*Clocks, error) {
 			return nil, err
 		case p.Loss != nil:
 			c.Pruned(p.Loss.Pruned().Earlier)
+		case !p.Event.Understood():
+			return nil, fmt.Errorf("%s: event %d: %w", p.File, p.Event.Seq, journal.ErrNewer)
 		default:
 			c.Add(&p.Event)
 		}

@@ -242,11 +242,14 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 				o.Asked[i].Covered = until.covered() // a successor tells the rest
 			}
 		}
-		if o.Clocks, err = s.clocks(past, r.free); err != nil {
+		var whole bool
+		if o.Clocks, whole, err = s.clocks(past, r.free); err != nil {
 			return nil, nil, err
 		}
-		if parts, err := readParts(past, o); err != nil || len(parts) > 0 {
-			return first(parts), parts, err
+		if whole { // else the answer has to name what is wrong
+			if parts, err := readParts(past, o); err != nil || len(parts) > 0 {
+				return first(parts), parts, err
+			}
 		}
 	}
 	snapshots, err := s.snapshots(past)
@@ -298,22 +301,23 @@ func (s *store) readAbout(past *archive.Reader, addrs []netip.Addr) (*replay.His
 	return h, nil
 }
 
-// clocks returns what the clocks of all events showed. Whoever asks what addresses were that nobody held reads about none of them, too.
-func (s *store) clocks(past *archive.Reader, free bool) (*replay.Clocks, error) {
+// clocks returns what the clocks of all events showed, and whether all can be read. Whoever asks what addresses were that nobody held reads
+// about none of them, too.
+func (s *store) clocks(past *archive.Reader, free bool) (c *replay.Clocks, whole bool, err error) {
 	if free {
 		h, err := s.readAbout(past, []netip.Addr{})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if h.Stopped == nil {
-			return &h.Clocks, nil
+			return &h.Clocks, true, nil
 		}
 	}
-	c, err := replay.ClocksOf(past)
-	if unreadable(err) {
-		return clocksAround(past)
+	if c, err = replay.ClocksOf(past); unreadable(err) {
+		c, err = clocksAround(past)
+		return c, false, err
 	}
-	return c, err
+	return c, true, err
 }
 
 // clocksAround returns the clocks of the events that can be read where others are lost, so that what is not asked about need not
@@ -333,6 +337,9 @@ func clocksAround(past *archive.Reader) (*replay.Clocks, error) {
 		case p.Loss != nil:
 			lost = lost || p.Loss.Open || p.Loss.Last >= p.Loss.First
 			continue
+		}
+		if !p.Event.Understood() {
+			return c, nil
 		}
 		if lost || !begun && p.Event.Seq > 1 {
 			c.Lost()

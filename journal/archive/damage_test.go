@@ -36,6 +36,7 @@ func judge(t *testing.T, h *history, path string, want []archive.Found, what str
 		return damage(t, what, err)
 	}
 	defer r.Close()
+	judgeKind(t, h, r, what)
 	next := 0
 	for rec, err := range r.Records(0) {
 		if err != nil {
@@ -64,6 +65,31 @@ func judge(t *testing.T, h *history, path string, want []archive.Found, what str
 		}
 	}
 	return nil
+}
+
+// judgeKind asks for the events of a kind. Damage elsewhere may not be met.
+func judgeKind(t *testing.T, h *history, r *archive.Reader, what string) {
+	t.Helper()
+	var want [][]byte
+	for i, ev := range h.decoded(t) {
+		if ev.Kind == journal.KindDel {
+			want = append(want, h.records[i])
+		}
+	}
+	next := 0
+	for rec, err := range r.OfKinds(journal.KindDel) {
+		if err != nil {
+			_ = damage(t, what, err)
+			return
+		}
+		if next >= len(want) || !bytes.Equal(rec.Raw, want[next]) {
+			t.Fatalf("%s: event %d is another, or of another kind, and nothing says so", what, rec.Event.Seq)
+		}
+		next++
+	}
+	if next != len(want) {
+		t.Fatalf("%s: %d events of a kind, want %d, and nothing says so", what, next, len(want))
+	}
 }
 
 type question struct {

@@ -217,17 +217,28 @@ func (r *Reader) OfKinds(kinds ...journal.Kind) iter.Seq2[journal.Record, error]
 			if err == nil && (p.Loss != nil || !slices.Contains(kinds, p.Event.Kind)) {
 				continue
 			}
-			if rec := &p.Record; err == nil && rec.Light {
-				rec.Light, rec.Raw = false, slices.Clone(rec.Raw)
-				if err = journal.DecodeOwned(&rec.Event, r.meta.ID, rec.Event.Seq, rec.Raw); err != nil && !errors.Is(err, journal.ErrNewer) {
-					err = &journal.CorruptionError{File: rec.File, Seq: p.Event.Seq, Offset: rec.Offset, Cause: err}
-				}
+			if err == nil && p.Light {
+				err = r.whole(&p.Record)
 			}
 			if !yield(p.Record, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// whole decodes a record of a segment of which only the outline was read.
+func (r *Reader) whole(rec *journal.Record) error {
+	seq := rec.Event.Seq // not told any more by an event that can't be decoded
+	rec.Light, rec.Raw = false, slices.Clone(rec.Raw)
+	err := journal.DecodeOwned(&rec.Event, r.meta.ID, seq, rec.Raw)
+	switch {
+	case errors.Is(err, journal.ErrNewer):
+		return fmt.Errorf("%s: event %d: %w", rec.File, seq, err)
+	case err != nil:
+		return &journal.CorruptionError{File: rec.File, Seq: seq, Offset: rec.Offset, Cause: err}
+	}
+	return nil
 }
 
 // Broken returns why packed files can't be read at all, nil if all can. What is wrong within one is found by whoever reads there.

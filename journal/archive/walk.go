@@ -198,17 +198,14 @@ func (f *file) ofKinds(kinds []journal.Kind, after journal.Seq, yield func(journ
 		left += f.head.kinds[k]
 	}
 	for number := 0; number < f.head.frames && left > 0; number++ {
-		fr, err := f.openFrame(number)
-		if err != nil {
+		w := f.walk(f.head.first + journal.Seq(number*frameEvents) - 1)
+		if err := w.frame(); err != nil {
 			return err
 		}
-		if may, err := fr.mayHave(kinds); err != nil {
-			return err
-		} else if !may {
+		if !w.b.fr.mayHave(kinds) {
 			continue
 		}
-		w, last := f.walk(fr.first-1), fr.first+journal.Seq(fr.n)-1
-		for w.seq <= last {
+		for last := w.seq + journal.Seq(w.b.fr.n) - 1; w.seq <= last; {
 			seq := w.seq
 			raw, outlined, err := w.next()
 			if err != nil {
@@ -235,21 +232,16 @@ func (f *file) ofKinds(kinds []journal.Kind, after journal.Seq, yield func(journ
 	return nil
 }
 
-// mayHave reports whether events of some kinds may stand in the frame, by the templates that its events are made of.
-func (fr *frame) mayHave(kinds []journal.Kind) (bool, error) {
-	for _, shape := range fr.cols[colShape][:fr.n] {
+// mayHave reports whether events of some kinds may stand in the frame, by the templates that its events are made of. What is wrong with
+// one of these is told where its event is built.
+func (fr *frame) mayHave(kinds []journal.Kind) bool {
+	return slices.ContainsFunc(fr.cols[colShape][:fr.n], func(shape uint64) bool {
 		if shape == 0 {
-			return true, nil
+			return true
 		}
 		t, err := fr.f.template(shape, shapeHead)
-		if err != nil {
-			return false, err
-		}
-		if slices.Contains(kinds, journal.Kind(t.head[0])) {
-			return true, nil
-		}
-	}
-	return false, nil
+		return err != nil || slices.Contains(kinds, journal.Kind(t.head[0]))
+	})
 }
 
 // forget gives back the memory that a walk through the file has taken.

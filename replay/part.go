@@ -61,10 +61,13 @@ func readPart(past *archive.Reader, o Options, on journal.Seq) (*History, error)
 		return nil, partial(err)
 	}
 	k, err := past.Keyframe(first)
-	if err != nil || len(k.Skipped) > 0 || k.Snapshot == nil && gone != nil && first > 0 {
+	if err != nil {
 		return nil, partial(err)
 	}
 	defer k.Close()
+	if len(k.Skipped) > 0 || k.Snapshot == nil && gone != nil && first > 0 {
+		return nil, nil
+	}
 	if gone != nil {
 		p.gone = gone.Last
 	}

@@ -235,6 +235,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 		}
 		o.Keep = func(l *state.Lease) bool { return wanted[l.IP] } // what is damaged is read in whole: all of it judges what is behind
 	}
+	whole := false
 	if r.asked != nil {
 		o.Asked = slices.Clone(r.asked)
 		for i := range o.Asked {
@@ -242,7 +243,6 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 				o.Asked[i].Covered = until.covered() // a successor tells the rest
 			}
 		}
-		var whole bool
 		if o.Clocks, whole, err = s.clocks(past, r.free); err != nil {
 			return nil, nil, err
 		}
@@ -263,7 +263,7 @@ func (s *store) readFor(r reading, until handover) (*replay.History, []*replay.H
 	}()
 	o.Snapshots = snapshots
 	h, err := r.pieces(s, past.Pieces(0), o)
-	if err == nil && o.Clocks != nil && h.Lossy() { // what tells the clocks of packed events does not meet damage in them
+	if err == nil && whole && h.Lossy() { // what tells the clocks of packed events does not meet damage in them
 		if o.Clocks, err = clocksAround(past); err != nil {
 			return nil, nil, err
 		}

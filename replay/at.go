@@ -64,23 +64,40 @@ func (h *History) At(q Asked) Table {
 // asOf leaves out of an interval what came later than the positions that the span means, but for a doubt that reaches back to
 // them: a table is what was so at a time, and tells the same however much of the journal was read.
 func (h *History) asOf(iv *Interval, s *span) {
-	if d := iv.Doubtful; d != nil && iv.doubt == "" && !iv.Lease.Blocked && !h.meetOf(iv, s, d, iv.behind()).possible {
+	if iv.Doubtful != nil && !iv.Throughout() && !h.useDoubted(iv, s) {
 		if iv.use > 0 {
 			iv.Doubts = slices.Delete(slices.Clone(iv.Doubts), int(iv.use)-1, int(iv.use))
 			iv.ends = max(0, iv.ends-1)
 		}
-		if iv.Doubtful = nil; iv.Certainty == Uncertain {
+		if iv.Doubtful, iv.use = nil, 0; iv.Certainty == Uncertain {
 			iv.Certainty = Certain
 		}
 	}
-	if d, end := iv.Doubtful, iv.End; d != nil && iv.use > 0 && iv.doubt == "" && (end != nil && end.boot != iv.Start.boot || end == nil && !h.wiped) {
-		iv.Doubts = slices.Clone(iv.Doubts)
-		iv.Doubts[iv.use-1] = useDoubt(d, "the node has booted since")
-	}
-	if iv.ends > 0 {
-		iv.Doubts = iv.Doubts[: iv.ends-1 : iv.ends-1]
-	}
+	iv.Doubts, _ = h.Then(iv)
 	iv.End, iv.LastSeq, iv.use, iv.ends = nil, iv.Start.Seq, 0, 0
+}
+
+// useDoubted reports whether the doubt about the interval's use, which has one that is not of all its time, reaches back to the span.
+func (h *History) useDoubted(iv *Interval, s *span) bool {
+	return h.meetOf(iv, s, iv.Doubtful, iv.behind()).possible
+}
+
+// Then returns what is said of one of the history's intervals where it is in a table: not what came later. The doubt at index use is
+// said only in windows with Window.Use; there is none if use is negative.
+func (h *History) Then(iv *Interval) (doubts []string, use int) {
+	doubts, use = iv.Doubts, int(iv.use)-1
+	if iv.ends > 0 {
+		doubts = doubts[: iv.ends-1 : iv.ends-1]
+	}
+	d, end := iv.Doubtful, iv.End
+	if d == nil || use < 0 || iv.Throughout() {
+		return doubts, -1
+	}
+	if end != nil && end.boot != iv.Start.boot || end == nil && !h.wiped {
+		doubts = slices.Clone(doubts)
+		doubts[use] = useDoubt(d, "the node has booted since")
+	}
+	return doubts, use
 }
 
 // stepsBefore names the clock steps since the beginning of a lease of the table, up to the positions that the span means.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/leaselog/leaselog/journal"
@@ -43,6 +44,7 @@ type Row struct {
 
 	Certainty Certainty // of the lease table as a whole, as are the others; leases in it may make it worse
 	Doubts    []string
+	Steps     int // so many of the clock's steps, the first ones, may have been by then: At names those since the beginning of any lease of the table
 	Open      bool
 }
 
@@ -58,7 +60,12 @@ func (h *History) Course(covered time.Time) *Course {
 		f := &h.ranges.changes[i]
 		c.Changes = append(c.Changes, InForce{Known: f.known, Partial: f.part || f.lost, Ranges: f.list()})
 	}
-	c.edges = h.edges(&s).sorted()
+	e := h.edges(&s)
+	for _, m := range h.Clocks.set {
+		p := h.Clocks.point(m)
+		e.point(&p)
+	}
+	c.edges = e.sorted()
 	c.Rows = c.rows(netip.Addr{}, nil)
 	for ip, ivs := range c.special() {
 		c.Own[ip] = c.rows(ip, ivs)
@@ -196,6 +203,9 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 		r.Certainty, r.Doubts, r.Open = t.Certainty, t.Doubts, t.Open
 	}
 	s := one.span(q)
+	if !ip.IsValid() {
+		r.Steps = c.h.stepsBy(&s)
+	}
 	phases := one.phases(ip, &s)
 	var a Holding
 	one.besides(&a, ip, &s, phases, true, true)
@@ -224,6 +234,14 @@ func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
 	return r
 }
 
+// stepsBy returns how many clock steps may have been when the span was. What is behind one is behind those before it, too.
+func (h *History) stepsBy(s *span) int {
+	return sort.Search(len(h.Clocks.set), func(i int) bool {
+		p := h.Clocks.point(h.Clocks.set[i])
+		return !h.time.meet(s, &p, nil).possible
+	})
+}
+
 // before is an instant that every event is later than.
 func (c *Course) before() int64 {
 	if len(c.edges) == 0 {
@@ -245,7 +263,7 @@ func (r *Row) take(change int, candidate bool) {
 
 func (r *Row) same(x *Row) bool {
 	return r.General == x.General && slices.Equal(r.Unknown, x.Unknown) && slices.Equal(r.Candidates, x.Candidates) && slices.Equal(r.Possible, x.Possible) &&
-		slices.Equal(r.Maybe, x.Maybe) && r.Certainty == x.Certainty && slices.Equal(r.Doubts, x.Doubts) && r.Open == x.Open
+		slices.Equal(r.Maybe, x.Maybe) && r.Certainty == x.Certainty && slices.Equal(r.Doubts, x.Doubts) && r.Steps == x.Steps && r.Open == x.Open
 }
 
 // open finds out up to when leases are in the table that nothing ends.

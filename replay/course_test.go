@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -116,11 +117,16 @@ func compareCourse(t *testing.T, h *replay.History, covered time.Time, rnd *rand
 		when := time.Unix(0, at).UTC()
 		q := replay.Asked{From: when, To: when, Covered: covered}
 		table := h.At(q)
-		if got, want := courseTable(h, windows, at), tableText(&table, outsideCourse(h, q)); got != want {
+		got, steps := courseTable(h, windows, at, rowAt(c.Rows, at))
+		if want := tableText(&table, outsideCourse(h, q)); got != want {
 			t.Fatalf("at %s (covered %s): the table is\n%s\nby its course, and\n%s", when.Format(time.RFC3339Nano), covered, got, want)
 		}
-		if row := rowAt(c.Rows, at); len(table.Leases) == 0 && (row.Certainty != table.Certainty || row.Open != table.Open || !slices.Equal(row.Doubts, table.Doubts)) {
-			t.Fatalf("at %s: table %v open %v %q, not %v %v %q", when.Format(time.RFC3339Nano), row.Certainty, row.Open, row.Doubts, table.Certainty, table.Open, table.Doubts)
+		row := rowAt(c.Rows, at)
+		if doubts := slices.Concat(row.Doubts, steps); !slices.Equal(doubts, table.Doubts) {
+			t.Fatalf("at %s: the table's doubts are %q by its course, and %q", when.Format(time.RFC3339Nano), doubts, table.Doubts)
+		}
+		if len(table.Leases) == 0 && (row.Certainty != table.Certainty || row.Open != table.Open) {
+			t.Fatalf("at %s: table %v open %v, not %v %v", when.Format(time.RFC3339Nano), row.Certainty, row.Open, table.Certainty, table.Open)
 		}
 		for last := range 10 {
 			ip := netip.AddrFrom4([4]byte{10, 0, byte(last % 3), byte(last)})
@@ -174,33 +180,37 @@ func courseInstants(h *replay.History, covered time.Time, rnd *rand.Rand) []int6
 	return all[:min(len(all), 250)]
 }
 
-// courseTable is the lease table by windows.
-func courseTable(h *replay.History, windows [][]replay.Window, at int64) string {
+// courseTable is the lease table by windows, with what is said of each lease; and the clock steps that are named with it.
+func courseTable(h *replay.History, windows [][]replay.Window, at int64, row *replay.Row) (text string, steps []string) {
 	type held struct {
-		ip     netip.Addr
-		seq    journal.Seq
-		unsure bool
+		*replay.Interval
+		replay.Window
 	}
 	var all []held
 	for i := range h.Intervals {
 		for _, w := range windows[i] {
 			if w.From <= at && at < w.To {
-				all = append(all, held{h.Intervals[i].Lease.IP, h.Intervals[i].Start.Seq, w.Unsure})
+				all = append(all, held{&h.Intervals[i], w})
 			}
 		}
 	}
 	slices.SortFunc(all, func(x, y held) int {
-		if c := x.ip.Compare(y.ip); c != 0 {
-			return c
-		}
-		return int(x.seq) - int(y.seq)
+		return cmp.Or(x.Lease.IP.Compare(y.Lease.IP), cmp.Compare(x.Start.Seq, y.Start.Seq))
 	})
-	text := ""
 	for i, l := range all {
-		several := i > 0 && all[i-1].ip == l.ip || i+1 < len(all) && all[i+1].ip == l.ip
-		text += fmt.Sprintln(l.ip, l.seq, l.unsure || several)
+		several := i > 0 && all[i-1].Lease.IP == l.Lease.IP || i+1 < len(all) && all[i+1].Lease.IP == l.Lease.IP
+		doubts, use := h.Then(l.Interval)
+		if use >= 0 && !l.Use {
+			doubts = slices.Delete(slices.Clone(doubts), use, use+1)
+		}
+		text += fmt.Sprintf("%s %d %v %v %q\n", l.Lease.IP, l.Start.Seq, l.Unsure || several, l.Partly || several, doubts)
 	}
-	return text
+	for _, step := range h.Clocks.Steps()[:row.Steps] {
+		if slices.ContainsFunc(all, func(l held) bool { return l.Start.Seq <= step.Seq }) {
+			steps = append(steps, fmt.Sprintf("the clock was set by %s before event %d", step.By, step.Seq))
+		}
+	}
+	return text, steps
 }
 
 // outsideCourse reports whether the journal doesn't cover the time: then no lease is sure.
@@ -215,7 +225,7 @@ func outsideCourse(h *replay.History, q replay.Asked) bool {
 func tableText(t *replay.Table, outside bool) string {
 	text := ""
 	for _, l := range t.Leases {
-		text += fmt.Sprintln(l.Lease.IP, l.Start.Seq, l.Unsure || outside)
+		text += fmt.Sprintf("%s %d %v %v %q\n", l.Lease.IP, l.Start.Seq, l.Unsure || outside, l.Partly, l.Doubts)
 	}
 	return text
 }

@@ -261,6 +261,9 @@ const momentOff = "a moment before or after, within the error of the clocks, it 
 // leftOpen is said where what the clocks leave open is not one and the same.
 const leftOpen = "the clocks leave open which of these it was: events lie closer to the time asked about than their clocks are exact, or a clock was set"
 
+// WhetherHeld is said of a lease in a table of which Holder.Partly is true.
+const WhetherHeld = "whether it was held at the time asked about depends on the error of a clock"
+
 // never is said of a time that no clock showed.
 const never = "no event tells what was held then: the clocks were set so that the time never was"
 

@@ -12,6 +12,8 @@ import (
 type Window struct {
 	From, To int64 // nanoseconds since 1970; To is not included; math.MinInt64 and math.MaxInt64 have no end
 	Unsure   bool
+	Partly   bool // as in Holder, but for other leases of the address
+	Use      bool // the doubt about its use is said, see History.Then
 }
 
 // Windows returns at which instants History.Intervals[i] is in the lease table, in order, none of them empty. Plain reports
@@ -30,36 +32,51 @@ func (c *Course) Windows(room []Window, i int) (w []Window, plain bool) {
 }
 
 // PlainWindows returns at which instants an interval is in the lease table if nothing is lost and no clock was set around it: from
-// the event that gave it to the event that ended it, unsure where either is within the error of its clock, or between the times
-// that its two clocks show, and where the use of the lease is uncertain. They are in room if there is enough, which is written over.
+// the event that gave it to the event that ended it, unsure and partly where either is within the error of its clock, or
+// between the times that its two clocks show, and unsure where the use of the lease is uncertain. They are in room if there is enough, which is written over.
 func (c *Course) PlainWindows(room []Window, iv *Interval) []Window {
 	start := momentIn(0, &iv.Start)
 	sureTo, to := min(c.Covered+1, c.OpenTo), c.OpenTo
+	ends, doubted := int64(math.MaxInt64), int64(math.MaxInt64)
 	if iv.End != nil {
 		end := momentIn(0, &iv.End.Point)
-		sureTo, to = end.lo, end.hi
+		sureTo, ends, to = end.lo, end.lo, end.hi
 	}
 	if d := iv.Doubtful; d != nil {
 		sureTo = min(sureTo, effective(d)+1, recorded(d)+1)
+		doubted = momentIn(0, d).lo
 	}
 	if iv.Throughout() {
-		sureTo = start.lo
+		sureTo, doubted = start.lo, math.MaxInt64
 	}
-	w := appendWindow(slices.Grow(room[:0], 3), Window{start.lo, min(start.hi, to), true})
-	w = appendWindow(w, Window{start.hi, min(sureTo, to), false})
-	return appendWindow(w, Window{max(start.hi, sureTo), to, true})
+	w := slices.Grow(room[:0], 5)
+	for from := start.lo; from < to; {
+		next := Window{From: from, To: to, Unsure: from < start.hi || from >= sureTo, Partly: from < start.hi || from >= ends, Use: from >= doubted}
+		for _, cut := range [...]int64{start.hi, sureTo, ends, doubted} {
+			if cut > from {
+				next.To = min(next.To, cut)
+			}
+		}
+		w, from = appendWindow(w, next), next.To
+	}
+	return w
 }
 
 // appendWindow adds a window, or makes the last one longer that it goes on with. Empty ones are left out.
 func appendWindow(w []Window, next Window) []Window {
 	switch n := len(w); {
 	case next.From >= next.To:
-	case n > 0 && w[n-1].Unsure == next.Unsure && w[n-1].To == next.From:
+	case n > 0 && w[n-1].goesOn(&next):
 		w[n-1].To = next.To
 	default:
 		w = append(w, next)
 	}
 	return w
+}
+
+// goesOn reports whether another window begins where this one ends, and is like it.
+func (w *Window) goesOn(next *Window) bool {
+	return w.To == next.From && w.Unsure == next.Unsure && w.Partly == next.Partly && w.Use == next.Use
 }
 
 // Never reports whether between the events of History.Intervals[i] a clock stood still or was set back, so that it may be in the
@@ -88,9 +105,12 @@ func (c *Course) ordinary(iv *Interval) bool {
 	if !found || c.single[i].to < end.hi || effective(&iv.Start) >= effective(&iv.End.Point) {
 		return false
 	}
-	// What either clock says, and the error of one, joins without a hole.
-	return recorded(&iv.Start) <= effective(&iv.End.Point)+int64(iv.End.MaxError) &&
-		effective(&iv.Start)-int64(iv.Start.MaxError) <= recorded(&iv.End.Point)
+	return joins(&iv.Start, &iv.End.Point) && (iv.Doubtful == nil || joins(iv.Doubtful, &iv.End.Point))
+}
+
+// joins reports whether there is no hole in what either clock says, and the error of one, of the time between two events.
+func joins(from, to *Point) bool {
+	return recorded(from) <= effective(to)+int64(to.MaxError) && effective(from)-int64(from.MaxError) <= recorded(to)
 }
 
 // singleAt returns which of the segments that mean no other stretch an instant is in.
@@ -141,8 +161,8 @@ func (c *Course) goesOn(iv *Interval) ([]Window, bool) {
 	if rest == nil {
 		return nil, false
 	}
-	w := appendWindow(make([]Window, 0, len(rest)+2), Window{start.lo, start.hi, true})
-	w = appendWindow(w, Window{start.hi, next, false})
+	w := appendWindow(make([]Window, 0, len(rest)+2), Window{From: start.lo, To: start.hi, Unsure: true, Partly: true})
+	w = appendWindow(w, Window{From: start.hi, To: next})
 	for _, x := range rest {
 		w = appendWindow(w, x)
 	}
@@ -202,15 +222,13 @@ func (c *Course) windows(iv *Interval) []Window {
 		}
 		s.from = max(from, c.before())
 		s.to = s.from
-		possible, _, unsure := c.h.inTable(iv, &s)
-		unsure = unsure || s.from < effective(&c.h.First) || s.from > s.covered
-		switch n := len(w); {
-		case !possible:
-		case n > 0 && w[n-1].To == from && w[n-1].Unsure == unsure:
-			w[n-1].To = until
-		default:
-			w = append(w, Window{from, until, unsure})
+		possible, partly, unsure := c.h.inTable(iv, &s)
+		if !possible {
+			continue
 		}
+		unsure = unsure || s.from < effective(&c.h.First) || s.from > s.covered
+		use := iv.Doubtful != nil && !iv.Throughout() && c.h.useDoubted(iv, &s)
+		w = appendWindow(w, Window{from, until, unsure, partly, use})
 	}
 	return w
 }

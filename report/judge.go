@@ -39,7 +39,7 @@ func (e *encoding) judge() {
 func (e *encoding) unclear(p *partOf) *replay.History {
 	some := *p.History
 	some.Intervals = nil
-	room := make([]replay.Window, 0, 3)
+	room := make([]replay.Window, 0, 5)
 	for i := range e.leases {
 		l := &e.leases[i]
 		if l.part != p {

@@ -71,7 +71,7 @@ func (e *encoding) leasesOf(p *partOf) []leaseRef {
 	var choosing sync.WaitGroup
 	for k := range chosen {
 		choosing.Go(func() {
-			some, room := all[k*chosenAtOnce:min((k+1)*chosenAtOnce, n)], make([]replay.Window, 0, 3)
+			some, room := all[k*chosenAtOnce:min((k+1)*chosenAtOnce, n)], make([]replay.Window, 0, 5)
 			for i := range some {
 				if e.lease(p, k*chosenAtOnce+i, &open, room, &some[chosen[k]]) {
 					chosen[k]++
@@ -121,7 +121,8 @@ func (p *partOf) within(windows []replay.Window) (cut []replay.Window, changed b
 		from, to := max(w.From, p.begin), min(w.To, p.end)
 		changed = changed || from != w.From || to != w.To
 		if from < to {
-			cut = append(cut, replay.Window{From: from, To: to, Unsure: w.Unsure})
+			w.From, w.To = from, to
+			cut = append(cut, w)
 		}
 	}
 	return cut, changed

@@ -91,7 +91,7 @@ func (t *tableOf) item(held *replay.Holder) leaseItem {
 		it.Certainty = replay.Uncertain.String()
 	}
 	if held.Partly {
-		it.Doubts = append(slices.Clip(it.Doubts), "whether it was held at the time asked about depends on the error of a clock")
+		it.Doubts = append(slices.Clip(it.Doubts), replay.WhetherHeld)
 	}
 	return it
 }

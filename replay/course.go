@@ -180,11 +180,12 @@ func (c *Course) rowsAt(ip netip.Addr, leases []Interval, edges edges) []Row {
 	one.Intervals = leases
 	var rows []Row
 	for i := -1; i < len(edges); i++ {
-		at := int64(math.MinInt64)
+		at, asked := int64(math.MinInt64), edges.earlier()
 		if i >= 0 {
-			at = edges[i]
+			at, asked = edges[i], edges[i]
 		}
-		r := c.row(&one, ip, at)
+		r := c.row(&one, ip, asked)
+		r.From = at
 		if n := len(rows); n == 0 || !rows[n-1].same(&r) {
 			rows = append(rows, r)
 		}
@@ -194,9 +195,9 @@ func (c *Course) rowsAt(ip netip.Addr, leases []Interval, edges edges) []Row {
 
 // row returns what an address is at an instant if nobody holds it.
 func (c *Course) row(one *History, ip netip.Addr, at int64) Row {
-	r := Row{From: at}
+	var r Row
 	q := c.asked
-	q.From = timeOf(max(at, c.before()))
+	q.From = timeOf(at)
 	q.To = q.From
 	if !ip.IsValid() {
 		t := one.At(q)
@@ -240,14 +241,6 @@ func (h *History) stepsBy(s *span) int {
 		p := h.Clocks.point(h.Clocks.set[i])
 		return !h.time.meet(s, &p, nil).possible
 	})
-}
-
-// before is an instant that every event is later than.
-func (c *Course) before() int64 {
-	if len(c.edges) == 0 {
-		return 0
-	}
-	return c.edges[0] - 1
 }
 
 // take takes in by which change of ranges it is told what the address is at some of the positions that are meant.

@@ -47,6 +47,14 @@ func TestCourseOfSlowClock(t *testing.T) {
 	}
 }
 
+// TestCourseBeforeFirst: the first events are lost, and a snapshot tells of leases that they gave one after the other. None of them was
+// held before it began.
+func TestCourseBeforeFirst(t *testing.T) {
+	events := journalOf(event(journal.KindAdd, at(10), "a", addrA), event(journal.KindAdd, at(50), "b", addrB), event(journal.KindRefuse, at(90), "x"),
+		ended(event(journal.KindDel, at(95), "a", addrA), journal.ReasonDel))
+	compareCourse(t, readLosing(t, events, []journal.Seq{1, 2, 3}, []journal.Seq{3}), time.Time{}, rand.New(rand.NewPCG(1, 1)))
+}
+
 // courseHistory reads the events, of which some are lost for some seeds, with ranges that change.
 func courseHistory(t *testing.T, m *maker, seed uint64) *replay.History {
 	t.Helper()

@@ -74,6 +74,14 @@ func (e edges) with(leases []Interval) edges {
 	return e.sorted()
 }
 
+// earlier is an instant before all sorted edges.
+func (e edges) earlier() int64 {
+	if len(e) == 0 {
+		return 0
+	}
+	return e[0] - 1
+}
+
 // before returns those of sorted edges that are before an instant.
 func (e edges) before(at int64) edges {
 	end, _ := slices.BinarySearch(e, at)

@@ -214,13 +214,13 @@ func (c *Course) windows(iv *Interval) []Window {
 	var w []Window
 	for i := -1; i < len(edges); i++ {
 		from, until := int64(math.MinInt64), int64(math.MaxInt64)
+		s.from = edges.earlier()
 		if i >= 0 {
-			from = edges[i]
+			from, s.from = edges[i], edges[i]
 		}
 		if i+1 < len(edges) {
 			until = edges[i+1]
 		}
-		s.from = max(from, c.before())
 		s.to = s.from
 		possible, partly, unsure := c.h.inTable(iv, &s)
 		if !possible {

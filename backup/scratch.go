@@ -149,13 +149,13 @@ func (s *scratch) empty() error {
 			return err
 		}
 	}
-	for {
-		err := os.RemoveAll(s.dir)
-		if !errors.Is(err, unix.ENOTEMPTY) {
+	// Only what is ours goes: as soon as the lock has no name, another run may make it anew, to have the folder or to remove it.
+	for _, path := range []string{filepath.Join(s.dir, scratchLock), s.dir} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
 			return err
 		}
-		// A run that looks for what is left has made the lock anew.
 	}
+	return nil
 }
 
 // syncTree makes everything below a folder durable.

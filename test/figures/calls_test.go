@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,6 +144,10 @@ func (n network) figures(t *testing.T, s situation) row {
 	t.Helper()
 	if s.prepare != nil {
 		s.prepare(t, n)
+		// A process that was forked elsewhere while the store was open has its lock, too, until it has begun its own program.
+		syscall.ForkLock.RLock()
+		//lint:ignore SA2001 waiting is all
+		syscall.ForkLock.RUnlock()
 	}
 	c := n.call(s.verb, s.id)
 	if s.gc {

@@ -111,7 +111,7 @@ func (h *History) stepsBefore(t *Table, s *span) {
 			continue
 		}
 		if at := h.Clocks.point(h.Clocks.set[i]); h.time.meet(s, &at, nil).possible {
-			t.Doubts = append(t.Doubts, fmt.Sprintf("the clock was set by %s before event %d", step.By, step.Seq))
+			t.Doubts = append(t.Doubts, step.Doubt())
 		}
 	}
 }

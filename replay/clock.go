@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"sort"
 	"time"
 
@@ -33,6 +34,11 @@ func (p *Point) Boot() journal.BootID { return p.boot }
 type Step struct {
 	Seq journal.Seq // the first event after it
 	By  time.Duration
+}
+
+// Doubt names the step.
+func (s Step) Doubt() string {
+	return fmt.Sprintf("the clock was set by %s before event %d", s.By, s.Seq)
 }
 
 // bootClock is what the events of one boot say about its clocks.

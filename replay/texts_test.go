@@ -13,7 +13,7 @@ func TestPageTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := []string{noRanges, notRecorded, momentOff, leftOpen}
+	texts := []string{noRanges, notRecorded, momentOff, leftOpen, WhetherHeld}
 	for _, text := range texts {
 		if !strings.Contains(string(src), strconv.Quote(text)+";") {
 			t.Errorf("the page does not say %q", text)

@@ -28,7 +28,7 @@ func VerifyArchive(past *archive.Reader, dir string) (*Verified, error) {
 // times notes what the clocks showed.
 func (v *verifier) times() {
 	for _, s := range v.clocks.Steps() {
-		v.note("", s.Seq, "the clock was set by %s before event %d", s.By, s.Seq)
+		v.note("", s.Seq, "%s", s.Doubt())
 	}
 	if v.first.seq != 0 {
 		v.First, v.Last = v.clocks.point(v.first), v.clocks.point(v.last)

@@ -169,7 +169,7 @@ func (h *History) steps(doubts *[]string, intervals iter.Seq[*Interval]) {
 	for _, s := range h.Clocks.Steps() {
 		for iv := range intervals {
 			if iv.Start.Seq <= s.Seq && s.Seq <= iv.LastSeq {
-				*doubts = append(*doubts, fmt.Sprintf("the clock was set by %s before event %d", s.By, s.Seq))
+				*doubts = append(*doubts, s.Doubt())
 				break
 			}
 		}

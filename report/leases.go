@@ -31,6 +31,13 @@ const (
 	certaintyShift = 6
 )
 
+// Flags of windows.
+const (
+	windowUnsure = 1 << 0
+	windowPartly = 1 << 1
+	windowUse    = 1 << 2
+)
+
 // selectLeases finds the leases of the page: those that were, or may have been, held at some time that it shows, and those of which no
 // clock showed a time at which they were.
 func (e *encoding) selectLeases() {
@@ -184,7 +191,7 @@ type moreItem struct {
 
 type windowsItem struct {
 	Lease   int      `json:"lease"`
-	Windows [][3]any `json:"windows"` // from, to, 1 if unsure
+	Windows [][3]any `json:"windows"` // from, to, flags
 }
 
 // leaseColumns are those that have something of each lease.
@@ -261,18 +268,24 @@ func (e *encoding) encodeLease(c *leaseColumns, i int, l *leaseRef) {
 		c.explicit = append(c.explicit, windowsItem{i, windowItems(l.windows)})
 	}
 	c.flags.byte(flags)
-	c.doubts.uvarint(uint64(e.doubt.number(l.Interval, extra)))
+	c.doubts.uvarint(uint64(e.doubt.number(l, extra)))
 }
 
 func windowItems(windows []replay.Window) [][3]any {
 	items := [][3]any{}
 	for _, w := range windows {
-		it := [3]any{fromOf(w.From), nil, 0}
+		flags := 0
+		set := func(flag int, is bool) {
+			if is {
+				flags |= flag
+			}
+		}
+		set(windowUnsure, w.Unsure)
+		set(windowPartly, w.Partly)
+		set(windowUse, w.Use)
+		it := [3]any{fromOf(w.From), nil, flags}
 		if w.To != math.MaxInt64 {
 			it[1] = instantOf(w.To)
-		}
-		if w.Unsure {
-			it[2] = 1
 		}
 		items = append(items, it)
 	}

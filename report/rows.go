@@ -32,7 +32,14 @@ type rowItem struct {
 	Maybe      []int    `json:"maybe"`
 	Certainty  string   `json:"certainty"`
 	Doubts     []int    `json:"doubts"`
+	Steps      []int    `json:"steps,omitempty"` // those that may have been by then: the first one, and the one behind the last
 	Open       bool     `json:"open"`
+}
+
+// stepItem is that a clock was set.
+type stepItem struct {
+	Seq   uint64 `json:"seq"` // of the first event after it
+	Doubt int    `json:"doubt"`
 }
 
 type ownItem struct {
@@ -42,10 +49,10 @@ type ownItem struct {
 
 // rows takes over what ranges were in force when, and what that leaves open.
 func (e *encoding) rows() {
-	e.Ranges, e.Changes, e.Rows = []rangeItem{}, []changeItem{}, []rowItem{}
+	e.Ranges, e.Changes, e.Steps, e.Rows = []rangeItem{}, []changeItem{}, []stepItem{}, []rowItem{}
 	numbers := map[journal.Range]int{}
 	for _, p := range e.parts {
-		p.ranges = len(e.Changes)
+		p.ranges, p.steps = len(e.Changes), len(e.Steps)
 		if p.course == nil {
 			continue
 		}
@@ -62,6 +69,9 @@ func (e *encoding) rows() {
 				it.Ranges = append(it.Ranges, n)
 			}
 			e.Changes = append(e.Changes, it)
+		}
+		for _, step := range p.History.Clocks.Steps() {
+			e.Steps = append(e.Steps, stepItem{uint64(step.Seq), e.texts.number(step.Doubt())})
 		}
 	}
 	e.Rows = e.joined(func(p *partOf) []replay.Row { return p.course.Rows })
@@ -104,8 +114,12 @@ func (e *encoding) row(p *partOf, r *replay.Row, from int64) rowItem {
 		}
 		return numbers
 	}
+	var steps []int
+	if r.Steps > 0 {
+		steps = []int{p.steps, p.steps + r.Steps}
+	}
 	return rowItem{From: fromOf(from), Unknown: e.texts.all(r.Unknown), Candidates: changes(r.Candidates), Possible: changes(r.Possible),
-		Maybe: e.texts.all(r.Maybe), General: r.General, Certainty: r.Certainty.String(), Doubts: e.texts.all(r.Doubts), Open: r.Open}
+		Maybe: e.texts.all(r.Maybe), General: r.General, Certainty: r.Certainty.String(), Doubts: e.texts.all(r.Doubts), Steps: steps, Open: r.Open}
 }
 
 func fromOf(ns int64) *instant {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,25 +40,43 @@ func (t *texts) all(list []string) []int {
 // nothing but the numbers of its events. So these are taken out, see template.
 type doubtSets struct {
 	texts   *texts
-	list    [][]int
+	list    []doubtSet
 	numbers map[string]int
 	key     []byte
 }
 
-// number returns 1 + the number of an interval's set, 0 if it has no doubts; extra is one more, "" for none.
-func (d *doubtSets) number(iv *replay.Interval, extra string) int {
+type doubtSet struct {
+	All  []int `json:"all"`
+	Then []int `json:"then,omitzero"` // those of a table of its time, if these are others
+	Use  int   `json:"use,omitempty"` // 1 + which of these is said only where its use is in doubt
+}
+
+// number returns 1 + the number of a lease's set, 0 if it has no doubts; extra is one more that the history doesn't have, "" for none.
+func (d *doubtSets) number(l *leaseRef, extra string) int {
+	iv := l.Interval
 	if len(iv.Doubts) == 0 && extra == "" {
 		return 0
 	}
-	var set []int
+	var set doubtSet
 	for _, text := range iv.Doubts {
-		set = append(set, d.texts.number(template(iv, text)))
+		set.All = append(set.All, d.texts.number(template(iv, text)))
 	}
 	if extra != "" {
-		set = append(set, d.texts.number(template(iv, extra)))
+		set.All = append(set.All, d.texts.number(template(iv, extra)))
+	}
+	then, use := l.part.History.Then(iv)
+	set.Use = use + 1
+	if len(then) < len(set.All) || use >= 0 && then[use] != iv.Doubts[use] {
+		if set.Then = slices.Clone(set.All[:len(then)]); use >= 0 {
+			set.Then[use] = d.texts.number(template(iv, then[use]))
+		}
+	}
+	told := len(set.Then)
+	if set.Then == nil {
+		told = -1
 	}
 	d.key = d.key[:0]
-	for _, n := range set {
+	for _, n := range slices.Concat(set.All, set.Then, []int{set.Use, told}) {
 		d.key = strconv.AppendInt(append(d.key, ' '), int64(n), 10)
 	}
 	n, ok := d.numbers[string(d.key)]

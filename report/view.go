@@ -53,6 +53,7 @@ type header struct {
 	Texts     []string      `json:"texts"`
 	Ranges    []rangeItem   `json:"ranges"`
 	Changes   []changeItem  `json:"changes"`
+	Steps     []stepItem    `json:"steps"`
 	Rows      []rowItem     `json:"rows"`
 	Own       []ownItem     `json:"own"`
 	Events    eventsItem    `json:"events"`
@@ -60,7 +61,7 @@ type header struct {
 	Leases    int           `json:"leases"`
 	Files     []run         `json:"file_runs"`
 	IfNames   []run         `json:"ifname_runs"`
-	DoubtSets [][]int       `json:"doubt_sets"`
+	DoubtSets []doubtSet    `json:"doubt_sets"`
 	Addresses int           `json:"addresses"`
 	IPv4      int           `json:"addresses4"`
 	IDs       int           `json:"ids"`
@@ -128,6 +129,7 @@ type partOf struct {
 	base   int            // number of its first event among those of all parts
 	boots  []int          // header's number of a boot of Events
 	ranges int            // number of its first change of ranges
+	steps  int            // number of its first clock step
 	number []int32        // of its events on the page, -1 for those that are not there
 }
 
@@ -158,7 +160,7 @@ func encode(v *View, made time.Time) (*encoding, error) {
 		return nil, err
 	}
 	e.judge()
-	e.Texts, e.DoubtSets = e.texts.list, append([][]int{}, e.doubt.list...)
+	e.Texts, e.DoubtSets = e.texts.list, append([]doubtSet{}, e.doubt.list...)
 	return e, nil
 }
 

@@ -9,8 +9,12 @@ const (
 // pageMutants are mistakes in the page that leasectl report writes. Its script and style are built anew for each.
 var pageMutants = []mutant{
 	{"page: what may be held is held", []edit{{"report/web/src/moment.ts",
-		"return { state: State.held, sure: why.length === 0, leases,",
+		"return { state: State.held, sure, leases,",
 		"return { state: State.held, sure: true, leases,"}},
+		[]string{pageStates}},
+	{"page: a lease is in doubt for what came later", []edit{{"report/web/src/decode.ts",
+		"return use ? then : then.filter(",
+		"return use || !use ? then : then.filter("}},
 		[]string{pageStates}},
 	{"page: use is in doubt from the event on that shows it last", []edit{{"report/web/src/windows.ts",
 		"const doubtNs = last ? 0 : times.ns[w] + 1;",

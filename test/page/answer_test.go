@@ -23,11 +23,19 @@ type lease struct {
 		Effective string
 	}
 	Certainty string
+	Doubts    []string
+}
+
+// same reports whether two leases are, and the same is said of them.
+func (l lease) same(x lease) bool {
+	return l.IP == x.IP && l.ContainerID == x.ContainerID && l.IfName == x.IfName && l.Pod == x.Pod && l.Start == x.Start && l.Certainty == x.Certainty &&
+		slices.Equal(l.Doubts, x.Doubts)
 }
 
 // table is what leasectl at says, and leaselog.at() in the page.
 type table struct {
 	Certainty string
+	Doubts    []string // in the page without the network's name, and without those of the store as a whole
 	Leases    []lease
 }
 

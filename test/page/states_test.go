@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func settled(t testing.TB) *store {
 }
 
 // TestStates holds what pages say of every address at random instants against what leasectl does: leases and how certain they
-// are by leasectl at, addresses that nobody held by leasectl join, which is who for many.
+// are and what is said of them by leasectl at, addresses that nobody held by leasectl join, which is who for many.
 func TestStates(t *testing.T) {
 	all := kinds(t)
 	for s, n := *seed, *stores; n > 0; s++ {
@@ -165,6 +166,14 @@ func (s *store) compareTable(t *testing.T, instant int64, got table) map[string]
 	if got.Certainty != want.Certainty {
 		t.Errorf("the table at %s is %s in the page, %s by leasectl at", stamp(instant), got.Certainty, want.Certainty)
 	}
+	// How far a store tells, leasectl says beside that; in the page it stands under About.
+	doubts := slices.DeleteFunc(want.Doubts, func(d string) bool { return strings.Contains(d, ": it tells nothing after event ") })
+	for i := range doubts {
+		doubts[i] = strings.TrimPrefix(doubts[i], fmt.Sprintf("network %q: ", netName))
+	}
+	if !slices.Equal(got.Doubts, doubts) {
+		t.Errorf("the table at %s:\nthe page says  %q\nleasectl says %q", stamp(instant), got.Doubts, doubts)
+	}
 	held := map[string]bool{}
 	for _, l := range want.Leases {
 		held[l.IP] = true
@@ -197,7 +206,7 @@ func (s *store) compareDoubts(t *testing.T, instant int64, address string, got s
 
 // difference is what of a is not in b.
 func difference(a, b []lease) []lease {
-	return slices.DeleteFunc(slices.Clone(a), func(l lease) bool { return slices.Contains(b, l) })
+	return slices.DeleteFunc(slices.Clone(a), func(l lease) bool { return slices.ContainsFunc(b, l.same) })
 }
 
 // same reports whether two answers about an address are the same, as far as join tells.

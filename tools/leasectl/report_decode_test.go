@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +30,7 @@ type pageRow struct {
 	From                   *[2]int64
 	Unknown, Maybe, Doubts []int
 	Candidates, Possible   []int
+	Steps                  []int
 	Certainty              string
 	Open, General          bool
 }
@@ -47,6 +50,10 @@ type pageView struct {
 		Known, Partial bool
 		Ranges         []int
 	}
+	Steps []struct {
+		Seq   uint64
+		Doubt int
+	}
 	Rows []pageRow
 	Own  []struct {
 		Address int
@@ -57,7 +64,10 @@ type pageView struct {
 	Leases    int
 	Files     [][2]int `json:"file_runs"`
 	IfNames   [][2]int `json:"ifname_runs"`
-	DoubtSets [][]int  `json:"doubt_sets"`
+	DoubtSets []struct {
+		All, Then []int
+		Use       int
+	} `json:"doubt_sets"`
 	Addresses int
 	IPv4      int `json:"addresses4"`
 	IDs, Pods int
@@ -78,8 +88,8 @@ type pageEvent struct {
 }
 
 type pageWindow struct {
-	from, to int64
-	unsure   bool
+	from, to            int64
+	unsure, partly, use bool
 }
 
 type pageLease struct {
@@ -87,7 +97,8 @@ type pageLease struct {
 	start, end, doubtful                      int // -1: none
 	flags, reason                             byte
 	id, namespace, pod, file, ifname, endText string
-	doubts                                    []string
+	doubts, then                              []string
+	use                                       int // 1 + which of then is said only where its use is in doubt
 	lastSeq                                   uint64
 	windows                                   []pageWindow
 }
@@ -267,8 +278,15 @@ func (v *pageView) decodeLeases() error {
 			l.doubtful = at + int(doubtful.next())
 		}
 		if set := int(doubts.next()); set > 0 {
-			for _, n := range v.DoubtSets[set-1] {
+			of := &v.DoubtSets[set-1]
+			for _, n := range of.All {
 				l.doubts = append(l.doubts, v.filled(v.Texts[n], &l))
+			}
+			if l.then, l.use = l.doubts, of.Use; of.Then != nil {
+				l.then = nil
+			}
+			for _, n := range of.Then {
+				l.then = append(l.then, v.filled(v.Texts[n], &l))
 			}
 		}
 		if l.flags&32 != 0 {
@@ -277,7 +295,11 @@ func (v *pageView) decodeLeases() error {
 		}
 		if l.flags&1 != 0 {
 			for _, w := range explicit[0].Windows {
-				l.windows = append(l.windows, pageWindow{openEnd(w[0], -1), openEnd(w[1], 1), string(w[2]) == "1"})
+				flags, err := strconv.Atoi(string(w[2]))
+				if err != nil {
+					return err
+				}
+				l.windows = append(l.windows, pageWindow{openEnd(w[0], -1), openEnd(w[1], 1), flags&1 != 0, flags&2 != 0, flags&4 != 0})
 			}
 			explicit = explicit[1:]
 		} else {
@@ -321,20 +343,28 @@ func (v *pageView) byEvents(l *pageLease) []pageWindow {
 	}
 	a, b := bounds(l.start)
 	var c, d int64
+	ends, doubted := int64(math.MaxInt64), int64(math.MaxInt64)
 	if l.end >= 0 {
 		c, d = bounds(l.end)
+		ends = c
 	} else {
 		c, d = nanos(*v.Covered)+1, nanos(*v.OpenTo)
 	}
 	if l.doubtful >= 0 {
+		doubted, _ = bounds(l.doubtful)
 		e := &v.events[l.doubtful]
 		c = min(c, min(e.recorded, e.effective)+1)
 	}
 	if l.flags&2 != 0 {
-		c = a
+		c, doubted = a, math.MaxInt64
 	}
-	if c <= b {
-		return []pageWindow{{a, d, true}}
+	cuts := []int64{a, b, c, d, ends, doubted}
+	slices.Sort(cuts)
+	var windows []pageWindow
+	for i, from := range cuts[:len(cuts)-1] {
+		if to := cuts[i+1]; a <= from && from < to && to <= d {
+			windows = append(windows, pageWindow{from, to, from < b || from >= c, from < b || from >= ends, from >= doubted})
+		}
 	}
-	return []pageWindow{{a, min(b, d), true}, {b, c, false}, {max(b, c), d, true}}
+	return windows
 }

@@ -207,13 +207,24 @@ func (c *shown) instant(at int64) error {
 	q := m.asked(e, c.app.now)
 	table := e.h.At(q)
 	var want []string
+	items := tableOf{era: *e, Table: table, outside: e.outside(q)}
 	for i := range table.Leases {
-		l := &table.Leases[i]
-		want = append(want, fmt.Sprint(l.Lease.IP, " ", l.Start.Seq, " ", l.Unsure || e.outside(q)))
+		it := items.item(&table.Leases[i])
+		var doubts []string
+		for _, d := range it.Doubts {
+			doubts = append(doubts, printed(d))
+		}
+		want = append(want, fmt.Sprintf("%s %d %v %q", it.IP, it.Start.Seq, it.Certainty != replay.Certain.String(), doubts))
 	}
 	got, unsure, held := c.table(at)
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("table: got  %q\nwant %q", got, want)
+	}
+	for i, d := range table.Doubts {
+		table.Doubts[i] = printed(d)
+	}
+	if got := c.doubts(row, at); !slices.Equal(got, table.Doubts) {
+		return fmt.Errorf("table: doubts %q, want %q", got, table.Doubts)
 	}
 	certainty := row.Certainty
 	if unsure && certainty == replay.Certain.String() {
@@ -237,8 +248,8 @@ func (c *shown) instant(at int64) error {
 // table is the lease table of a page: by address, then beginning.
 func (c *shown) table(at int64) (lines []string, unsure bool, held map[netip.Addr]bool) {
 	type entry struct {
-		l      *pageLease
-		unsure bool
+		l *pageLease
+		pageWindow
 	}
 	var all []entry
 	count := map[netip.Addr]int{}
@@ -246,7 +257,7 @@ func (c *shown) table(at int64) (lines []string, unsure bool, held map[netip.Add
 		l := &c.view.leases[i]
 		for _, w := range l.windows {
 			if w.from <= at && at < w.to {
-				all = append(all, entry{l, w.unsure})
+				all = append(all, entry{l, w})
 				count[l.address]++
 			}
 		}
@@ -254,12 +265,39 @@ func (c *shown) table(at int64) (lines []string, unsure bool, held map[netip.Add
 	slices.SortStableFunc(all, func(x, y entry) int { return x.l.address.Compare(y.l.address) })
 	held = map[netip.Addr]bool{}
 	for _, x := range all {
-		x.unsure = x.unsure || count[x.l.address] > 1
+		several := count[x.l.address] > 1
+		x.unsure = x.unsure || several
 		unsure = unsure || x.unsure
+		doubts := slices.Clone(x.l.then)
+		if x.l.use > 0 && !x.use {
+			doubts = slices.Delete(doubts, x.l.use-1, x.l.use)
+		}
+		if x.partly || several {
+			doubts = append(doubts, replay.WhetherHeld)
+		}
 		held[x.l.address] = true
-		lines = append(lines, fmt.Sprint(x.l.address, " ", c.view.events[x.l.start].seq, " ", x.unsure))
+		lines = append(lines, fmt.Sprintf("%s %d %v %q", x.l.address, c.view.events[x.l.start].seq, x.unsure, doubts))
 	}
 	return lines, unsure, held
+}
+
+// doubts are those of a page's table as a whole.
+func (c *shown) doubts(row *pageRow, at int64) []string {
+	var doubts []string
+	for _, n := range row.Doubts {
+		doubts = append(doubts, c.view.Texts[n])
+	}
+	if len(row.Steps) == 0 {
+		return doubts
+	}
+	for _, step := range c.view.Steps[row.Steps[0]:row.Steps[1]] {
+		if slices.ContainsFunc(c.view.leases, func(l pageLease) bool {
+			return c.view.events[l.start].seq <= step.Seq && slices.ContainsFunc(l.windows, func(w pageWindow) bool { return w.from <= at && at < w.to })
+		}) {
+			doubts = append(doubts, c.view.Texts[step.Doubt])
+		}
+	}
+	return doubts
 }
 
 // some are addresses to be asked about: leased ones, those around ranges, and others.

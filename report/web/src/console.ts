@@ -30,6 +30,7 @@ export interface Held {
   readonly pod: { readonly namespace: string; readonly name: string };
   readonly start: { readonly seq: number; readonly time: string; readonly effective: string };
   readonly certainty: "certain" | "uncertain"; // of its being held at the instant
+  readonly doubts: readonly string[];
 }
 
 export interface Table extends Asked {
@@ -144,7 +145,8 @@ export class Asker {
 
   private held(m: Moment, address: string): Held[] {
     const { leases, sure } = m.cell(address);
-    return leases.map((index) => told(m.view.leases.of(index), sure));
+    const doubts = m.doubtsOf(address);
+    return leases.map((index, i) => told(m.view.leases.of(index), sure, doubts[i]));
   }
 
   private asked(m: Moment): Asked {
@@ -189,7 +191,7 @@ function cidrOfText(text: string): string {
   return cidrOf(focus);
 }
 
-function told(lease: Lease, sure: boolean): Held {
+function told(lease: Lease, sure: boolean, doubts: readonly string[]): Held {
   return {
     ip: lease.address,
     container_id: lease.containerID,
@@ -198,6 +200,7 @@ function told(lease: Lease, sure: boolean): Held {
     pod: { namespace: lease.podNamespace, name: lease.podName },
     start: { seq: lease.startSeq, time: format(lease.startRecorded), effective: format(lease.start) },
     certainty: sure ? "certain" : "uncertain",
+    doubts,
   };
 }
 

@@ -25,6 +25,11 @@ const flagDoubtful = 16;
 const flagMore = 32;
 const certaintyShift = 6;
 
+// Bits of windows in w.
+const windowUnsure = 1;
+const windowPartly = 2;
+const windowUse = 4;
+
 // open reads the report that the page holds.
 export async function open(document: Document): Promise<Report> {
   const data = document.getElementById("leaselog-data");
@@ -325,7 +330,7 @@ class LeaseList implements Leases {
       lost: (flags & flagLost) !== 0,
       windowStart: doubtful < 0 ? null : timeOf(events.effective, doubtful),
       certainty: certainties[flags >> certaintyShift],
-      doubts: this.doubtsOf(lease),
+      doubts: this.filled(lease, this.setOf(lease).all),
       file: text(this.file[lease]),
       lastSeq: more?.last_seq ?? (end < 0 ? view.journals[events.journal[start]].last_seq : events.seq[end]),
       journal: events.journal[start],
@@ -333,10 +338,19 @@ class LeaseList implements Leases {
     };
   }
 
-  // doubtsOf returns what speaks against a lease. The page has one text for many leases, without their numbers and times.
-  private doubtsOf(lease: number): readonly string[] {
+  then(lease: number, use: boolean): readonly string[] {
+    const set = this.setOf(lease);
+    const then = this.filled(lease, set.then ?? set.all);
+    return use ? then : then.filter((_, i) => i + 1 !== set.use);
+  }
+
+  private setOf(lease: number): ViewData["doubt_sets"][number] {
+    return this.doubts[lease] === 0 ? { all: [] } : this.view.doubt_sets[this.doubts[lease] - 1];
+  }
+
+  // filled returns doubts of a lease. The page has one text for many leases, without their numbers and times.
+  private filled(lease: number, set: readonly number[]): readonly string[] {
     const { events, view } = this;
-    const set = this.doubts[lease] === 0 ? [] : view.doubt_sets[this.doubts[lease] - 1];
     const seq = (event: number) => (event < 0 ? "?" : String(events.seq[event]));
     const filled: Record<string, () => string> = {
       s: () => seq(this.start[lease]),
@@ -358,10 +372,10 @@ function windowsOf(data: WindowsData[], leases: LeaseList): Map<number, Window[]
   const all = new Map<number, Window[]>();
   const edge = (at: AtData | null, open: number) => (at === null ? { ms: open, ns: 0 } : instantOf(at));
   for (const { lease, windows } of data) {
-    const list = windows.map(([fromData, toData, unsure]) => {
+    const list = windows.map(([fromData, toData, flags]) => {
       const [from, to] = [edge(fromData, -Infinity), edge(toData, Infinity)];
       if (!before(from.ms, from.ns, to.ms, to.ns)) throw new DataError(`read column w of the page's data: a window of lease ${lease} ends before it begins`);
-      return { fromMs: from.ms, fromNs: from.ns, toMs: to.ms, toNs: to.ns, unsure: unsure === 1 };
+      return { fromMs: from.ms, fromNs: from.ns, toMs: to.ms, toNs: to.ns, unsure: (flags & windowUnsure) !== 0, partly: (flags & windowPartly) !== 0, use: (flags & windowUse) !== 0 };
     });
     all.set(indexOf(lease, leases.count, "lease"), list);
   }

@@ -15,6 +15,7 @@ export interface RowData {
   maybe: number[];
   certainty: Certainty;
   doubts: number[];
+  steps?: [first: number, behind: number];
   open: boolean;
 }
 
@@ -32,6 +33,7 @@ export interface ViewData {
   texts: string[];
   ranges: Range[];
   changes: { known: boolean; partial: boolean; ranges: number[] }[];
+  steps: { seq: number; doubt: number }[];
   rows: RowData[];
   own: { address: number; rows: RowData[] }[];
   events: { count: number; first: number; last: number };
@@ -43,7 +45,7 @@ export interface ViewData {
   ifname_runs: Runs;
   ids: number; // new container IDs
   pods: number; // new pods
-  doubt_sets: number[][];
+  doubt_sets: { all: number[]; then?: number[]; use?: number }[];
   columns: Record<string, [offset: number, length: number]>;
 }
 
@@ -63,7 +65,7 @@ export interface MoreData {
 
 export interface WindowsData {
   lease: number;
-  windows: [from: At | null, to: At | null, unsure: 0 | 1][];
+  windows: [from: At | null, to: At | null, flags: number][];
 }
 
 const schema = "leaselog.page/1";

@@ -1,11 +1,11 @@
 // The states of all addresses at an instant, quickly for one instant after another.
 
 import { parseAddress, type AddressList, type Parsed } from "./address.ts";
-import { leftOpen } from "./doubts.ts";
+import { whetherHeld } from "./doubts.ts";
 import { State, type Cell, type Certainty, type Instant, type Leases, type Moment, type View } from "./types.ts";
 import type { Transitions } from "./transitions.ts";
 import { rowAt, type Course, type Row, type Unheld } from "./unheld.ts";
-import { before, type Spans } from "./windows.ts";
+import { before, type Spans, type Window } from "./windows.ts";
 
 // Source is what a moment is made of. It doesn't change.
 export interface Source {
@@ -20,7 +20,7 @@ export interface Source {
 // Holding is that a lease's window has an instant.
 export interface Holding {
   readonly lease: number;
-  readonly unsure: boolean;
+  readonly window: Window;
 }
 
 // parsed returns an address's bytes. Who asks with what an operator has typed must have looked at it before.
@@ -33,17 +33,21 @@ export function parsed(address: string): Parsed {
 // cellOf says what an address is at an instant, by the windows that have it, in the order of their leases.
 export function cellOf(of: Source, ip: Parsed, index: number, at: Instant, holding: readonly Holding[]): Cell {
   if (holding.length === 0) return { ...unheldAt(of, ip, index, at), leases: [] };
-  const leases = [...new Set(holding.map((h) => h.lease))];
-  const why = holding.flatMap((h) => (h.unsure ? doubtsOf(of, h.lease, at) : []));
-  if (leases.length > 1) why.push(leftOpen);
-  return { state: State.held, sure: why.length === 0, leases, why: [...new Set(why)] };
+  const leases = holding.map((h) => h.lease);
+  const doubts = doubtsOf(of, holding);
+  const unsure = holding.map((h) => leases.length > 1 || h.window.unsure);
+  const sure = !unsure.includes(true);
+  const why = doubts.flatMap((said, i) => (unsure[i] ? said : []));
+  if (!sure && why.length === 0) why.push(...(of.course.rows[rowAt(of.course.rows, at)]?.doubts ?? [])); // it is not the lease that is in doubt
+  return { state: State.held, sure, leases, why: [...new Set(why)] };
 }
 
-// doubtsOf says why a lease is not sure at an instant.
-function doubtsOf(of: Source, lease: number, at: Instant): readonly string[] {
-  const { doubts, windowStart } = of.leases.of(lease);
-  const doubtful = windowStart !== null && before(windowStart.ms, windowStart.ns, at.ms, at.ns);
-  return doubts.length > 0 && (doubtful || of.spans.isUnsure(lease)) ? doubts : [leftOpen];
+// doubtsOf returns what is said of each of the leases that hold an address, or may hold it, as `leasectl at` does.
+function doubtsOf(of: Source, holding: readonly Holding[]): (readonly string[])[] {
+  return holding.map(({ lease, window }) => {
+    const then = of.leases.then(lease, window.use);
+    return holding.length > 1 || window.partly ? [...then, whetherHeld] : then;
+  });
 }
 
 // unheldAt says what an address is at an instant if no lease holds it.
@@ -187,17 +191,26 @@ export class At implements Moment {
   }
 
   cell(address: string): Cell {
-    const { addresses, spans } = this.of;
     const ip = parsed(address);
-    const index = addresses.index(ip);
+    const index = this.of.addresses.index(ip);
+    return cellOf(this.of, ip, index, this.instant, this.holding(index));
+  }
+
+  doubtsOf(address: string): readonly (readonly string[])[] {
+    return doubtsOf(this.of, this.holding(this.of.addresses.index(parsed(address))));
+  }
+
+  // holding are the leases of an address that are in the table at the instant, oldest first.
+  private holding(index: number): Holding[] {
+    const { addresses, spans } = this.of;
     const { ms, ns } = this.instant;
     const holding: Holding[] = [];
     for (const lease of index < 0 ? [] : addresses.leases(index)) {
-      for (const w of spans.windows(lease)) {
-        if (!before(ms, ns, w.fromMs, w.fromNs) && before(ms, ns, w.toMs, w.toNs)) holding.push({ lease, unsure: w.unsure });
+      for (const window of spans.windows(lease)) {
+        if (!before(ms, ns, window.fromMs, window.fromNs) && before(ms, ns, window.toMs, window.toNs)) holding.push({ lease, window });
       }
     }
-    return cellOf(this.of, ip, index, this.instant, holding);
+    return holding;
   }
 
   // An address stands for others here, so that rows of its own are not asked.
@@ -206,7 +219,24 @@ export class At implements Moment {
   }
 
   get doubts(): readonly string[] {
-    return this.of.course.rows[this.row]?.doubts ?? [];
+    const row = this.of.course.rows[this.row];
+    if (row === undefined) return [];
+    const [first, behind] = row.steps;
+    if (first === behind) return row.doubts;
+    const since = this.oldest();
+    return [...row.doubts, ...this.of.course.steps.slice(first, behind).filter((step) => since <= step.seq).map((step) => step.doubt)];
+  }
+
+  // oldest is the number of the first event that gave a lease of the table.
+  private oldest(): number {
+    const { leases, transitions, view } = this.of;
+    let oldest = Infinity;
+    for (let a = 0; a < this.holders.length; a++) {
+      if (this.holders[a] < 0) continue;
+      const lease = transitions.oldest.get(this.position[a]) ?? this.holders[a];
+      oldest = Math.min(oldest, view.events.seq[leases.start[lease]]);
+    }
+    return oldest;
   }
 
   get certainty(): Certainty {

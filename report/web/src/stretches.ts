@@ -37,10 +37,10 @@ export function stretchesOf(of: Source, address: string): readonly Stretch[] {
 function edgesOf(of: Source, index: number): Edge[] {
   const edges: Edge[] = [];
   for (const lease of index < 0 ? [] : of.addresses.leases(index)) {
-    for (const w of of.spans.windows(lease)) {
-      const holding = { lease, unsure: w.unsure };
-      edges.push({ at: { ms: w.fromMs, ns: w.fromNs }, holding, begins: true });
-      edges.push({ at: { ms: w.toMs, ns: w.toNs }, holding, begins: false });
+    for (const window of of.spans.windows(lease)) {
+      const holding = { lease, window };
+      edges.push({ at: { ms: window.fromMs, ns: window.fromNs }, holding, begins: true });
+      edges.push({ at: { ms: window.toMs, ns: window.toNs }, holding, begins: false });
     }
   }
   for (const { from } of [...of.course.rows, ...(of.course.own.get(index) ?? [])]) if (from !== null) edges.push({ at: from, holding: null, begins: true });

@@ -11,6 +11,7 @@ export interface Transitions {
   readonly ms: Float64Array;
   readonly ns: Uint32Array;
   readonly code: Int32Array;
+  readonly oldest: ReadonlyMap<number, number>; // of a transition with several leases, the oldest one
 }
 
 // Edge is where a window begins or ends.
@@ -35,6 +36,7 @@ export function transitionsOf(addresses: AddressList, spans: Spans, bound: numbe
     ms: writer.ms.subarray(0, writer.count),
     ns: writer.ns.subarray(0, writer.count),
     code: writer.code.subarray(0, writer.count),
+    oldest: writer.oldest,
   };
 }
 
@@ -43,6 +45,7 @@ class Writer {
   readonly ms: Float64Array;
   readonly ns: Uint32Array;
   readonly code: Int32Array;
+  readonly oldest = new Map<number, number>();
   private readonly spans: Spans;
   private readonly span: Span;
   private first = 0; // of the address
@@ -94,7 +97,7 @@ class Writer {
 
   // sweepAll does all leases of an address anew.
   private sweepAll(leases: Uint32Array): void {
-    this.count = this.first;
+    for (; this.count > this.first; this.count--) this.oldest.delete(this.count - 1);
     this.sweep(leases);
   }
 
@@ -119,15 +122,18 @@ class Writer {
       let newest = -1;
       for (const o of open) newest = Math.max(newest, o.lease);
       const sure = newest >= 0 && open.every((o) => o.lease === newest && !o.unsure);
-      this.put(ms, ns, newest < 0 ? -1 : newest * 2 + (sure ? 1 : 0));
+      const oldest = open.reduce((lease, o) => Math.min(lease, o.lease), newest);
+      this.put(ms, ns, newest < 0 ? -1 : newest * 2 + (sure ? 1 : 0), oldest === newest ? undefined : oldest);
     }
   }
 
   // put writes a transition. One at the same instant as the one before takes its place; one that changes nothing is left out.
-  private put(ms: number, ns: number, code: number): void {
+  private put(ms: number, ns: number, code: number, oldest?: number): void {
     if (ms === Infinity) return;
-    if (this.count > this.first && this.ms[this.count - 1] === ms && this.ns[this.count - 1] === ns) this.count--;
-    if (this.count > this.first ? this.code[this.count - 1] === code : code === -1) return;
+    if (this.count > this.first && this.ms[this.count - 1] === ms && this.ns[this.count - 1] === ns) this.oldest.delete(--this.count);
+    const last = this.count - 1;
+    if (this.count > this.first ? this.code[last] === code && this.oldest.get(last) === oldest : code === -1) return;
+    if (oldest !== undefined) this.oldest.set(this.count, oldest);
     this.ms[this.count] = ms;
     this.ns[this.count] = ns;
     this.code[this.count] = code;

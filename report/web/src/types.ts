@@ -64,6 +64,8 @@ export interface Leases {
   readonly container: Uint32Array; // index into Containers
   readonly pod: Int32Array; // index into Pods; -1 if it is not known
   of(lease: number): Lease;
+  // then is what `leasectl at` says of a lease at an instant of its time, without what came later; with its use in doubt or not.
+  then(lease: number, use: boolean): readonly string[];
 }
 
 // Lease is all that the page has of one, in the words of `leasectl history`.
@@ -192,11 +194,12 @@ export interface Moment {
   sure(address: number): boolean;
   lease(address: number): number; // of its (newest) lease at the instant; -1 if nobody holds it
   cell(address: string): Cell; // of any address at all
+  doubtsOf(address: string): readonly (readonly string[])[]; // what `leasectl at` says of each of the cell's leases
   // unheld is what addresses are that nobody holds and that no event speaks of, for drawing whole ranges at once. An address of
   // View.addresses stands for such a one, too.
   unheld(address: string): { state: State; sure: boolean; why: readonly string[] };
   readonly held: number; // addresses held, sure or not
-  readonly doubts: readonly string[]; // about the table as a whole
+  readonly doubts: readonly string[]; // about the table as a whole, as `leasectl at` says them
   readonly certainty: Certainty; // of the table, as `leasectl at` says
   readonly open: boolean; // leases may be missing, or be there that were not held
 }

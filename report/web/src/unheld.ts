@@ -17,7 +17,14 @@ export interface Row {
   readonly maybe: readonly string[];
   readonly certainty: Certainty;
   readonly doubts: readonly string[];
+  readonly steps: readonly [first: number, behind: number]; // of Course.steps, those that may have been by then
   readonly open: boolean;
+}
+
+// Step is that a clock was set before an event.
+export interface Step {
+  readonly seq: number;
+  readonly doubt: string;
 }
 
 export interface Unheld {
@@ -43,6 +50,7 @@ interface Change {
 export class Course {
   readonly rows: readonly Row[];
   readonly own: ReadonlyMap<number, readonly Row[]>; // by index of the address
+  readonly steps: readonly Step[];
   private readonly changes: readonly Change[];
   private readonly addresses: AddressList;
   private readonly scratch: Uint8Array;
@@ -55,6 +63,7 @@ export class Course {
       const ranges = c.ranges.map((i) => parsed[indexOf(i, parsed.length, "range")]);
       return { known: c.known, partial: c.partial, indexes: c.ranges, ranges };
     });
+    this.steps = view.steps.map((s) => ({ seq: s.seq, doubt: view.texts[indexOf(s.doubt, view.texts.length, "text")] }));
     this.rows = this.readRows(view.rows, view.texts);
     if (this.rows.length === 0) throw new DataError("read the page's data: a network has no row");
     this.own = new Map(view.own.map((o) => [indexOf(o.address, addresses.count, "address"), this.readRows(o.rows, view.texts)]));
@@ -68,6 +77,8 @@ export class Course {
       const from = r.from === null ? null : instantOf(r.from);
       if (i > 0 && (from === null || !before(last.ms, last.ns, from.ms, from.ns))) throw new DataError("read the page's data: rows are not in order");
       last = from ?? last;
+      const [first, behind] = r.steps ?? [0, 0];
+      if (r.steps) [first, behind - 1].forEach((step) => indexOf(step, this.steps.length, "clock step"));
       return {
         from,
         general: r.general ?? false,
@@ -77,6 +88,7 @@ export class Course {
         maybe: r.maybe.map(text),
         certainty: r.certainty ?? "certain",
         doubts: (r.doubts ?? []).map(text),
+        steps: [first, behind],
         open: r.open ?? false,
       };
     });

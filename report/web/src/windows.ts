@@ -9,6 +9,8 @@ export interface Window {
   readonly toMs: number;
   readonly toNs: number;
   readonly unsure: boolean;
+  readonly partly: boolean; // whether the lease was held depends on the error of a clock
+  readonly use: boolean; // its use is in doubt, or may be, by that error
 }
 
 // Span is four instants of a lease: it may be in the table from the first on and is from the second on; it may be gone from
@@ -30,7 +32,7 @@ export class Spans {
   private readonly explicit: ReadonlyMap<number, readonly Window[]>;
   private readonly told: Instant; // up to which leases without an end are sure
   private readonly open: Instant; // and behind which none of them is in the table
-  private readonly one: Span = { ms: new Float64Array(4), ns: new Uint32Array(4) };
+  private readonly one: Span = { ms: new Float64Array(8), ns: new Uint32Array(8) }; // and the bounds of its end, and of where use is in doubt
 
   constructor(of: {
     events: Events;
@@ -80,18 +82,26 @@ export class Spans {
     if (explicit !== undefined) return explicit;
     const { ms, ns } = this.one;
     this.write(lease, this.one, 0);
+    const [sure, unsure, to, ends, doubted] = [1, 2, 3, 4, 6];
+    this.boundsOrNever(this.end[lease], ends);
+    this.boundsOrNever(this.throughout(lease) ? -1 : this.doubtful[lease], doubted);
+    const isBefore = (i: number, k: number) => before(ms[i], ns[i], ms[k], ns[k]);
     const all: Window[] = [];
-    const push = (from: number, to: number, unsure: boolean) => {
-      if (before(ms[from], ns[from], ms[to], ns[to])) all.push({ fromMs: ms[from], fromNs: ns[from], toMs: ms[to], toNs: ns[to], unsure });
-    };
-    if (!before(ms[1], ns[1], ms[2], ns[2])) {
-      push(0, 3, true);
-      return all;
+    for (let from = 0, next = to; isBefore(from, to); from = next) {
+      next = to;
+      for (const cut of [sure, unsure, ends, doubted]) if (isBefore(from, cut) && isBefore(cut, next)) next = cut;
+      const early = isBefore(from, sure);
+      all.push({
+        fromMs: ms[from], fromNs: ns[from], toMs: ms[next], toNs: ns[next],
+        unsure: early || !isBefore(from, unsure), partly: early || !isBefore(from, ends), use: !isBefore(from, doubted),
+      });
     }
-    push(0, 1, true);
-    push(1, 2, false);
-    push(2, 3, true);
     return all;
+  }
+
+  private boundsOrNever(event: number, at: number): void {
+    if (event >= 0) this.bounds(event, this.one, at);
+    else this.one.ms[at] = Infinity;
   }
 
   private write(lease: number, span: Span, at: number): void {

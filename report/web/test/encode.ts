@@ -24,11 +24,13 @@ export interface LeaseMade {
   container?: string; // 64 digits: form 1; "short:" and 16 digits: form 2; else form 0
   pod?: [namespace: string, name: string];
   doubts?: string[];
+  then?: string[]; // as doubts
+  use?: number; // 1 + which of then is said only where its use is in doubt
   text?: string;
   lastSeq?: number;
   file?: string;
   ifname?: string;
-  windows?: [from: bigint | null, to: bigint | null, unsure: boolean][];
+  windows?: [from: bigint | null, to: bigint | null, unsure: boolean, partly?: boolean, use?: boolean][];
 }
 
 export interface ViewMade extends Partial<ViewData> {
@@ -94,7 +96,7 @@ class Encoder {
     }
   }
 
-  leases(leases: LeaseMade[], addresses: string[], sets: number[][]): { more: MoreData[]; windows: WindowsData[]; ids: number; pods: number } {
+  leases(leases: LeaseMade[], addresses: string[], sets: ViewData["doubt_sets"]): { more: MoreData[]; windows: WindowsData[]; ids: number; pods: number } {
     let [start, address, ids, pods] = [0, 0, 0, 0];
     const [more, windows]: [MoreData[], WindowsData[]] = [[], []];
     leases.forEach((l, i) => {
@@ -109,11 +111,12 @@ class Encoder {
       if (isMore) more.push({ lease: i, ...(l.text === undefined ? {} : { text: this.text(l.text) }), ...(l.lastSeq === undefined ? {} : { last_seq: l.lastSeq }) });
       if (l.windows) {
         const edge = (ns: bigint | null) => (ns === null ? null : at(ns));
-        windows.push({ lease: i, windows: l.windows.map(([from, to, unsure]) => [edge(from), edge(to), unsure ? 1 : 0]) });
+        windows.push({ lease: i, windows: l.windows.map(([from, to, ...flags]) => [edge(from), edge(to), flags.reduce((sum, is, bit) => sum + (is ? 1 << bit : 0), 0)]) });
       }
       const flags = (l.flags ?? 0) | (l.windows ? 1 : 0) | (l.doubtful !== undefined ? 16 : 0) | (isMore ? 32 : 0) | ((l.certainty ?? 0) << 6);
       this.column("l.flags").bytes([flags]);
-      if (l.doubts) sets.push(l.doubts.map((d) => this.text(d)));
+      const texts = (list?: string[]) => list?.map((d) => this.text(d));
+      if (l.doubts) sets.push({ all: texts(l.doubts)!, then: texts(l.then), use: l.use });
       this.column("l.doubts").uvarint(l.doubts ? sets.length : 0);
       const container = l.container ?? "c";
       const same = leases.slice(0, i).findLastIndex((o) => (o.container ?? "c") === container);
@@ -171,7 +174,7 @@ export function encode(views: ViewMade[], header: Partial<HeaderData> = {}): Uin
       v4 = n;
     }
     e.events(made.events);
-    const sets: number[][] = [];
+    const sets: ViewData["doubt_sets"] = [];
     const { more, windows, ids, pods } = e.leases(made.leases, addresses, sets);
     if (more.length > 0) e.column("l.more").bytes(utf8(JSON.stringify(more)));
     if (windows.length > 0) e.column("w").bytes(utf8(JSON.stringify(windows)));
@@ -189,7 +192,7 @@ export function encode(views: ViewMade[], header: Partial<HeaderData> = {}): Uin
       from: [0, 0], to: [1_000_000, 0], covered: [1_000_000, 0], open_to: null, certainty: "certain", doubts: [],
       ranges: [{ start: "10.0.0.2", end: "10.0.0.254", subnet: "10.0.0.0/24", gateway: "10.0.0.1" }],
       changes: [{ known: true, partial: false, ranges: [0] }],
-      rows: [row], own: [],
+      steps: [], rows: [row], own: [],
       events: { count: made.events.length, first: 0, last: made.events.length - 1 },
       leases: made.leases.length, addresses: addresses.length, addresses4: addresses.filter((a) => !a.includes(":")).length,
       event_runs: { journal: e.runs(made.events.map((ev) => ev.journal ?? 0)), boot: e.runs(made.events.map((ev) => ev.boot ?? 0)) },

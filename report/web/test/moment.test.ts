@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { compareAddresses, parseAddress } from "../src/address.ts";
 import { decode } from "../src/decode.ts";
+import { whetherHeld } from "../src/doubts.ts";
 import type { At, RowData } from "../src/header.ts";
 import { add, compare } from "../src/instant.ts";
 import { State, type Moment } from "../src/types.ts";
@@ -20,15 +21,18 @@ const min = (...all: bigint[]) => all.reduce((a, b) => (b < a ? b : a));
 const max = (...all: bigint[]) => all.reduce((a, b) => (b > a ? b : a));
 const ever = 1n << 70n;
 
+// boundsOf is between which instants an event was.
+function boundsOf(view: ViewMade, i: number): { low: bigint; high: bigint; first: bigint } {
+  const e = view.made.events[i];
+  const error = BigInt(view.boots![e.boot ?? 0].max_error_ns);
+  const recorded = e.recorded ?? e.effective;
+  return { low: min(recorded, e.effective - error), high: max(recorded, e.effective + error), first: min(recorded, e.effective) };
+}
+
 // windowsOf is the rule of docs/FORMAT.md in nanoseconds.
 function windowsOf(view: ViewMade, lease: LeaseMade): [bigint, bigint, boolean][] {
   if (lease.windows) return lease.windows.map(([from, to, unsure]) => [from ?? -ever, to ?? ever, unsure]);
-  const event = (i: number) => {
-    const e = view.made.events[i];
-    const error = BigInt(view.boots![e.boot ?? 0].max_error_ns);
-    const recorded = e.recorded ?? e.effective;
-    return { low: min(recorded, e.effective - error), high: max(recorded, e.effective + error), first: min(recorded, e.effective) };
-  };
+  const event = (i: number) => boundsOf(view, i);
   const start = event(lease.start);
   const nanos = ([ms, ns]: At) => BigInt(ms) * 1_000_000n + BigInt(ns);
   const open = view.open_to ? nanos(view.open_to) : ever;
@@ -39,6 +43,18 @@ function windowsOf(view: ViewMade, lease: LeaseMade): [bigint, bigint, boolean][
   if (lease.flags === 2) c = a;
   const all: [bigint, bigint, boolean][] = [[a, min(b, d), true], [b, c, false], [max(b, c), d, true]];
   return all.filter(([from, to]) => from < to);
+}
+
+// doubtsOf is what is said of a lease at an instant, likewise.
+function doubtsOf(view: ViewMade, lease: LeaseMade, t: bigint, several: boolean): string[] {
+  const window = lease.windows?.find(([from, to]) => (from ?? -ever) <= t && t < (to ?? ever));
+  const [, , , partly, use] = window ?? [
+    null, null, false,
+    t < boundsOf(view, lease.start).high || (lease.end !== undefined && t >= boundsOf(view, lease.end).low),
+    lease.doubtful !== undefined && lease.flags !== 2 && t >= boundsOf(view, lease.doubtful).low,
+  ];
+  const said = (lease.then ?? lease.doubts ?? []).filter((_, i) => use || i + 1 !== lease.use);
+  return partly || several ? [...said, whetherHeld] : said;
 }
 
 function stateIn(view: ViewMade, change: number, address: string): State {
@@ -100,19 +116,19 @@ function drawn(seed: number): ViewMade {
     const l: LeaseMade = { address, start: i };
     if (r(6) > 0) free.set(address, (l.end = Math.min(59, i + r(12))));
     else free.set(address, 60);
-    if (r(5) === 0) l.doubtful = Math.min(59, i + r(6));
+    if (r(5) === 0) Object.assign(l, { doubtful: Math.min(59, i + r(6)), doubts: ["begun", "its use", "ended"], then: ["begun", "its use then"].slice(r(2)), use: 1 + r(2) });
     if (r(9) === 0) l.flags = 2;
     if (r(12) === 0) l.windows = [[r(4) === 0 ? null : base - 5n, base + BigInt(r(9_000_000)), true], [base + 9_000_000n, r(3) === 0 ? null : base + 90_000_000n, r(2) === 0]];
     leases.push(l);
   }
   const draw = (from: bigint | null): RowData => ({
-    ...row, from: from === null ? null : at(from), unknown: r(6) === 0 ? [1] : [], maybe: r(6) === 0 ? [1] : [],
+    ...row, from: from === null ? null : at(from), doubts: [1], steps: r(3) === 0 ? undefined : [0, 1 + r(3)], unknown: r(6) === 0 ? [1] : [], maybe: r(6) === 0 ? [1] : [],
     candidates: Array.from({ length: r(3) }, () => r(5) - 1), possible: Array.from({ length: 1 + r(2) }, () => r(5) - 1),
   });
   const rows = (count: number) => [null, ...Array.from({ length: count }, (_, i) => base + BigInt(i) * 11_000_000n + 1n)].map(draw);
   const used = [...new Set(leases.map((l) => l.address))];
   return {
-    texts: ["", "events are lost"], boots, from: at(base + 1_000_000n), to: at(base + 60_000_000n),
+    texts: ["", "events are lost", "a step", "another", "and another"], steps: [5, 20, 40].map((seq, i) => ({ seq, doubt: 2 + i })), boots, from: at(base + 1_000_000n), to: at(base + 60_000_000n),
     covered: r(3) === 0 ? null : at(base + 49_999_999n + BigInt(r(3)) * 12_000_000n), open_to: r(2) === 0 ? null : at(base + 70_000_000n), rows: rows(6),
     own: used.length > 2 ? [{ address: r(used.length), rows: r(2) === 0 ? rows(3) : rows(3).slice(1) }] : [],
     ranges: [
@@ -126,19 +142,25 @@ function drawn(seed: number): ViewMade {
 }
 
 function compareAll(moment: Moment, view: ViewMade, addresses: string[], t: bigint, seed: number): void {
-  let [held, unsure] = [0, 0];
+  let [held, unsure, oldest] = [0, 0, Infinity];
   [...addresses, "10.0.0.3", "10.0.0.77", "10.1.0.0", "2001:db8::7", "2001:db9::"].forEach((address, i) => {
     const want = told(view, addresses, address, t);
     const cell = moment.cell(address);
     const where = `${address} at ${t} of view ${seed}`;
     assert.deepEqual({ state: cell.state, sure: cell.sure, leases: cell.leases }, want, where);
     assert.equal(cell.why.length > 0, !want.sure || (want.state === State.unknown && cell.leases.length === 0), where + ": why");
+    const said = want.leases.map((l) => doubtsOf(view, view.made.leases[l], t, want.leases.length > 1));
+    assert.deepEqual(moment.doubtsOf(address), said, where + ": doubts");
+    for (const text of want.sure ? [] : cell.leases.length > 1 ? said.flat() : said[0] ?? []) assert(cell.why.includes(text), where + ": why not " + text);
+    for (const l of want.leases) oldest = Math.min(oldest, view.made.events[view.made.leases[l].start].seq);
     if (want.leases.length > 0) held++;
     if (want.leases.length > 0 && !want.sure) unsure++;
     if (i >= addresses.length) return;
     const lease = want.leases.length > 0 ? Math.max(...want.leases) : -1;
     assert.deepEqual([moment.state(i), moment.sure(i), moment.lease(i)], [want.state, want.sure, lease], where);
   });
+  const steps = rowOf(view.rows!, t)!.steps ?? [0, 0];
+  assert.deepEqual(moment.doubts, ["events are lost", ...view.steps!.slice(...steps).filter((s) => oldest <= s.seq).map((s) => view.texts![s.doubt])]);
   assert.equal(moment.held, held);
   assert.equal(moment.certainty, unsure > 0 ? "uncertain" : "certain");
 }

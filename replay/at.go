@@ -142,8 +142,12 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 	if len(h.gaps) > 0 { // it may not be known in all of its positions
 		m = met{}
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
-		for b.shown(iv); len(b.phases) > 0; b.phases = b.phases[1:] {
-			p := &b.phases[0]
+		b.shown(iv)
+		for _, g := range h.gaps {
+			partly = partly || g.pruned == nil && h.besideLost(g, s, b.phases)
+		}
+		for i := range b.phases {
+			p := &b.phases[i]
 			if p.lease == nil {
 				partly = partly || p.possible
 				continue
@@ -180,7 +184,7 @@ func (h *History) tableDoubts(t *Table, s *span) {
 			doubt(c, "leases that no event behind a gap has told of are not known: %s", g.lostEvents())
 		}
 	}
-	if near := h.nearPruned(s); near != "" {
+	if near := h.nearLost(s, nil); near != "" {
 		doubt(Uncertain, "%s", near)
 	}
 	if h.First.Seq == 0 {

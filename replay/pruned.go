@@ -161,10 +161,13 @@ func (g *gap) meetsPruned(s *span, clock clockOf) bool {
 	return g.after.seq != 0 && s.inside(clock(&g.from), clock(&g.to))
 }
 
-// near reports whether the span may mean a time at which pruned events stood, within the error of the clocks.
+// near reports whether the span may mean a time at which events stood that are not there, within the error of the clocks.
 func (g *gap) near(s *span) bool {
-	if g.pruned == nil || s.now {
+	switch {
+	case s.now:
 		return false
+	case g.pruned == nil: // before the first event that is there, nothing is covered
+		return s.nearly(&g.from, &g.to) && (g.after.seq != 0 || s.from >= effective(&g.to))
 	}
 	for i := g.tree.next(0, s); i < len(g.times); i = g.tree.next(i+1, s) {
 		t, to := &g.times[i], &g.to
@@ -216,14 +219,27 @@ func (g *gap) toldOf(s *span) string {
 	return strings.Join(texts, "; ")
 }
 
-// nearPruned returns what is to be said of a span so near to what was pruned, "" if it is not.
-func (h *History) nearPruned(s *span) string {
+// nearLost returns what is to be said of a span so near to what was pruned or lost, "" if it is not. The phases are of the address
+// that is asked about: snapshots may show that it was held where events are lost. They are nil if all addresses are meant.
+func (h *History) nearLost(s *span, phases []phase) string {
 	for _, g := range h.gaps {
-		if g.near(s) && !g.meets(s) {
-			return fmt.Sprintf("a moment before, within the error of the clocks, it is unknown: %s", g.toldOf(s))
+		near := g.near(s) && !g.meets(s)
+		if g.pruned == nil && phases != nil && (g.after.seq != 0 || s.from >= effective(&g.to)) {
+			near = h.besideLost(g, s, phases)
+		}
+		switch {
+		case near && g.pruned != nil:
+			return "a moment before, within the error of the clocks, it is unknown: " + g.toldOf(s)
+		case near:
+			return momentOff + g.toldOf(s)
 		}
 	}
 	return ""
+}
+
+// besideLost reports whether only the error of the clocks lets the span lie where nothing tells what the address was.
+func (h *History) besideLost(g *gap, s *span, phases []phase) bool {
+	return !s.now && h.lostTo(phases, g, s.nearly) && !h.lostTo(phases, g, s.between)
 }
 
 // Pruned says in words what was pruned of the history, "" if nothing was.

@@ -270,7 +270,7 @@ func (h *History) Told(q Asked) (c Certainty, doubts []string) {
 			c, doubts = Unknown, append(doubts, g.toldOf(&s))
 		}
 	}
-	if near := h.nearPruned(&s); near != "" {
+	if near := h.nearLost(&s, nil); near != "" {
 		c, doubts = max(c, Uncertain), append(doubts, near)
 	}
 	return c, doubts

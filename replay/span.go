@@ -294,3 +294,12 @@ func (s *span) backwards(iv *Interval) bool {
 		return end <= begin && s.from <= begin && s.to >= end
 	})
 }
+
+// nearly is between within the error of the clocks. Without a first event, it reaches back for ever.
+func (s *span) nearly(a, b *Point) bool {
+	begin, end := int64(math.MinInt64), effective(b)+int64(b.MaxError)
+	if a.Seq != 0 {
+		begin = effective(a) - int64(a.MaxError)
+	}
+	return s.between(a, b) || s.inside(begin, end)
+}

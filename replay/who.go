@@ -112,7 +112,7 @@ func (h *History) besides(a *Holding, ip netip.Addr, s *span, phases []phase, fr
 		a.around(phases, s)
 	}
 	h.inGaps(a, s, phases)
-	if near := h.nearPruned(s); near != "" {
+	if near := h.nearLost(s, phases); near != "" {
 		a.maybe = true
 		a.doubt(Uncertain, "%s", near)
 	}
@@ -348,32 +348,33 @@ func ownerText(iv *Interval) string {
 	return fmt.Sprintf("container %s, %s", l.ContainerID, l.IfName)
 }
 
-// lostTo reports whether the span lies where nothing tells what the address was: in a gap, but for the parts of it of which snapshots
-// show who held the address.
-func (h *History) lostTo(g *gap, s *span, phases []phase) bool {
-	if g.pruned != nil || s.now {
-		return g.meets(s)
-	}
+// lostTo reports whether the span lies where nothing tells what the address was: in a gap of lost events, but for the parts of it of which
+// snapshots show who held the address. lies says whether the span does between two events.
+func (h *History) lostTo(phases []phase, g *gap, lies func(a, b *Point) bool) bool {
 	told := &g.from
 	for i := range phases {
 		iv := phases[i].lease
 		switch {
 		case iv == nil || told == &iv.sure || len(iv.sureIn(g)) == 0:
 			continue
-		case iv.Start.Seq > g.after.seq && s.between(told, &iv.Start):
+		case iv.Start.Seq > g.after.seq && lies(told, &iv.Start):
 			return true
 		case iv.sure.Seq+1 >= g.before.seq:
 			return false
 		}
 		told = &iv.sure
 	}
-	return s.between(told, &g.to)
+	return lies(told, &g.to)
 }
 
 // inGaps says that the span lies where events are lost, and what was held around.
 func (h *History) inGaps(a *Holding, s *span, phases []phase) {
 	for _, g := range h.gaps {
-		if !h.lostTo(g, s, phases) {
+		met := g.meets(s)
+		if g.pruned == nil && !s.now {
+			met = h.lostTo(phases, g, s.between)
+		}
+		if !met {
 			continue
 		}
 		text := g.toldOf(s)

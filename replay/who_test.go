@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -169,5 +170,42 @@ func TestWho(t *testing.T) {
 				t.Errorf("doubts are %q, want %q", text, tt.doubt)
 			}
 		})
+	}
+}
+
+// TestWhoBesideGap: where the error of the clocks lets a time lie where events are lost, nothing is certain of it, but for what a
+// snapshot shows to have been held all the while.
+func TestWhoBesideGap(t *testing.T) {
+	off := func(sec int64) journal.Clock { c := at(sec); c.MaxError = time.Second; return c }
+	events := journalOf(event(journal.KindAdd, off(10), "a", addrA), event(journal.KindAdd, off(20), "b", addrB), event(journal.KindRefuse, off(30), "x"),
+		ended(event(journal.KindDel, off(40), "b", addrB), journal.ReasonDel), event(journal.KindAdd, off(50), "c", addrB), event(journal.KindRefuse, off(60), "x"))
+	for _, tc := range []struct {
+		lost      []journal.Seq
+		snapshots []journal.Seq
+		ip        netip.Addr
+		at        int64
+		want      replay.Certainty
+	}{
+		{[]journal.Seq{4, 5}, nil, addrB, 51, replay.Certain},
+		{[]journal.Seq{4, 5}, nil, addrB, 50, replay.Uncertain},
+		{[]journal.Seq{4, 5}, nil, addrB, 20, replay.Uncertain},
+		{[]journal.Seq{4, 5}, []journal.Seq{5}, addrA, 20, replay.Certain},
+		{[]journal.Seq{4, 5}, []journal.Seq{5}, addrA, 50, replay.Certain},
+		{[]journal.Seq{1, 2, 3, 4, 5}, nil, addrB, 50, replay.Uncertain},
+		{[]journal.Seq{1, 2, 3, 4, 5}, nil, addrB, 51, replay.Certain},
+		{[]journal.Seq{1, 2, 3, 4, 5}, nil, addrB, 49, replay.Unknown},
+	} {
+		h := readLosing(t, events, tc.lost, tc.snapshots)
+		q := replay.Asked{From: instant(tc.at), To: instant(tc.at)}
+		who, table := h.Who(tc.ip, q), h.At(q)
+		if who.Certainty != tc.want {
+			t.Errorf("events %v lost: %s at %d s is %s, %q; want %s", tc.lost, tc.ip, tc.at, who.Certainty, who.Doubts, tc.want)
+		}
+		for _, held := range table.Leases {
+			if held.Lease.IP == tc.ip && held.Unsure != (tc.want == replay.Uncertain) && tc.want != replay.Unknown {
+				t.Errorf("events %v lost: in the table at %d s the lease of %s is unsure: %t; want %s", tc.lost, tc.at, tc.ip, held.Unsure, tc.want)
+			}
+		}
+		compareCourse(t, h, time.Time{}, rand.New(rand.NewPCG(1, 1)))
 	}
 }

@@ -82,7 +82,7 @@ func (h *History) Between(since, until, covered time.Time) Answer {
 			a.doubt(Unknown, "leases that no event behind a gap tells of are not known: %s", g.lostEvents())
 		}
 	}
-	if near := h.nearPruned(&s); near != "" {
+	if near := h.nearLost(&s, nil); near != "" {
 		a.doubt(Uncertain, "%s", near)
 	}
 	if h.First.Seq == 0 {

@@ -22,7 +22,7 @@ var (
 const perCase = 250
 
 // disagreed are seeds that have shown a disagreement before, and are asked about first.
-var disagreed = []uint64{1795978694348215587, 866297137087, 300591899515720, 2431017829545}
+var disagreed = []uint64{1795978694348215587, 866297137087, 300591899515720, 2431017829545, 1488}
 
 // query is one that both are asked.
 type query struct {

@@ -159,6 +159,29 @@ func (p *Past) gap(ip netip.Addr, lo, hi int64) bool {
 	return false
 }
 
+// beside reports whether only the error of the clocks lets a span meet lost events.
+func (p *Past) beside(ip netip.Addr, q Question) bool {
+	lo, hi := q.span()
+	return !q.Now && p.besideSpan(ip, lo, hi)
+}
+
+func (p *Past) besideSpan(ip netip.Addr, lo, hi int64) bool {
+	if p.gap(ip, lo, hi) {
+		return false
+	}
+	row := p.column(ip).row
+	if p.events[0].Seq != 1 && lo < row[0].stamp.effective+row[0].stamp.bound {
+		return true
+	}
+	for i := 1; i < len(row); i++ {
+		a, b := row[i-1].stamp, row[i].stamp
+		if !row[i-1].whole && touches(a.effective-a.bound, b.effective+b.bound, lo, hi) {
+			return true
+		}
+	}
+	return false
+}
+
 // touches reports whether a span meets what lies between two instants.
 func touches(from, to, lo, hi int64) bool { return from < to && lo < to && hi > from }
 
@@ -256,7 +279,7 @@ func (p *Past) Who(ip netip.Addr, q Question) Answer {
 	}
 	var known []choice // at which nobody held it, and what it was is known
 	states := map[State]bool{}
-	lost, blurred := false, false // it is unknown at a candidate, at a merely possible position
+	lost, blurred := false, p.beside(ip, q) // it is unknown at a candidate, at a merely possible position
 	for _, c := range p.choices(col, q) {
 		if p.holder(col, c, q) != nil {
 			continue
@@ -328,7 +351,7 @@ func (p *Past) holders(ip netip.Addr, q Question) []Holder {
 	choices := p.choices(col, q)
 	var out []Holder
 	for _, l := range col.leases {
-		h := Holder{Interval: l, Certain: true, Always: true}
+		h := Holder{Interval: l, Certain: true, Always: !p.beside(ip, q)}
 		seen, candidate := false, false
 		for _, c := range choices {
 			if p.holder(col, c, q) != l {

@@ -61,6 +61,7 @@ func (p *Past) History(ip netip.Addr, since, until int64) History {
 		h.Unknown = h.Unknown || c.candidate() && !col.row[c.at].known
 	}
 	lost := p.unsettledParent(since, false)
+	h.Uncertain = h.Uncertain || p.besideSpan(nobodys(), since, until)
 	h.Unknown = h.Unknown || p.gap(nobodys(), since, until) || !p.bounded(since, until)
 	h.Either = h.Uncertain && !sharp && !lost && !h.Unknown
 	h.Uncertain = h.Uncertain || lost

@@ -36,6 +36,7 @@ func (p *Past) At(q Question) Table {
 		t.Uncertain = p.unsettledParent(q.At, q.Now)
 		return t // the folder is gone, and all leases with it
 	}
+	t.Uncertain = t.Uncertain || p.beside(nobodys(), q)
 	known, nobody := false, p.column(nobodys())
 	for _, c := range p.choices(nobody, q) {
 		switch {

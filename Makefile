@@ -27,7 +27,7 @@ CALM := ^(TestScripts|TestCourse|TestStretch.*|TestUnheld.*|TestSchemas.*|TestMa
 
 # Tests that try one thing after another by the hundred thousand, or start processes by the thousand. Those that wait
 # most and use one core come first, those that use all at the end.
-SLOW := test/soak test/past test/process test/jobs test/move test/oracle tools/leasegen journal/archive test/crash test/rot
+SLOW := test/process test/soak test/past test/page test/jobs test/move test/oracle tools/leasegen journal/archive test/crash test/rot
 
 FAST = $$($(GO) list ./... | grep -v $(SLOW:%=-e /%$$))
 

@@ -165,6 +165,16 @@ func (l *ledger) judge(network string, ip netip.Addr, at int64, early bool) verd
 	return v
 }
 
+// uncovered returns what can be told if nobody knows whether calls followed before the time asked about. Who is known to have held the address
+// may be named still: within the error of its clock, the last event was at that time.
+func (v verdict) uncovered() verdict {
+	u := verdict{exits: []int{3}, decided: true, maybe: v.maybe}
+	if v.holder != nil {
+		u.maybe = append(u.maybe, v.holder)
+	}
+	return u
+}
+
 // exits returns how who may exit for a time at which the tenure certainly was.
 func (tn *tenure) exits(at int64, early bool) []int {
 	switch {

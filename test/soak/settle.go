@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/leaselog/leaselog/journal"
 )
@@ -34,16 +35,32 @@ func (w *world) settle(calls []*call, events []journal.Event) error {
 	}
 	if len(l.events) > 0 {
 		ev := &l.events[0]
-		return fmt.Errorf("event %d, %s of %s/%s in %s: nobody asked for it", ev.Seq, ev.Kind, ev.ContainerID, ev.IfName, ev.NetNS)
+		return fmt.Errorf("event %d, %s of %s/%s in %s: nobody asked for it; the new events are %s", ev.Seq, ev.Kind, ev.ContainerID, ev.IfName, ev.NetNS,
+			eventList(events))
 	}
 	return nil
 }
 
-// arrange sorts calls by the order of their events; those without come last.
+// eventList names events, each by its kind and the call that it is of.
+func eventList(events []journal.Event) string {
+	var words []string
+	for i := range events {
+		ev := &events[i]
+		words = append(words, fmt.Sprintf("%d %s of %q in %q", ev.Seq, ev.Kind, ev.ContainerID, ev.NetNS))
+	}
+	return strings.Join(words, ", ")
+}
+
+// arrange sorts calls by the order of their events; those without come last. Of a killed ADD, all that is there may be the configuration.
 func arrange(calls []*call, events []journal.Event) []*call {
 	calls = slices.Clone(calls)
 	place := func(c *call) int {
 		i := slices.IndexFunc(events, func(ev journal.Event) bool { return c.owns(&ev) })
+		if i < 0 && c.verb == "ADD" && !c.answered {
+			i = slices.IndexFunc(events, func(ev journal.Event) bool {
+				return ev.Kind == journal.KindConfig && sameRanges(ev.Ranges, c.plan.static())
+			})
+		}
 		if i < 0 {
 			i = len(events)
 		}

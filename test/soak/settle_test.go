@@ -162,3 +162,17 @@ func TestSideBySide(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestConfigurationAlone: of an ADD that was killed nothing but its configuration is there, and another call's event follows.
+func TestConfigurationAlone(t *testing.T) {
+	a := newAccount(t)
+	killed, del := a.calls[0], a.calls[1]
+	killed.plan, killed.exact, killed.answered, del.exact = plans[0], false, false, false
+	config := a.events[0]
+	config.Kind, config.ContainerID, config.IfName, config.NetNS = journal.KindConfig, "", "", ""
+	config.Ranges, config.Digest = toRanges(killed.plan.sets), digest(toRanges(killed.plan.sets))
+	config.Addresses, config.Cursors, config.Config = nil, nil, 0
+	if err := a.w.settle([]*call{del, killed}, []journal.Event{config, a.events[1]}); err != nil {
+		t.Error(err)
+	}
+}

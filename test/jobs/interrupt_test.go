@@ -131,7 +131,11 @@ func (it *interruption) try() (met bool, err error) {
 	log := filepath.Join(w.t.TempDir(), "log")
 	defer os.Remove(log)
 	argv := []string{"strace", "-f", "-qq", "-o", log, "-e", "trace=" + it.at.name,
-		"-e", fmt.Sprintf("inject=%s:%s:when=%d", it.at.name, it.inject, it.at.ordinal), pinned}
+		"-e", fmt.Sprintf("inject=%s:%s:when=%d", it.at.name, it.inject, it.at.ordinal)}
+	if strings.HasPrefix(it.inject, "error=") { // strace does not send signals that way
+		argv = append(argv, "--seccomp-bpf")
+	}
+	argv = append(argv, pinned)
 	argv = append(argv, w.args(it.job.args(w))...)
 	out, exit := exited(w.t, exec.Command(argv[0], argv[1:]...))
 	text, err := os.ReadFile(log)

@@ -23,7 +23,7 @@ var repairFaults = []struct {
 	name   string
 	inject string
 }{
-	{"killed", "signal=KILL"},
+	{"killed", kill},
 	{"EIO", "error=EIO"},
 	{"ENOSPC", "error=ENOSPC"},
 }
@@ -58,14 +58,17 @@ func TestRepairInterrupted(t *testing.T) {
 				for i := 1; i <= 200; i++ {
 					c := copyOf(t, n)
 					log := filepath.Join(t.TempDir(), "log")
-					cmd := exec.Command("strace", "-f", "-qq", "-o", log, "-e", "trace="+name,
-						"-e", fmt.Sprintf("inject=%s:%s:when=%d", name, fault.inject, i), leasectl, "repair", "--apply", "--data-dir", c.dataDir)
-					out, err := cmd.CombinedOutput()
-					trace, readErr := os.ReadFile(log)
+					argv := []string{"strace", "-f", "-qq", "-o", log, "-e", "trace=" + name, "-e", fmt.Sprintf("inject=%s:%s:when=%d", name, fault.inject, i)}
+					if fault.inject != kill { // see under
+						argv = append(argv, "--seccomp-bpf")
+					}
+					argv = append(argv, leasectl, "repair", "--apply", "--data-dir", c.dataDir)
+					out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+					text, readErr := os.ReadFile(log)
 					if readErr != nil {
 						t.Fatal(readErr)
 					}
-					hit := strings.Contains(string(trace), "(INJECTED)") || strings.Contains(string(trace), "killed by SIGKILL")
+					hit := strings.Contains(string(text), "(INJECTED)") || strings.Contains(string(text), "killed by SIGKILL")
 					where := fmt.Sprintf("%s at %s %d: %v %s", fault.name, name, i, err, out)
 					afterRepair(t, c, lost, want, err == nil, where)
 					if t.Failed() || !hit {

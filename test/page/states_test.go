@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	stores  = flag.Int("stores", 16, "how many stores of random histories TestStates makes")
+	stores  = flag.Int("stores", 10, "how many stores of random histories TestStates makes")
 	moments = flag.Int("moments", 24, "about how many instants TestStates asks about, of each store")
 )
 

@@ -145,7 +145,8 @@ func stillGiven(t *testing.T, n network, given map[string]answer) {
 // TestKillAtEachCall kills each call that changes something at each of its system calls on the store's
 // files, and looks at what the next calls make of it. strace kills at the door, before the call has
 // been made; that a process dies after one and before the next is the same to the disk as dying at
-// the door of the next, and so is covered with it.
+// the door of the next, and so is covered with it. For the same reason one in four of the calls that change nothing
+// has to do, and of most scenes none.
 func TestKillAtEachCall(t *testing.T) {
 	trace.Need(t)
 	if testing.Short() {
@@ -159,8 +160,8 @@ func TestKillAtEachCall(t *testing.T) {
 			t.Parallel()
 			s := sc.set(t)
 			var goals []goal
-			for _, l := range s.sites {
-				if changesDisk[l.Name] || l.Name == "write" || s.everywhere() {
+			for i, l := range s.sites {
+				if changesDisk[l.Name] || l.Name == "write" || s.everywhere() && !leftOut(i) {
 					goals = append(goals, goal{site: l.site, errno: "KILL"})
 				}
 			}

@@ -34,7 +34,7 @@ var repairCalls = []string{"openat", "mkdirat", "write", "pwrite64", "fsync", "f
 
 // TestRepairInterrupted has leasectl repair meet its end, or an error of the disk, at each system call that
 // changes something. Whatever it left, the same leases are there once the repair is made again, and
-// nothing of the old store is lost.
+// nothing of the old store is lost. By default every other one is tried.
 func TestRepairInterrupted(t *testing.T) {
 	trace.Need(t)
 	if testing.Short() {
@@ -56,6 +56,9 @@ func TestRepairInterrupted(t *testing.T) {
 			hits := 0
 			for _, name := range repairCalls {
 				for i := 1; i <= 200; i++ {
+					if !*full && (uint64(i)+*seed)%2 == 0 { // the others come with another seed
+						continue
+					}
 					c := copyOf(t, n)
 					log := filepath.Join(t.TempDir(), "log")
 					argv := []string{"strace", "-f", "-qq", "-o", log, "-e", "trace=" + name, "-e", fmt.Sprintf("inject=%s:%s:when=%d", name, fault.inject, i)}

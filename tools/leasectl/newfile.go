@@ -22,6 +22,7 @@ type newFile struct {
 	w    io.Writer
 	file *os.File // nil for stdout
 	path string
+	name string // of the file until it is complete; "" if it has none, so that nothing is left of it whatever ends the run
 }
 
 // keepOut refuses to write a file into the folders that are read: where one is too many, or another than before, a store is damaged, and
@@ -63,7 +64,7 @@ func (a *app) keepOut(path string) error {
 	return nil
 }
 
-// createFile makes a file beside path, which must not exist; "" is stdout.
+// createFile makes a file for path, which must not exist; "" is stdout.
 func (a *app) createFile(path string) (*newFile, error) {
 	if path == "" {
 		return &newFile{w: a.stdout}, nil
@@ -72,16 +73,37 @@ func (a *app) createFile(path string) (*newFile, error) {
 		return nil, err
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%s exists already", path)
+		return nil, existsAlready(path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if f := nameless(filepath.Dir(path)); f != nil {
+		return &newFile{w: f, file: f, path: path}, nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), besideName(path, "-*"))
 	if err != nil {
 		return nil, err
 	}
-	return &newFile{w: f, file: f, path: path}, nil
+	return &newFile{w: f, file: f, path: path, name: f.Name()}, nil
 }
+
+func existsAlready(path string) error { return fmt.Errorf("%s exists already", path) }
+
+// nameless makes a file without a name in a folder, nil where that can't be, or where it could not be given one.
+func nameless(folder string) *os.File {
+	f, err := os.OpenFile(folder, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	if err != nil {
+		return nil
+	}
+	if _, err := os.Stat(descriptor(f)); err != nil {
+		f.Close()
+		return nil
+	}
+	return f
+}
+
+// descriptor is the path by which an open file can be linked.
+func descriptor(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 // besideName returns the pattern of a temporary name for a file: that of the file between a dot and the suffix, cut where a file
 // system would refuse it for its length.
@@ -95,25 +117,40 @@ func besideName(path, suffix string) string {
 	return "." + name + suffix
 }
 
-// finish puts the file in its place. Link, unlike rename, takes no place that was filled meanwhile.
+// finish puts the file in its place.
 func (o *newFile) finish() error {
 	if o.file == nil {
 		return nil
 	}
-	if err := cmp.Or(o.file.Chmod(0o600), o.file.Sync(), o.file.Close()); err != nil {
+	if err := o.file.Chmod(0o600); err != nil {
 		return err
 	}
-	err := os.Link(o.file.Name(), o.path)
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // a file system without links
-		if _, err = os.Lstat(o.path); err == nil {
-			return fmt.Errorf("%s exists already", o.path)
+	if err := o.file.Sync(); err != nil {
+		return err
+	}
+	if err := o.link(); err != nil {
+		return err
+	}
+	return cmp.Or(o.file.Close(), journal.SyncDir(filepath.Dir(o.path)))
+}
+
+// link gives the file its name. A link, unlike rename, takes no place that was filled meanwhile.
+func (o *newFile) link() error {
+	from := cmp.Or(o.name, descriptor(o.file))
+	err := unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, o.path, unix.AT_SYMLINK_FOLLOW)
+	if o.name != "" && (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission)) { // a file system without links
+		if _, err := os.Lstat(o.path); err == nil {
+			return existsAlready(o.path)
 		}
-		err = os.Rename(o.file.Name(), o.path)
+		return os.Rename(o.name, o.path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return existsAlready(o.path)
 	}
 	if err != nil {
-		return err
+		return &os.LinkError{Op: "link", Old: from, New: o.path, Err: err}
 	}
-	return journal.SyncDir(filepath.Dir(o.path))
+	return nil
 }
 
 // discardOnSignal removes the unfinished file when the run is interrupted. The returned function ends that.
@@ -142,8 +179,11 @@ func (o *newFile) discardOnSignal() func() {
 
 // discard removes the unfinished file, and the other name of a finished one.
 func (o *newFile) discard() {
-	if o.file != nil {
-		o.file.Close()
-		os.Remove(o.file.Name())
+	if o.file == nil {
+		return
+	}
+	o.file.Close()
+	if o.name != "" {
+		os.Remove(o.name)
 	}
 }

@@ -21,6 +21,7 @@ type options struct {
 	seed      uint64
 	span      time.Duration
 	steps     int
+	least     int
 	root      string
 	dir       string
 	processes bool
@@ -35,6 +36,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of all choices")
 	flag.DurationVar(&o.span, "for", time.Minute, "how long to go on")
 	flag.IntVar(&o.steps, "steps", 0, "how many steps to do instead")
+	flag.IntVar(&o.least, "least", 0, "how many steps to do at least, also if that takes longer")
 	flag.StringVar(&o.root, "root", ".", "the module's folder")
 	flag.StringVar(&o.dir, "dir", "", "folder to work in, which must be empty; default a temporary one")
 	flag.BoolVar(&o.processes, "processes", true, "do steps that run the plugin as processes")
@@ -86,7 +88,13 @@ func (w *world) work(o options) error {
 	defer cancel()
 	start := time.Now()
 	var last []string
-	for n := 1; (o.steps > 0 && n <= o.steps || o.steps == 0 && time.Since(start) < o.span) && stop.Err() == nil; n++ {
+	more := func(n int) bool {
+		if o.steps > 0 {
+			return n <= o.steps
+		}
+		return n <= o.least || time.Since(start) < o.span
+	}
+	for n := 1; more(n) && stop.Err() == nil; n++ {
 		words, err := w.step(n)
 		last = append(last, fmt.Sprintf("%d %s", n, words))
 		if o.verbose {

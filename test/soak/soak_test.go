@@ -35,6 +35,9 @@ var leastOften = map[string]int{"ADD": 100, "DEL": 100, "GC": 10, "CHECK": 10, "
 
 const longEnough = 30 * time.Second
 
+// leastSteps are done on a slow machine, too: they make all of leastOften likely enough.
+const leastSteps = 800
+
 // program builds the program with its clock, which go test's own build doesn't have. It returns its path and the module's.
 func program(t *testing.T, dir string) (path, abs string) {
 	t.Helper()
@@ -63,7 +66,11 @@ func TestSoak(t *testing.T) {
 	if testing.Short() {
 		*length = min(*length, shortSpan)
 	}
-	cmd := exec.Command(program, "-root", abs, "-dir", dir, "-seed", fmt.Sprint(*seed), "-for", length.String(), "-steps", fmt.Sprint(*count))
+	least := 0
+	if *length >= longEnough {
+		least = leastSteps
+	}
+	cmd := exec.Command(program, "-root", abs, "-dir", dir, "-seed", fmt.Sprint(*seed), "-for", length.String(), "-steps", fmt.Sprint(*count), "-least", fmt.Sprint(least))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\nThis store goes with the test; go run -overlay %s ./test/soak -seed %d keeps its own.", err, out, overlayFile, *seed)

@@ -241,11 +241,17 @@ func (s *store) scans(ans *answer, f *eventFilter, now time.Time) ([]*scan, erro
 			ans.doubt(replay.Unknown, "%s: %v", s.title(), err)
 			return all, nil
 		}
+		if p.reader != nil {
+			until = until.of(p)
+		}
+		if text := until.ending(p); text != "" {
+			ans.doubt(replay.Certain, "%s", text)
+		}
 		switch {
 		case !f.until.IsZero():
 			part.until = earlierOf(begins, f.until)
-		case !until.backup.IsZero():
-			part.until = begins // the time behind the backup is meant, too, and nobody tells of it
+		case until.gap():
+			part.until = begins // the time behind it is meant, too, and nobody tells of it
 		}
 		sc = &scan{s: p}
 		if err := sc.read(); err != nil {

@@ -173,7 +173,7 @@ func (a *app) holders(ans *answer, s *store, of *selection, w window, only bool)
 			it := e.lease(iv)
 			if !e.until.IsZero() && iv.End == nil && !iv.Lost() {
 				it.Doubts = append(slices.Clip(it.Doubts), e.until.stillHeld())
-				it.lost = !e.until.backup.IsZero()
+				it.lost = e.until.gap()
 				if held := e.held(w); iv.Certainty < held {
 					it.Certainty, c = held.String(), max(c, held)
 				}
@@ -202,8 +202,8 @@ func (e *era) within(w window, oldest bool) (since, until time.Time, ok bool) {
 	if !e.until.IsZero() && !until.IsZero() {
 		until = earlierOf(until, e.until.Time)
 	}
-	if !e.until.backup.IsZero() && until.IsZero() {
-		until = e.until.Time // the time behind the backup is asked about, too, and nobody tells of it
+	if e.until.gap() && until.IsZero() {
+		until = e.until.Time // the time behind it is asked about, too, and nobody tells of it
 	}
 	if !until.IsZero() && until.Before(since) || !oldest && !until.IsZero() && until.Before(e.h.First.Effective) {
 		return since, until, false
@@ -213,7 +213,7 @@ func (e *era) within(w window, oldest bool) (since, until time.Time, ok bool) {
 
 // held is how certain it is that leases go on in a window of which the era's store tells no end, and that its successor begins with.
 func (e *era) held(w window) replay.Certainty {
-	if !e.until.backup.IsZero() && (w.until.IsZero() || w.until.After(e.told())) {
+	if e.until.gap() && (w.until.IsZero() || w.until.After(e.told())) {
 		return replay.Uncertain
 	}
 	return replay.Certain

@@ -29,23 +29,49 @@ type era struct {
 
 // handover is where one store's word ends and its successor's begins.
 type handover struct {
-	time.Time           // when the successor begins
-	backup    time.Time // when the backup was made that the successor was restored from; zero if it was not
-	told      time.Time // up to when the store tells all, if there was a backup; zero if to its last event
+	time.Time             // when the successor begins
+	backup    time.Time   // when the backup was made that the successor was restored from; zero if it was not
+	told      time.Time   // up to when the store tells all, if there was a backup; zero if to its last event
+	last      journal.Seq // the newest event of the store that the successor knew of
+	short     bool        // the store has not got that event any more
 }
+
+// of returns what is so of a store as it is left.
+func (h handover) of(s *store) handover {
+	h.short = s.reader.Coverage().Durable < h.last
+	return h
+}
+
+// gap reports whether nothing tells what happened between the store's last word and the successor's first.
+func (h handover) gap() bool { return h.short || !h.backup.IsZero() }
 
 // covered is the time up to which a store tells all that has a successor; zero for its last event. What a backup was made
 // of went on until something happened to it, and nothing tells of that.
 func (h handover) covered() time.Time {
-	if !h.backup.IsZero() {
+	switch {
+	case h.short:
+		return time.Time{}
+	case !h.backup.IsZero():
 		return h.told
 	}
 	return h.Time
 }
 
+// ending says what is missing at the end of a store that has a successor, "" for nothing.
+func (h handover) ending(s *store) string {
+	if !h.short {
+		return ""
+	}
+	return fmt.Sprintf("%s: journal %s went on to event %d at least, as its successor says: what came after event %d is lost",
+		s.title(), s.idText(), h.last, s.reader.Coverage().Durable)
+}
+
 // stillHeld is said of a lease that a store knows no end of, and that its successor begins with.
 func (h handover) stillHeld() string {
-	if !h.backup.IsZero() {
+	switch {
+	case h.short:
+		return "it was still held at the last event that is left of its journal, which another one has succeeded: when it ended since is unknown"
+	case !h.backup.IsZero():
 		return "it was still held when the backup was made that another journal was restored from: when it ended since is unknown"
 	}
 	return "it was still held when another journal succeeded this one, which tells the rest"
@@ -62,6 +88,7 @@ func (s *store) handedOver(begins time.Time) (handover, error) {
 	if unreadable(err) || errors.Is(err, fs.ErrNotExist) {
 		return h, nil // whose parent is a guess, then, too
 	}
+	h.last = genesis.Origin.ParentSeq
 	for _, at := range genesis.Attributes {
 		switch t, timeErr := time.Parse(time.RFC3339Nano, at.Value); {
 		case timeErr != nil:
@@ -118,14 +145,20 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 			ans.take(e.store, replay.Point{}, replay.Point{})
 			return append(all, e), nil
 		}
+		if i >= 0 {
+			e.until = until.of(e.store)
+		}
 		var err error
-		if e.h, e.parts, err = e.readFor(r, until); err != nil {
+		if e.h, e.parts, err = e.readFor(r, e.until); err != nil {
 			return nil, err
 		}
 		if !e.h.Whole() {
 			if err := e.askSpares(ans, r, from); err != nil {
 				return nil, err
 			}
+		}
+		if text := e.until.ending(e.store); text != "" {
+			ans.doubt(replay.Certain, "%s", text)
 		}
 		ans.take(e.store, e.h.First, e.h.Last)
 		all = append(all, e)

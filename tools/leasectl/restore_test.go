@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -94,25 +95,78 @@ func TestCoveredAhead(t *testing.T) {
 	if err := madeOf(oldStore, was, "1 config subnet=10.0.0.0/28\n2 add id=c1 ip=10.0.0.2/28 config=2\n"); err != nil {
 		t.Fatal(err)
 	}
-	from, history := filepath.Join(was, historyName, "cbr0"), filepath.Join(now, historyName)
-	ahead := []journal.Attribute{{Key: journal.AttributeBackup, Value: "2099-01-01T00:00:00Z"}, {Key: journal.AttributeCovered, Value: "2099-01-01T00:00:00Z"},
-		{Key: journal.AttributeLost, Value: journal.LostUnknown}}
-	r, err := journal.OpenReader(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := journal.Restore(history, from, journal.NewStore{Network: "cbr0", DataDir: now, Version: "test", AllowNetworkFS: true,
-		Claim: func(id journal.ID) (func(), error) {
-			return journal.WriteClaim(filepath.Join(now, "cbr0"), id, filepath.Join(history, "cbr0"))
-		}}, journal.Successor{ParentSeq: r.Coverage().Durable, Attributes: ahead, Write: func(*journal.Journal) error { return nil }},
-		time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
+	succeed(t, was, now, journal.Attribute{Key: journal.AttributeBackup, Value: "2099-01-01T00:00:00Z"},
+		journal.Attribute{Key: journal.AttributeCovered, Value: "2099-01-01T00:00:00Z"}, journal.Attribute{Key: journal.AttributeLost, Value: journal.LostUnknown})
 	behind := stamp(epoch.Add(time.Hour))
 	for _, q := range [][]string{{"who", "10.0.0.2", "--at", behind}, {"who", "10.0.0.9", "--at", behind}, {"at", behind}, {"history", "--ip", "10.0.0.9", "--since", behind}} {
 		if out, words, code := leasectl(append(q, "--data-dir", now)...); code != exitUnknown {
 			t.Errorf("%q: exit code %d, want 3: %s%s", q, code, out, words)
 		}
+	}
+}
+
+// TestParentEndsEarly: where the last events of a succeeded store are gone, and no marker tells of them, its successor does: what came after
+// those that are left is unknown.
+func TestParentEndsEarly(t *testing.T) {
+	was, now := t.TempDir(), t.TempDir()
+	if err := madeOf(oldStore, was, "1 config subnet=10.0.0.0/28\n2 add id=c1 ip=10.0.0.2/28 config=2\n3 add id=c2 ip=10.0.0.3/28 config=2\n"+
+		"4 del id=c1 ip=10.0.0.2/28\n"); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, was, now, journal.Attribute{Key: journal.AttributeLost, Value: "0"})
+	at := stamp(epoch.Add(time.Hour))
+	log := filepath.Join(t.TempDir(), "log.csv")
+	if err := os.WriteFile(log, []byte("ip,time\n10.0.0.3,"+at+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	questions := [][]string{{"who", "10.0.0.3", "--at", at}, {"who", "10.0.0.9", "--at", at}, {"at", at}, {"history", "--ip", "10.0.0.3", "--since", at, "--until", at},
+		{"map", "--at", at}, {"timeline", "10.0.0.3", "--since", at, "--until", at}, {"diff", at, stamp(epoch.Add(2 * time.Hour))}, {"export", "events", "--since", at, "--until", at}}
+	for _, q := range questions {
+		if out, words, code := leasectl(append(q, "--data-dir", now)...); code == exitUnknown {
+			t.Errorf("%q of the whole parent: exit code %d: %s%s", q, code, out, words)
+		}
+	}
+	parent := filepath.Join(now, historyName, "cbr0", "archive", storeID(t, was))
+	r, err := journal.OpenReader(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last journal.Record
+	for rec, err := range r.Records(r.Coverage().Durable - 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = rec
+	}
+	if err := errors.Join(r.Close(), os.Truncate(filepath.Join(parent, last.File), last.Offset)); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range questions {
+		out, words, code := leasectl(append(q, "--data-dir", now)...)
+		if text := out + words; code != exitUnknown || !strings.Contains(text, "as its successor says") {
+			t.Errorf("%q: exit code %d, want 3: %s", q, code, text)
+		}
+	}
+	if out, words, _ := leasectl("join", log, "--ip", "ip", "--time", "time", "--data-dir", now); !strings.Contains(out, "unknown") || !strings.Contains(words, "as its successor says") {
+		t.Errorf("join: want unknown:\n%s%s", out, words)
+	}
+}
+
+// succeed makes a journal in folder now that succeeds the one in folder was, without leases, and whose first event has the attributes.
+func succeed(t *testing.T, was, now string, attributes ...journal.Attribute) {
+	t.Helper()
+	from, history := filepath.Join(was, historyName, "cbr0"), filepath.Join(now, historyName)
+	r, err := journal.OpenReader(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := journal.Restore(history, from, journal.NewStore{Network: "cbr0", DataDir: now, Version: "test", AllowNetworkFS: true,
+		Claim: func(id journal.ID) (func(), error) {
+			return journal.WriteClaim(filepath.Join(now, "cbr0"), id, filepath.Join(history, "cbr0"))
+		}}, journal.Successor{ParentSeq: r.Coverage().Durable, Attributes: attributes, Write: func(*journal.Journal) error { return nil }},
+		time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
 	}
 }
 

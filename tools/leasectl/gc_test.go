@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -362,6 +363,11 @@ func command(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer)
 	path := filepath.Join(t.TempDir(), "leasectl")
 	if err := os.Symlink(exe, path); err != nil {
 		t.Fatal(err)
+	}
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGQUIT} { // who runs tests in the background of a script has them ignored, here and in what is started
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
 	}
 	cmd, stderr = exec.Command(path, args...), new(bytes.Buffer)
 	cmd.Stderr = stderr

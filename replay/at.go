@@ -144,7 +144,11 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
 		b.shown(iv)
 		for _, g := range h.gaps {
-			partly = partly || g.pruned == nil && h.besideLost(g, s, b.phases)
+			if g.pruned != nil {
+				partly = partly || g.near(s) && !g.meets(s)
+			} else {
+				partly = partly || h.besideLost(g, s, b.phases)
+			}
 		}
 		for i := range b.phases {
 			p := &b.phases[i]

@@ -286,6 +286,17 @@ func (a *prunedAsker) table(x, y replay.Table, at time.Time) {
 	a.same("table", at, answer{tellAll(x.Leases), x.Open}, answer{tellAll(y.Leases), y.Open}, x.Certainty, y.Certainty)
 }
 
+// rows fails the test where a lease in a table is surer than what is said of its address.
+func (a *prunedAsker) rows(table replay.Table, at time.Time) {
+	a.Helper()
+	for held := range slices.Values(table.Leases) {
+		if who := a.pruned.Who(held.Lease.IP, replay.Asked{From: at, To: at}); who.Certainty == replay.Uncertain && !held.Unsure {
+			a.Fatalf("table at %s, near boundary %d: %s held %s for certain; who is uncertain (%q)", at, a.p.first, held.Lease.ContainerID,
+				held.Lease.IP, who.Doubts)
+		}
+	}
+}
+
 // TestPruned: every question about an instant that is left has the same answer as with all events, and what was pruned is
 // unknown.
 func TestPruned(t *testing.T) {
@@ -367,13 +378,16 @@ func (a *prunedAsker) askAll(rnd *rand.Rand, parts, behind *int) {
 		a.who(sparse, addrs[rnd.IntN(len(addrs))], at)
 		q := replay.Asked{From: at, To: at}
 		want := a.whole.At(q)
-		a.table(a.pruned.At(q), want, at)
+		left := a.pruned.At(q)
+		a.table(left, want, at)
+		a.rows(left, at)
 		if part := tableOfPruned(a.T, a.p.pruned, q); part != nil {
 			*parts++
 			a.table(*part, want, at)
+			a.rows(*part, at)
 			if _, gone := a.p.instant(at); gone { // the boundary tells as much of it as all that is left
 				*behind++
-				a.sameTable(*part, a.pruned.At(q), at)
+				a.sameTable(*part, left, at)
 			}
 		}
 		a.window(at)

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -62,12 +63,7 @@ func (r *reading) goesOn(m mark, rec *journal.Record) error {
 	if err := r.within(g); err != nil {
 		return err
 	}
-	for _, s := range r.Snapshots {
-		if s.Seq() == m.seq-1 && s.Head() == rec.Event.Prev {
-			return r.settleAt(s)
-		}
-	}
-	return nil
+	return r.settleWith(func(s *Snapshot) bool { return s.Seq() == m.seq-1 && s.Head() == rec.Event.Prev })
 }
 
 // lostBehind notes that nothing shows any more that what is open still is.
@@ -85,7 +81,14 @@ func (r *reading) within(g *gap) error {
 	var newest *Snapshot
 	for i := range r.Snapshots {
 		s := &r.Snapshots[i]
-		if g.after.seq <= s.Seq() && s.Seq() < g.before.seq-1 && (newest == nil || s.Seq() > newest.Seq()) {
+		if g.after.seq > s.Seq() || s.Seq() >= g.before.seq-1 || newest != nil && s.Seq() < newest.Seq() {
+			continue
+		}
+		whole, err := r.intact(s)
+		if err != nil {
+			return err
+		}
+		if whole {
 			newest = s
 		}
 	}
@@ -125,12 +128,43 @@ func (r *reading) settleBySnapshot() error {
 	if r.gap == nil {
 		return nil
 	}
-	for _, s := range r.Snapshots {
-		if s.Seq() == r.last.seq && (r.head == (journal.Hash{}) || r.head == s.Head()) {
-			return r.settleAt(s)
+	return r.settleWith(func(s *Snapshot) bool {
+		return s.Seq() == r.last.seq && (r.head == (journal.Hash{}) || r.head == s.Head())
+	})
+}
+
+// settleWith takes over what a snapshot tells that is the one wanted and is whole, if there is any.
+func (r *reading) settleWith(wanted func(*Snapshot) bool) error {
+	for i := range r.Snapshots {
+		s := &r.Snapshots[i]
+		if !wanted(s) {
+			continue
+		}
+		whole, err := r.intact(s)
+		if err != nil {
+			return err
+		}
+		if whole {
+			return r.settleAt(*s)
 		}
 	}
 	return nil
+}
+
+// intact reports whether all of a snapshot can be read. One that is damaged is told, and passed over: events tell the rest. Who asks about some
+// addresses alone reads what it needs, and where that is damaged the whole journal is read.
+func (r *reading) intact(s *Snapshot) (bool, error) {
+	if r.sparse {
+		return true, nil
+	}
+	err := s.Verify()
+	if _, damaged := errors.AsType[*journal.CorruptionError](err); !damaged {
+		return err == nil, err
+	}
+	if note := fmt.Sprintf("a snapshot is of no use: %v", err); !slices.Contains(r.h.notes, note) {
+		r.h.notes = append(r.h.notes, note)
+	}
+	return false, nil
 }
 
 // settleAt takes over what a snapshot tells: with it, all is known from the first event behind the gap on.

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"iter"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -399,8 +400,8 @@ func TestBetweenAfterDamage(t *testing.T) {
 	}
 }
 
-// readLosing reads events of which some are lost, with snapshots behind others.
-func readLosing(t *testing.T, events []journal.Event, lost, snapshots []journal.Seq) *replay.History {
+// readLosing reads events of which some are lost, with snapshots behind others, some of which are spoilt behind their headers.
+func readLosing(t *testing.T, events []journal.Event, lost, snapshots []journal.Seq, spoilt ...journal.Seq) *replay.History {
 	t.Helper()
 	st, dir := state.New(), t.TempDir()
 	var o replay.Options
@@ -420,6 +421,18 @@ func readLosing(t *testing.T, events []journal.Event, lost, snapshots []journal.
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { snap.Close() })
+		if slices.Contains(spoilt, events[i].Seq) {
+			b, err := os.ReadFile(path)
+			if err == nil {
+				for at := 4096; at < len(b); at++ {
+					b[at] ^= 1
+				}
+				err = os.WriteFile(path, b, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 		o.Snapshots = append(o.Snapshots, replay.Snapshot{Snapshot: snap, File: "snap"})
 	}
 	h, err := replay.ReadPieces(func(yield func(journal.Piece, error) bool) {
@@ -437,6 +450,40 @@ func readLosing(t *testing.T, events []journal.Event, lost, snapshots []journal.
 		t.Fatal(err)
 	}
 	return h
+}
+
+// TestSpoiltSnapshot: a snapshot of which not all can be read is told, and all else is answered as without it.
+func TestSpoiltSnapshot(t *testing.T) {
+	events := journalOf(event(journal.KindAdd, at(10), "a", addrA), event(journal.KindAdd, at(20), "b", addrB), event(journal.KindRefuse, at(30), "x"),
+		event(journal.KindRefuse, at(40), "x"), event(journal.KindRefuse, at(50), "x"), ended(event(journal.KindDel, at(60), "a", addrA), journal.ReasonDel))
+	for _, tc := range []struct {
+		name            string
+		lost, snapshots []journal.Seq // the last one of these is spoilt
+	}{
+		{"behind the gap", []journal.Seq{3}, []journal.Seq{5}},
+		{"at the end of the gap", []journal.Seq{3, 4}, []journal.Seq{4}},
+		{"within the gap", []journal.Seq{3, 4, 5}, []journal.Seq{3, 4}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			last := len(tc.snapshots) - 1
+			h, without := readLosing(t, events, tc.lost, tc.snapshots, tc.snapshots[last]), readLosing(t, events, tc.lost, tc.snapshots[:last])
+			if h.Stopped != nil {
+				t.Fatalf("reading stopped: %v", h.Stopped)
+			}
+			for sec := int64(5); sec < 70; sec += 10 {
+				for _, ip := range []netip.Addr{addrA, addrB} {
+					q := replay.Asked{From: instant(sec), To: instant(sec), Covered: instant(70)}
+					got, want := h.Who(ip, q), without.Who(ip, q)
+					n := len(got.Doubts)
+					got.Doubts = slices.DeleteFunc(got.Doubts, func(d string) bool { return strings.HasPrefix(d, "a snapshot is of no use: ") })
+					if len(got.Doubts) != n-1 || got.State != want.State || got.Certainty != want.Certainty || !slices.Equal(got.Doubts, want.Doubts) {
+						t.Errorf("%s at %d s: got %s, %s, %q, want %s, %s, %q, and the snapshot told", ip, sec, got.State, got.Certainty, got.Doubts,
+							want.State, want.Certainty, want.Doubts)
+					}
+				}
+			}
+		})
+	}
 }
 
 // TestBetweenInGap: all from the ADD to the DEL was at one instant, of which a snapshot tells that the lease was held. That is as

@@ -60,12 +60,9 @@ func (r *reading) goesOnPruned(g *gap, m mark, rec *journal.Record) error {
 	if err := r.earlier(g.pruned.Earlier); err != nil {
 		return err
 	}
-	for _, s := range r.Snapshots {
-		if s.Seq() == g.pruned.Pruned.Last && s.Seq() == m.seq-1 && s.Head() == g.pruned.Pruned.Head {
-			return r.settleAt(s)
-		}
-	}
-	return nil
+	return r.settleWith(func(s *Snapshot) bool {
+		return s.Seq() == g.pruned.Pruned.Last && s.Seq() == m.seq-1 && s.Head() == g.pruned.Pruned.Head
+	})
 }
 
 // earlier takes in what is known of pruned events, beside their clocks: what was so around the leases that were held after them.

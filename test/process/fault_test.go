@@ -129,6 +129,7 @@ const maxFailed = 30
 // name that follow; goals has what is left out by default.
 func TestFaults(t *testing.T) {
 	trace.Need(t)
+	random(t) // tells the seed if it fails
 	if testing.Short() {
 		t.Skip("some thousand processes under strace")
 	}

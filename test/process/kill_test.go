@@ -149,6 +149,7 @@ func stillGiven(t *testing.T, n network, given map[string]answer) {
 // has to do, and of most scenes none.
 func TestKillAtEachCall(t *testing.T) {
 	trace.Need(t)
+	random(t) // tells the seed if it fails
 	if testing.Short() {
 		t.Skip("a thousand processes under strace")
 	}

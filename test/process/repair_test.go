@@ -37,6 +37,7 @@ var repairCalls = []string{"openat", "mkdirat", "write", "pwrite64", "fsync", "f
 // nothing of the old store is lost. By default every other one is tried.
 func TestRepairInterrupted(t *testing.T) {
 	trace.Need(t)
+	random(t) // tells the seed if it fails
 	if testing.Short() {
 		t.Skip("some hundred processes under strace")
 	}

@@ -144,11 +144,7 @@ func (h *History) inTable(iv *Interval, s *span) (possible, partly, unsure bool)
 		b := phasing{h: h, ip: iv.Lease.IP, s: s}
 		b.shown(iv)
 		for _, g := range h.gaps {
-			if g.pruned != nil {
-				partly = partly || g.near(s) && !g.meets(s)
-			} else {
-				partly = partly || h.besideLost(g, s, b.phases)
-			}
+			partly = partly || g.pruned != nil && g.beside(s) || g.pruned == nil && h.besideLost(g, s, b.phases)
 		}
 		for i := range b.phases {
 			p := &b.phases[i]

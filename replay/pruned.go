@@ -180,6 +180,9 @@ func (g *gap) near(s *span) bool {
 	return s.from < effective(&g.to)+int64(g.to.MaxError) && s.to >= effective(&g.to)
 }
 
+// beside reports whether only the error of the clocks lets the span mean such a time.
+func (g *gap) beside(s *span) bool { return g.near(s) && !g.meets(s) }
+
 // prunedPart is what one prune removed, in words and by the times of the events around.
 type prunedPart struct {
 	from, to int64 // both included
@@ -220,7 +223,7 @@ func (g *gap) toldOf(s *span) string {
 // that is asked about: snapshots may show that it was held where events are lost. They are nil if all addresses are meant.
 func (h *History) nearLost(s *span, phases []phase) string {
 	for _, g := range h.gaps {
-		near := g.near(s) && !g.meets(s)
+		near := g.beside(s)
 		if g.pruned == nil && phases != nil && (g.after.seq != 0 || s.from >= effective(&g.to)) {
 			near = h.besideLost(g, s, phases)
 		}

@@ -241,9 +241,7 @@ func (s *store) scans(ans *answer, f *eventFilter, now time.Time) ([]*scan, erro
 			ans.doubt(replay.Unknown, "%s: %v", s.title(), err)
 			return all, nil
 		}
-		if p.reader != nil {
-			until = until.of(p)
-		}
+		until = until.of(p)
 		if text := until.ending(p); text != "" {
 			ans.doubt(replay.Certain, "%s", text)
 		}

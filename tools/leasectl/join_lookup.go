@@ -90,11 +90,9 @@ func (a *app) sweepNetwork(s *store, window time.Duration) (*sweptNetwork, error
 			e.unknown = &replay.Holding{Certainty: replay.Unknown, Doubts: []string{"what it tells can't be read"}}
 			return n, nil
 		}
-		if i >= 0 {
-			until = until.of(e.store)
-			if text := until.ending(e.store); text != "" {
-				a.say("%s", text)
-			}
+		until = until.of(e.store)
+		if text := until.ending(e.store); text != "" {
+			a.say("%s", text)
 		}
 		if err := e.open(a, until, window); err != nil {
 			return n, err

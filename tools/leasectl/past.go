@@ -36,9 +36,9 @@ type handover struct {
 	short     bool        // the store has not got that event any more
 }
 
-// of returns what is so of a store as it is left.
+// of returns what is so of a store as it is left. One that has no successor stays without.
 func (h handover) of(s *store) handover {
-	h.short = s.reader.Coverage().Durable < h.last
+	h.short = s.reader != nil && s.reader.Coverage().Durable < h.last
 	return h
 }
 
@@ -145,9 +145,7 @@ func (s *store) eras(ans *answer, r reading, from time.Time) ([]era, error) {
 			ans.take(e.store, replay.Point{}, replay.Point{})
 			return append(all, e), nil
 		}
-		if i >= 0 {
-			e.until = until.of(e.store)
-		}
+		e.until = e.until.of(e.store)
 		var err error
 		if e.h, e.parts, err = e.readFor(r, e.until); err != nil {
 			return nil, err

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// leasectl builds leasectl, once.
+// leasectl builds the tool whose calls strace can count, once.
 func leasectl(t *testing.T) string {
 	t.Helper()
 	if tool == "" {
 		var err error
-		if tool, err = caller.BuildTool(filepath.Join("..", ".."), base, "leasectl"); err != nil {
+		if tool, err = caller.BuildPinnedTool(filepath.Join("..", ".."), filepath.Join(base, "tool"), "leasectl"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -96,7 +96,7 @@ func TestRepairPowerLoss(t *testing.T) {
 				syncs++
 			}
 		}
-		for try := range 4 * syncs { // strace counts for each thread, and the work may move from one to another
+		for try := range 4 * syncs {
 			r, segment := damaged(t)
 			if r.repair("-e", fmt.Sprintf("inject=fsync:signal=SIGKILL:when=%d", syncs-try%syncs)); r.exchanged() {
 				crashRepair(t, r, segment)
